@@ -1,0 +1,49 @@
+# Targets are listed by `make`. Options: DATA=synthetic|curated|PATH CLIENTS=3 ROUNDS=3 SEED=...
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+BIN := .venv/bin
+export DATA CLIENTS ROUNDS SEED
+# The kit calls nobody, and every machine computes the same sums.
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_UPDATE_CHECK := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+
+.PHONY: help workshop lab test check notebooks bench results lock clean
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+workshop: .venv/ready  ## run every notebook on this machine, no AWS account needed
+	@$(BIN)/python -m embedded_aws --home build/workshop/home run -- $(BIN)/python -m workshop run
+
+lab: .venv/ready  ## JupyterLab with the embedded AWS up, to follow step by step
+	@$(BIN)/python -m embedded_aws run -- $(BIN)/jupyter lab --notebook-dir notebooks
+
+test: .venv/ready  ## everything that proves the kit works
+	@$(BIN)/python -m pytest
+
+check: .venv/ready  ## lint, format and repository rules, under 30 seconds
+	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/cfn-lint cloudformation/*.yaml && $(BIN)/python -m pytest tests/repo
+
+notebooks: .venv/ready  ## render notebooks/source/*.py to executed notebooks
+	@$(BIN)/python -m embedded_aws --home build/notebooks run -- $(BIN)/python -m workshop render
+
+bench: .venv/ready  ## measure the federation against the plain loop, in one run
+	@$(BIN)/python -m embedded_aws --home build/bench run -- $(BIN)/python -m workshop bench
+
+results: .venv/ready  ## render docs/results.md from five seeds of DATA=PATH, the curated table
+	@$(BIN)/python -m workshop results "$(DATA)"
+
+lock: .venv/ready  ## renew requirements.lock from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
+
+clean:  ## remove what was built, and the environment
+	rm -rf .venv build .workshop
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("make PYTHON=... : Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

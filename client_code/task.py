@@ -1,0 +1,188 @@
+"""The learning itself, pure: a logistic regression whose numbers can be sent, averaged and scored.
+
+No Flower and no AWS in here: arrays go in, arrays come out. The client's job, the server and the plain loop
+that the tests compare them with all call these functions. Nothing newer than scikit-learn 1.4 is used.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_curve
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+Parameters = list[np.ndarray]
+
+# Sums over fewer rows than this say too much about a single provider (docs/decisions/0004-federated-scaler.md).
+MINIMUM_ROWS = 50
+
+
+class TooFewRows(ValueError):
+    """A table is too small for its sums to be shared."""
+
+
+class Scaler(NamedTuple):
+    """Mean and standard deviation of every ``log1p`` feature, each of shape ``(n_features,)``."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+
+def new_model(*, penalty: str = "l2", max_iter: int = 10, seed: int = 0) -> LogisticRegression:
+    """Make the model that every client trains, with the hyperparameter names of the original sample.
+
+    Parameters
+    ----------
+    penalty : {"l2", "l1", "none"}
+        scikit-learn 1.8 replaced ``penalty`` by ``l1_ratio`` and ``C``; both spellings are served.
+    max_iter : int
+        Solver iterations per round.
+    seed : int
+        Only the ``l1`` solver draws random numbers.
+
+    Raises
+    ------
+    ValueError
+        If the penalty is not one of the three, or ``max_iter`` is below 1.
+    """
+    if penalty not in ("l2", "l1", "none"):
+        raise ValueError(f"hyperparameter penalty is {penalty!r}; choose l2, l1 or none")
+    if max_iter < 1:
+        raise ValueError(f"hyperparameter max-iter is {max_iter}; it must be at least 1")
+    options: dict = {"max_iter": max_iter, "warm_start": True, "random_state": seed}
+    if penalty == "none":
+        options["C"] = np.inf
+    elif penalty == "l1":
+        options["solver"] = "saga"
+        default = inspect.signature(LogisticRegression).parameters["penalty"].default
+        options |= {"penalty": "l1"} if default == "l2" else {"l1_ratio": 1.0}
+    return LogisticRegression(**options)
+
+
+def set_initial_params(model: LogisticRegression, n_features: int) -> None:
+    """Give an unfitted model zeros to start from: ``coef_ (1, n_features)``, ``intercept_ (1,)``.
+
+    A binary model has one row of coefficients, not one per class.
+    """
+    model.classes_ = np.array([0, 1])
+    model.n_features_in_ = n_features
+    set_model_params(model, [np.zeros((1, n_features)), np.zeros(1)])
+
+
+def get_model_parameters(model: LogisticRegression) -> Parameters:
+    """Return ``[coef (1, n_features), intercept (1,)]``, float64."""
+    return [model.coef_.copy(), model.intercept_.copy()]
+
+
+def set_model_params(model: LogisticRegression, parameters: Parameters) -> None:
+    """Put ``[coef (1, n_features), intercept (1,)]`` into the model."""
+    model.coef_, model.intercept_ = (np.array(array, dtype=np.float64) for array in parameters)
+
+
+def statistics(features: np.ndarray) -> Parameters:
+    """Sum what the federated scaler needs; no row can be read back from the sums.
+
+    Parameters
+    ----------
+    features : ndarray, shape (n_rows, n_features)
+        Raw amounts and counts, none below zero.
+
+    Returns
+    -------
+    list of ndarray
+        ``[n_rows (1,), sum (n_features,), sum of squares (n_features,)]`` of ``log1p`` of the features, float64.
+
+    Raises
+    ------
+    TooFewRows
+        Below ``MINIMUM_ROWS`` rows.
+    """
+    if len(features) < MINIMUM_ROWS:
+        raise TooFewRows(
+            f"{len(features)} training rows: sums over fewer than {MINIMUM_ROWS} rows are not shared; "
+            "add rows to the training file or leave this client out"
+        )
+    logs = np.log1p(features)
+    return [np.array([float(len(logs))]), logs.sum(axis=0), (logs**2).sum(axis=0)]
+
+
+def pooled_scaler(all_statistics: list[Parameters]) -> Scaler:
+    """Add the clients' sums up to the scaler that pooling all rows would give.
+
+    A column that never changes gets scale 1, by the rule of scikit-learn's ``StandardScaler``.
+    """
+    n_rows, total, squares = (sum(arrays) for arrays in zip(*all_statistics, strict=True))
+    n_rows = float(n_rows[0])
+    mean = total / n_rows
+    variance = np.maximum(squares / n_rows - mean**2, 0.0)
+    eps = np.finfo(np.float64).eps
+    constant = variance <= n_rows * eps * variance + (n_rows * mean * eps) ** 2
+    return Scaler(mean, np.where(constant, 1.0, np.sqrt(variance)))
+
+
+def transform(features: np.ndarray, scaler: Scaler) -> np.ndarray:
+    """Take ``log1p`` and standardise; shapes ``(n_rows, n_features)`` in and out."""
+    return (np.log1p(features) - scaler.mean) / scaler.scale
+
+
+def fit(model: LogisticRegression, parameters: Parameters, features: np.ndarray, labels: np.ndarray) -> Parameters:
+    """Train from the global parameters on scaled rows for ``max_iter`` iterations; return the new parameters."""
+    set_model_params(model, parameters)
+    with warnings.catch_warnings():
+        # A round stops after a few iterations on purpose: the next round carries on.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(features, labels)
+    return get_model_parameters(model)
+
+
+def predict(parameters: Parameters, features: np.ndarray) -> np.ndarray:
+    """Return the probability of fraud for scaled rows, shape ``(n_rows,)``."""
+    coef, intercept = parameters
+    return 1.0 / (1.0 + np.exp(-np.clip(features @ coef[0] + intercept[0], -500, 500)))
+
+
+def evaluate(parameters: Parameters, features: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return the log-loss and the best threshold of a model on scaled rows that were not resampled."""
+    probabilities = predict(parameters, features)
+    return float(log_loss(labels, probabilities, labels=[0, 1])), best_threshold(labels, probabilities)
+
+
+def best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the threshold with the highest balanced accuracy (the largest of them when several tie).
+
+    >>> best_threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
+    0.8
+    """
+    false_alarms, hits, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
+    return float(min(thresholds[np.argmax(hits - false_alarms)], 1.0))
+
+
+def build_pipeline(parameters: Parameters, scaler: Scaler, feature_names: list[str]) -> Pipeline:
+    """Put a global model into a fitted scikit-learn ``Pipeline`` that takes the raw columns as a DataFrame."""
+    names = np.array(feature_names, dtype=object)
+    # validate=True: a table whose columns stand in another order is refused, not scored wrongly.
+    logs = FunctionTransformer(np.log1p, validate=True, feature_names_out="one-to-one")
+    logs.fit(pd.DataFrame(np.zeros((1, len(names))), columns=names))
+    standardise = StandardScaler()
+    standardise.mean_, standardise.scale_, standardise.var_ = scaler.mean, scaler.scale, scaler.scale**2
+    standardise.n_features_in_ = len(names)
+    model = LogisticRegression()
+    set_initial_params(model, len(names))
+    set_model_params(model, parameters)
+    return Pipeline([("log1p", logs), ("standardise", standardise), ("model", model)])
+
+
+def save_model(model_dir: str | Path, model: Pipeline) -> Path:
+    """Write ``model.joblib`` into the folder that SageMaker packs into ``model.tar.gz``."""
+    path = Path(model_dir) / "model.joblib"
+    joblib.dump(model, path)
+    return path

@@ -1,0 +1,130 @@
+"""Sessions by account name: the same profiles on the embedded AWS and on AWS, only the file differs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import botocore.session
+from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
+
+from workshop import state
+from workshop.errors import AccountError
+
+TARGETS = ("embedded", "aws")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who AWS says a session is."""
+
+    name: str
+    account: str
+    arn: str
+    region: str
+
+
+def config_file(target: str) -> Path:
+    """Return the AWS config file that holds the profiles of a target.
+
+    Raises
+    ------
+    AccountError
+        If the target is unknown, or the embedded AWS is not running.
+    """
+    if target not in TARGETS:
+        raise AccountError(f"target {target!r} is unknown; choose one of {', '.join(TARGETS)}")
+    embedded = state.home() / "embedded" / "aws-config"
+    if target == "embedded":
+        if not embedded.exists():
+            raise AccountError("the embedded AWS is not running: start it with `make lab`")
+        return embedded
+    chosen = Path(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config")).expanduser()
+    return Path("~/.aws/config").expanduser() if chosen == embedded else chosen
+
+
+def client_names(n_clients: int) -> list[str]:
+    """Return the names of the client accounts.
+
+    >>> client_names(2)
+    ['client-1', 'client-2']
+    """
+    return [f"client-{number}" for number in range(1, n_clients + 1)]
+
+
+def session(name: str) -> boto3.Session:
+    """Return a session in an account, by the profile ``fl-<name>``.
+
+    Raises
+    ------
+    AccountError
+        If there is no such profile; says how to make it.
+    MissingStep
+        If no target was chosen yet.
+    """
+    (target,) = state.load("target")
+    path = config_file(target)
+    try:
+        return boto3.Session(botocore_session=_botocore_session(name, path))
+    except ProfileNotFound as error:
+        remedy = (
+            "start the embedded AWS with more accounts: `make lab CLIENTS=n`"
+            if target == "embedded"
+            else f"add [profile fl-{name}] to {path.name} (docs: AWS CLI, named profiles)"
+        )
+        raise AccountError(f"there is no profile fl-{name} for account {name}: {remedy}") from error
+
+
+def assume_role(by: str, role_arn: str, *, session_name: str) -> boto3.Session:
+    """Borrow a role of another account for an hour.
+
+    Parameters
+    ----------
+    by : str
+        The account that asks, such as ``"server"``; its region and endpoint carry over.
+    role_arn : str
+        The role, which must trust the one who asks.
+    session_name : str
+        Stands in the other account's CloudTrail.
+
+    Raises
+    ------
+    AccountError
+        Names the role and what AWS answered.
+    """
+    (target,) = state.load("target")
+    try:
+        answer = session(by).client("sts").assume_role(RoleArn=role_arn, RoleSessionName=session_name)
+    except ClientError as error:
+        raise AccountError(f"{by} may not assume {role_arn}: {error.response['Error']['Message']}") from error
+    keys = answer["Credentials"]
+    return boto3.Session(
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+        botocore_session=_botocore_session(by, config_file(target)),
+    )
+
+
+def identity(name: str, who: boto3.Session) -> Identity:
+    """Ask AWS who a session is.
+
+    Raises
+    ------
+    AccountError
+        If AWS does not answer or refuses the credentials; names the account.
+    """
+    try:
+        answer = who.client("sts").get_caller_identity()
+    except (BotoCoreError, ClientError) as error:
+        raise AccountError(f"account {name} does not answer: {error}; check its profile fl-{name}") from error
+    return Identity(name, answer["Account"], answer["Arn"], who.region_name)
+
+
+def _botocore_session(name: str, path: str | Path) -> botocore.session.Session:
+    core = botocore.session.Session()
+    core.set_config_variable("config_file", str(path))
+    core.set_config_variable("profile", f"fl-{name}")
+    return core

@@ -1,0 +1,99 @@
+"""What the federation is compared with: everybody's rows in one place, each client alone, the published recipe.
+
+All of this needs rows of several accounts in one process, which only a workshop has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from client_code import schema, task
+from data_prep import balance
+
+Rows = tuple[np.ndarray, np.ndarray]  # features (n_rows, 49), labels (n_rows,)
+
+
+@dataclass(frozen=True)
+class ClientRows:
+    """One client's rows: the real training rows, the rows to fit on, and the real validation rows."""
+
+    real: Rows
+    train: Rows
+    validation: Rows
+
+    @classmethod
+    def read(cls, folder: Path) -> ClientRows:
+        """Read the three files that ``data_prep`` wrote for a client."""
+        names = ("train.csv", "train_balanced.csv", "validation.csv")
+        return cls(*(schema.to_arrays(schema.read_table(folder / name)) for name in names))
+
+
+@dataclass(frozen=True)
+class Model:
+    """Arrays of a trained model, with the threshold chosen on validation rows."""
+
+    parameters: task.Parameters
+    scaler: task.Scaler
+    threshold: float
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Return the probability of fraud for raw features ``(n_rows, 49)``, shape ``(n_rows,)``."""
+        return task.predict(self.parameters, task.transform(features, self.scaler))
+
+
+def federated_by_hand(clients: Sequence[ClientRows], *, rounds: int = 3, max_iter: int = 10, seed: int = 0) -> Model:
+    """Run the whole federation as a plain loop in one process: what the real one must equal to 1e-12.
+
+    With a single client it is ordinary training on that client's rows: the local and the centralised model.
+    """
+    scaler = task.pooled_scaler([task.statistics(client.real[0]) for client in clients])
+    rows = [len(client.real[1]) for client in clients]
+    models = [task.new_model(max_iter=max_iter, seed=seed) for _ in clients]
+    scaled = [(task.transform(client.train[0], scaler), client.train[1]) for client in clients]
+    parameters = [np.zeros((1, len(scaler.mean))), np.zeros(1)]
+    for _ in range(rounds):
+        updates = [task.fit(model, parameters, *train) for model, train in zip(models, scaled, strict=True)]
+        parameters = [np.average(arrays, axis=0, weights=rows) for arrays in zip(*updates, strict=True)]
+    validation = [(task.transform(client.validation[0], scaler), client.validation[1]) for client in clients]
+    thresholds = [task.evaluate(parameters, *rows_of)[1] for rows_of in validation]
+    return Model(parameters, scaler, float(np.average(thresholds, weights=[len(labels) for _, labels in validation])))
+
+
+def pool(clients: Sequence[ClientRows]) -> ClientRows:
+    """Put the rows of all clients into one heap, which is what a federation exists to avoid."""
+
+    def joined(kind: str) -> Rows:
+        parts = [getattr(client, kind) for client in clients]
+        return np.concatenate([features for features, _ in parts]), np.concatenate([labels for _, labels in parts])
+
+    return ClientRows(joined("real"), joined("train"), joined("validation"))
+
+
+def published_recipe(train: pd.DataFrame, test_features: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Score test rows as the original sample does: raw amounts, SMOTE and undersampling, 3 rounds of 10 iterations.
+
+    Parameters
+    ----------
+    train : DataFrame
+        Real training rows of all clients, with the label.
+    test_features : ndarray, shape (n_rows, 49)
+        Raw features.
+
+    Returns
+    -------
+    ndarray, shape (n_rows,)
+        Probabilities of fraud.
+
+    Source: aws-samples/wwps-payment-integrity-solutions, ``Federated-Learning/`` (2023).
+    """
+    features, labels = schema.to_arrays(balance.smote(train, ratio=0.25, seed=seed, undersample=True))
+    model = task.new_model(max_iter=10, seed=seed)
+    parameters = [np.zeros((1, features.shape[1])), np.zeros(1)]
+    for _ in range(3):
+        parameters = task.fit(model, parameters, features, labels)
+    return task.predict(parameters, test_features)

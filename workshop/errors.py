@@ -1,0 +1,29 @@
+"""The errors of this kit: what is wrong, which account, job or file, and what to do next."""
+
+
+class WorkshopError(Exception):
+    """Base of every error that a learner is meant to read."""
+
+
+class MissingStep(WorkshopError):
+    """Something that an earlier notebook makes is not there."""
+
+
+class AccountError(WorkshopError):
+    """An account cannot be reached, or is not the one it should be."""
+
+
+class StackError(WorkshopError):
+    """A CloudFormation stack did not reach the state it should."""
+
+
+class JobError(WorkshopError):
+    """A training job did not do its part."""
+
+
+class FederationError(WorkshopError):
+    """The federation ended before its last round."""
+
+
+class ModelError(WorkshopError):
+    """A model file is not what its manifest says."""

@@ -1,0 +1,209 @@
+"""Training jobs in the client accounts: the request, its start, and what is known of it afterwards."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pandas as pd
+from botocore.exceptions import ClientError
+
+from workshop.errors import JobError
+
+FINISHED = ("Completed", "Failed", "Stopped")
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+
+
+@dataclass(frozen=True)
+class ClientAccount:
+    """What the server account knows of a client: outputs of its stack, nothing of its rows."""
+
+    name: str
+    account: str
+    bucket: str
+    execution_role: str
+    kickoff_role: str
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One client's job, seen through the kick-off role of its account."""
+
+    client: ClientAccount
+    name: str
+    session: boto3.Session
+
+    def describe(self) -> dict[str, Any]:
+        """Return SageMaker's description of the job."""
+        return self.session.client("sagemaker").describe_training_job(TrainingJobName=self.name)
+
+    def log_lines(self, most: int = 5) -> list[str]:
+        """Return the last lines of the job's log; none when it has not written any."""
+        logs = self.session.client("logs")
+        try:
+            streams = logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.name}/")
+            if not streams["logStreams"]:
+                return []
+            stream = streams["logStreams"][0]["logStreamName"]
+            events = logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=stream, limit=most, startFromHead=False)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                return []
+            raise
+        return [event["message"].rstrip() for event in events["events"]][-most:]
+
+    def stop(self) -> None:
+        """Ask SageMaker to stop the job; a job that has ended already is left alone."""
+        if self.describe()["TrainingJobStatus"] == "InProgress":
+            self.session.client("sagemaker").stop_training_job(TrainingJobName=self.name)
+
+    def account_of_failure(self) -> str:
+        """Say in a few lines who this job is, how it stands, why, and what it wrote last."""
+        description = self.describe()
+        lines = [
+            f"{self.client.name} (account {self.client.account}), job {self.name}: "
+            f"{description['TrainingJobStatus']} ({description['SecondaryStatus']})"
+        ]
+        if reason := description.get("FailureReason"):
+            lines.append(f"  reason: {reason}")
+        lines += [f"  log: {line}" for line in self.log_lines()]
+        return "\n".join(lines)
+
+
+def job_name(client: str, *, now: datetime | None = None) -> str:
+    """Return a name that the kick-off policy allows (``fl-*``) and that no earlier job had."""
+    return f"fl-{client}-{now or datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def training_request(
+    client: ClientAccount,
+    *,
+    name: str,
+    image: str,
+    server_address: str,
+    ca_certificate: str,
+    max_iter: int = 10,
+    penalty: str = "l2",
+    seed: int = 0,
+    join_deadline: int = 120,
+    max_seconds: int = 3600,
+) -> dict[str, Any]:
+    """Write the ``CreateTrainingJob`` request that one client account receives.
+
+    Parameters
+    ----------
+    client : ClientAccount
+        Whose bucket, code and execution role the request names.
+    name, image, server_address, ca_certificate
+        The job's name, the SageMaker scikit-learn image, ``host:port`` of the Flower server, and its authority.
+    max_iter, penalty, seed
+        Hyperparameters of the local training, as in the original sample.
+    join_deadline, max_seconds : int
+        Seconds the job waits for the server, and seconds after which SageMaker stops it.
+
+    Source: AWS, SageMaker API reference, CreateTrainingJob.
+    """
+    bucket = f"s3://{client.bucket}"
+    hyperparameters = {
+        "sagemaker_program": "client.py",
+        "sagemaker_submit_directory": f"{bucket}/code/source.tar.gz",
+        "penalty": penalty,
+        "max-iter": max_iter,
+        "seed": seed,
+        "server-address": server_address,
+        "ca-certificate": ca_certificate,
+        "join-deadline": join_deadline,
+    }
+    rows = {"S3DataType": "S3Prefix", "S3Uri": f"{bucket}/data/", "S3DataDistributionType": "FullyReplicated"}
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": "File"},
+        "RoleArn": client.execution_role,
+        "HyperParameters": {key: str(value) for key, value in hyperparameters.items()},
+        "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": rows}, "ContentType": "text/csv"}],
+        "OutputDataConfig": {"S3OutputPath": f"{bucket}/artefacts/"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
+        "StoppingCondition": {"MaxRuntimeInSeconds": max_seconds},
+        # One BLAS thread: the same sums on every machine.
+        "Environment": dict.fromkeys(threads, "1") | {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"},
+        "EnableNetworkIsolation": False,  # it would cut the link to the server
+    }
+
+
+def start(client: ClientAccount, session: boto3.Session, request: dict[str, Any]) -> TrainingJob:
+    """Start one job in a client account.
+
+    Raises
+    ------
+    JobError
+        Names the account, the job and what AWS answered.
+    """
+    name = request["TrainingJobName"]
+    try:
+        session.client("sagemaker").create_training_job(**request)
+    except ClientError as error:
+        message = error.response["Error"]["Message"]
+        raise JobError(f"{client.name} (account {client.account}) did not start job {name}: {message}") from error
+    return TrainingJob(client, name, session)
+
+
+def stop_all(jobs: Sequence[TrainingJob]) -> None:
+    """Stop every job that is still running."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(TrainingJob.stop, jobs))
+
+
+def wait(
+    jobs: Sequence[TrainingJob],
+    *,
+    deadline: float = 120.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> pd.DataFrame:
+    """Wait until every job has ended; return the table of :func:`table`.
+
+    Raises
+    ------
+    JobError
+        If one did not complete, or not before ``deadline`` seconds were over: says which, how it stands and why.
+    """
+    give_up = clock() + deadline
+    while True:
+        statuses = [job.describe()["TrainingJobStatus"] for job in jobs]
+        if all(status in FINISHED for status in statuses):
+            break
+        if clock() > give_up:
+            late = [job for job, status in zip(jobs, statuses, strict=True) if status not in FINISHED]
+            told = "\n".join(job.account_of_failure() for job in late)
+            raise JobError(f"still running after {deadline:.0f} s:\n{told}")
+        sleep(0.2)
+    failed = [job for job, status in zip(jobs, statuses, strict=True) if status != "Completed"]
+    if failed:
+        raise JobError("\n".join(job.account_of_failure() for job in failed))
+    return table(jobs)
+
+
+def table(jobs: Sequence[TrainingJob]) -> pd.DataFrame:
+    """Return one line per job: client, account, status, seconds billed, model artefact."""
+    lines = []
+    for job in jobs:
+        description = job.describe()
+        artefact = description.get("ModelArtifacts", {}).get("S3ModelArtifacts", "")
+        lines.append(
+            {
+                "client": job.client.name,
+                "account": job.client.account,
+                "status": description["TrainingJobStatus"],
+                "step": description["SecondaryStatus"],
+                "billable seconds": description.get("BillableTimeInSeconds"),
+                "artefact": artefact.rpartition("/")[2],
+            }
+        )
+    return pd.DataFrame(lines).set_index("client")

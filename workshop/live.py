@@ -1,0 +1,47 @@
+"""Show in a notebook how a federation is going: one line that changes, a table and a curve that grow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import pandas as pd
+from IPython.display import HTML, display
+
+from workshop.federation import Round
+
+
+class LiveRounds:
+    """Display that a federation updates; hand it to ``federation.run`` as ``progress``."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.view = display(HTML("waiting for the first client"), display_id=True)
+
+    def __call__(self, message: str, history: Sequence[Round]) -> None:
+        """Replace the display by the message, the seconds so far, a curve and one line per finished round."""
+        text = f"<p>{time.monotonic() - self.started:.0f} s: {message}</p>"
+        if history:
+            table = pd.DataFrame([asdict(entry) for entry in history]).set_index("round")
+            text += curve([0.5, *table["roc_auc"]])
+            text += table.to_html(float_format=lambda value: f"{value:.3f}")
+        self.view.update(HTML(text))
+
+
+def curve(values: Sequence[float], *, width: int = 300, height: int = 80) -> str:
+    """Return a small SVG of ROC AUC by round, from 0.4 at the bottom to 1 at the top.
+
+    Drawn by hand: a matplotlib figure in every round would cost more time than the round itself.
+    """
+    step = width / max(len(values) - 1, 1)
+    points = [(number * step, height * (1 - (value - 0.4) / 0.6)) for number, value in enumerate(values)]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in points)
+    return (
+        f'<svg role="img" aria-label="ROC AUC by round" width="{width + 130}" height="{height + 10}" '
+        f'viewBox="-5 -5 {width + 130} {height + 10}" fill="#0072B2">'
+        f'<polyline points="{path}" fill="none" stroke="#0072B2" stroke-width="2"/>{dots}'
+        f'<text x="{points[-1][0] + 8:.1f}" y="{points[-1][1] + 4:.1f}" font-size="12">'
+        f"ROC AUC {values[-1]:.3f}</text></svg>"
+    )

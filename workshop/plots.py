@@ -1,0 +1,205 @@
+"""One function per figure. Every figure says one thing in its title and can be read in grey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+# Okabe and Ito's colours, dark to light, so that they differ in grey too.
+BLUE, VERMILION, ORANGE, SKY, GREY = "#0072B2", "#D55E00", "#E69F00", "#56B4E9", "#999999"
+STYLE = {
+    "figure.dpi": 110,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+LINES = ("-", "--", "-.", ":")
+
+
+def class_balance(counts: pd.DataFrame, *, title: str) -> None:
+    """Draw honest and fraudulent rows per client, before and after balancing.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        One line per client with the columns ``train_rows``, ``train_positives``, ``balanced_rows`` and
+        ``balanced_positives``.
+    """
+    with plt.rc_context(STYLE):
+        _, axes = plt.subplots(1, 2, figsize=(7.5, 2.6), sharey=True, layout="constrained")
+        for ax, kind, label in zip(axes, ("train", "balanced"), ("real rows", "after SMOTE"), strict=True):
+            fraud = counts[f"{kind}_positives"]
+            honest = counts[f"{kind}_rows"] - fraud
+            ax.bar(counts.index, honest, color=SKY, width=0.6, label="honest")
+            ax.bar(counts.index, fraud, bottom=honest, color=VERMILION, width=0.6, label="fraudulent", hatch="//", edgecolor="white")
+            for place, share in enumerate(fraud / counts[f"{kind}_rows"]):
+                ax.annotate(f"{share:.0%} fraud", (place, counts[f"{kind}_rows"].iloc[place]), ha="center", va="bottom")
+            ax.set(xlabel=label, ylabel="training rows" if kind == "train" else None)
+            ax.grid(axis="x", visible=False)
+            ax.margins(y=0.15)
+        axes[0].set_title(title)
+        axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+        plt.show()
+
+
+def smote(real: pd.DataFrame, balanced: pd.DataFrame, *, x: str, y: str, label: str, title: str) -> None:
+    """Draw one client's real rows and the rows that SMOTE put between the fraudulent ones, on two log axes."""
+    made = balanced.iloc[len(real) :]
+    honest, fraud = real[real[label] == 0], real[real[label] == 1]
+    with plt.rc_context(STYLE):
+        _, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+        ax.scatter(honest[x], honest[y], s=5, color="#CCCCCC", label=f"honest ({len(honest):,})")
+        ax.scatter(made[x], made[y], s=9, color=ORANGE, marker="x", linewidths=0.8, label=f"made by SMOTE ({len(made):,})")
+        ax.scatter(fraud[x], fraud[y], s=16, color=VERMILION, edgecolor="black", linewidths=0.4, label=f"fraudulent ({len(fraud):,})")
+        ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y, title=title)
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        plt.show()
+
+
+def rounds(history: pd.DataFrame, *, base_rate: float, title: str) -> None:
+    """Draw what the global model was worth after every round, on the server's test table."""
+    with plt.rc_context(STYLE):
+        _, axes = plt.subplots(1, 3, figsize=(8.4, 2.5), layout="constrained")
+        panels = (
+            ("roc_auc", "ROC AUC", 0.5, "chance"),
+            ("average_precision", "average precision", base_rate, "chance"),
+            ("log_loss", "log-loss", float(np.log(2)), "untrained"),
+        )
+        for ax, (column, label, floor, word) in zip(axes, panels, strict=True):
+            ax.plot([0, *history.index], [floor, *history[column]], color=BLUE, marker="o", clip_on=False)
+            ax.axhline(floor, color=GREY, linestyle=":", linewidth=1.2)
+            ax.annotate(word, (1, floor), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="#666666")
+            ax.set(xlabel="round", ylabel=label)
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes[0].set_title(title)
+        plt.show()
+
+
+def comparison(scores: pd.DataFrame, *, title: str) -> None:
+    """Draw ROC AUC and average precision of every model, beside what chance gives."""
+    with plt.rc_context(STYLE):
+        _, axes = plt.subplots(1, 2, figsize=(8, 0.4 * len(scores) + 1.2), sharey=True, layout="constrained")
+        floors = {"roc_auc": 0.5, "average_precision": float(scores["base_rate"].iloc[0])}
+        labels = {"roc_auc": "ROC AUC on the test table", "average_precision": "average precision on the test table"}
+        for ax, (column, floor) in zip(axes, floors.items(), strict=True):
+            colours = [BLUE if name == "global" else SKY for name in scores.index]
+            ax.barh(scores.index, scores[column], color=colours, height=0.65)
+            ax.axvline(floor, color="black", linestyle=":", linewidth=1.2)
+            for place, value in enumerate(scores[column]):
+                ax.annotate(f" {value:.3f}", (value, place), va="center")
+            ax.set(xlabel=labels[column])
+            ax.grid(axis="y", visible=False)
+            ax.margins(x=0.14)
+        axes[0].set_xlim(0.4, None)
+        axes[0].invert_yaxis()
+        axes[0].set_title(title)
+        plt.show()
+
+
+def roc_and_precision(labels: np.ndarray, models: Mapping[str, np.ndarray], *, title: str) -> None:
+    """Draw ROC and precision-recall curves of several models' probabilities, each ``(n_rows,)``."""
+    with plt.rc_context(STYLE):
+        _, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+        for (name, scores), colour, line in zip(models.items(), (BLUE, VERMILION, ORANGE, GREY), LINES, strict=False):
+            false_alarms, hits, _ = roc_curve(labels, scores)
+            left.plot(false_alarms, hits, line, color=colour, label=name)
+            precision, recall, _ = precision_recall_curve(labels, scores)
+            right.plot(recall, precision, line, color=colour, label=name)
+        left.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
+        right.axhline(labels.mean(), color=GREY, linewidth=0.8)
+        left.set(xlabel="share of honest providers flagged", ylabel="share of fraud found", title=title)
+        right.set(xlabel="share of fraud found (recall)", ylabel="share of flags that are fraud (precision)")
+        right.legend()
+        plt.show()
+
+
+def calibration(labels: np.ndarray, models: Mapping[str, np.ndarray], *, title: str) -> None:
+    """Draw what models promise against what comes true, in ten groups of equal size."""
+    with plt.rc_context(STYLE):
+        _, ax = plt.subplots(figsize=(4.8, 3.6), layout="constrained")
+        ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, label="perfectly calibrated")
+        for (name, scores), colour, line in zip(models.items(), (VERMILION, BLUE), LINES, strict=False):
+            true, promised = calibration_curve(labels, scores, n_bins=10, strategy="quantile")
+            ax.plot(promised, true, line, marker="o", markersize=4, color=colour, label=name)
+        ax.set(xlabel="predicted probability of fraud", ylabel="share that is fraud", title=title)
+        ax.legend()
+        plt.show()
+
+
+def top_k(labels: np.ndarray, probabilities: np.ndarray, *, most: int = 200, title: str) -> None:
+    """Draw how many of the k most suspicious providers are fraudulent."""
+    order = np.argsort(-probabilities, kind="stable")[:most]
+    k = np.arange(1, len(order) + 1)
+    with plt.rc_context(STYLE):
+        _, ax = plt.subplots(figsize=(5.6, 2.8), layout="constrained")
+        ax.plot(k, np.cumsum(labels[order]) / k, color=BLUE, label="global model")
+        ax.axhline(labels.mean(), color=GREY, linestyle=":", label=f"picked at random ({labels.mean():.1%})")
+        ax.set(xlabel="providers investigated, most suspicious first", ylabel="share that is fraud", ylim=(0, 1.02), title=title)
+        ax.legend()
+        plt.show()
+
+
+def confusion(counts: pd.DataFrame, *, title: str) -> None:
+    """Draw a confusion matrix with counts, shaded by the share of the row."""
+    shares = counts.div(counts.sum(axis=1), axis=0)
+    with plt.rc_context(STYLE | {"axes.grid": False}):
+        _, ax = plt.subplots(figsize=(3.8, 2.6), layout="constrained")
+        ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        for row, column in np.ndindex(counts.shape):
+            dark = shares.iloc[row, column] > 0.5
+            text = f"{counts.iloc[row, column]:,}\n({shares.iloc[row, column]:.0%})"
+            ax.text(column, row, text, ha="center", va="center", color="white" if dark else "black")
+        ax.set_xticks(range(2), counts.columns)
+        ax.set_yticks(range(2), counts.index)
+        ax.set(xlabel="the model says", ylabel="the provider is", title=title)
+        plt.show()
+
+
+def seeds(table: pd.DataFrame, *, title: str) -> None:
+    """Draw one measure of several models over seeds: every seed a dot, the mean a bar.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One line per seed, one column per model.
+    """
+    with plt.rc_context(STYLE):
+        _, ax = plt.subplots(figsize=(6.4, 0.42 * len(table.columns) + 1.1), layout="constrained")
+        for place, name in enumerate(table.columns):
+            ax.barh(place, table[name].mean(), color=BLUE if name == "global" else SKY, height=0.6)
+            ax.plot(table[name], np.full(len(table), place), "o", color="black", markersize=3, alpha=0.7)
+            ax.annotate(f" {table[name].mean():.3f}", (table[name].max(), place), va="center")
+        ax.set_yticks(range(len(table.columns)), table.columns)
+        ax.invert_yaxis()
+        ax.set(xlabel="ROC AUC on the test table", xlim=(0.4, 1.0), title=title)
+        ax.axvline(0.5, color="black", linestyle=":", linewidth=1.2)
+        ax.grid(axis="y", visible=False)
+
+
+def columns(names: Sequence[str], table: pd.DataFrame, *, label: str, title: str) -> None:
+    """Draw the distribution of a few columns by class, on log axes."""
+    with plt.rc_context(STYLE):
+        _, axes = plt.subplots(1, len(names), figsize=(8.4, 2.4), layout="constrained")
+        for ax, name in zip(axes, names, strict=True):
+            edges = np.histogram_bin_edges(np.log10(table[name] + 1), bins=30)
+            for kind, colour, line, word in ((0, "#666666", "-", "honest"), (1, VERMILION, "--", "fraudulent")):
+                logs = np.log10(table.loc[table[label] == kind, name] + 1)
+                ax.hist(logs, bins=edges, density=True, histtype="step", color=colour, linestyle=line, label=word, linewidth=1.5)
+            ax.set(xlabel=f"log10(1 + {name})", yticks=[])
+        axes[0].set(ylabel="density", title=title)
+        axes[-1].legend()
+        plt.show()
