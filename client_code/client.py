@@ -23,10 +23,9 @@ os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
 
 import grpc
 import numpy as np
-from flwr.client import NumPyClient, start_client
-
 import schema
 import task
+from flwr.client import NumPyClient, start_client
 
 
 class JobError(Exception):
@@ -189,7 +188,7 @@ def main(argv: list[str] | None = None) -> int:
         train(parse_arguments(argv))
     except (JobError, schema.TableError, task.TooFewRows) as error:
         line = str(error)
-    except Exception as error:  # noqa: BLE001 - the last line of defence: no cell value may get out
+    except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         line = f"unforeseen {type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
     else:

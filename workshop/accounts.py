@@ -64,14 +64,13 @@ def session(name: str) -> boto3.Session:
     MissingStep
         If no target was chosen yet.
     """
-    (target,) = state.load("target")
-    path = config_file(target)
+    path = config_file(_target())
     try:
         return boto3.Session(botocore_session=_botocore_session(name, path))
     except ProfileNotFound as error:
         remedy = (
             "start the embedded AWS with more accounts: `make lab CLIENTS=n`"
-            if target == "embedded"
+            if _target() == "embedded"
             else f"add [profile fl-{name}] to {path.name} (docs: AWS CLI, named profiles)"
         )
         raise AccountError(f"there is no profile fl-{name} for account {name}: {remedy}") from error
@@ -94,7 +93,6 @@ def assume_role(by: str, role_arn: str, *, session_name: str) -> boto3.Session:
     AccountError
         Names the role and what AWS answered.
     """
-    (target,) = state.load("target")
     try:
         answer = session(by).client("sts").assume_role(RoleArn=role_arn, RoleSessionName=session_name)
     except ClientError as error:
@@ -104,7 +102,7 @@ def assume_role(by: str, role_arn: str, *, session_name: str) -> boto3.Session:
         aws_access_key_id=keys["AccessKeyId"],
         aws_secret_access_key=keys["SecretAccessKey"],
         aws_session_token=keys["SessionToken"],
-        botocore_session=_botocore_session(by, config_file(target)),
+        botocore_session=_botocore_session(by, config_file(_target())),
     )
 
 
@@ -121,6 +119,11 @@ def identity(name: str, who: boto3.Session) -> Identity:
     except (BotoCoreError, ClientError) as error:
         raise AccountError(f"account {name} does not answer: {error}; check its profile fl-{name}") from error
     return Identity(name, answer["Account"], answer["Arn"], who.region_name)
+
+
+def _target() -> str:
+    (target,) = state.load("target")
+    return target["name"]
 
 
 def _botocore_session(name: str, path: str | Path) -> botocore.session.Session:

@@ -46,14 +46,16 @@ class Model:
         return task.predict(self.parameters, task.transform(features, self.scaler))
 
 
-def federated_by_hand(clients: Sequence[ClientRows], *, rounds: int = 3, max_iter: int = 10, seed: int = 0) -> Model:
+def federated_by_hand(
+    clients: Sequence[ClientRows], *, rounds: int = 3, max_iter: int = 10, penalty: str = "l2", seed: int = 0
+) -> Model:
     """Run the whole federation as a plain loop in one process: what the real one must equal to 1e-12.
 
     With a single client it is ordinary training on that client's rows: the local and the centralised model.
     """
     scaler = task.pooled_scaler([task.statistics(client.real[0]) for client in clients])
     rows = [len(client.real[1]) for client in clients]
-    models = [task.new_model(max_iter=max_iter, seed=seed) for _ in clients]
+    models = [task.new_model(max_iter=max_iter, penalty=penalty, seed=seed) for _ in clients]
     scaled = [(task.transform(client.train[0], scaler), client.train[1]) for client in clients]
     parameters = [np.zeros((1, len(scaler.mean))), np.zeros(1)]
     for _ in range(rounds):

@@ -79,3 +79,10 @@ def recalibrate(probabilities: np.ndarray, *, real_rate: float, trained_rate: fl
     odds = probabilities / (1 - probabilities)
     odds *= real_rate / (1 - real_rate) * (1 - trained_rate) / trained_rate
     return odds / (1 + odds)
+
+
+def record(scores: Mapping[str, Scores]) -> dict:
+    """Put all scores into JSON values, the clients' own models under ``local``, for ``build/summary.json``."""
+    lines = {name: asdict(entry) for name, entry in scores.items()}
+    local = {name.removesuffix(" alone"): lines.pop(name) for name in list(lines) if name.endswith(" alone")}
+    return {"metrics": {name.replace(" ", "_"): line for name, line in lines.items()} | {"local": local}}

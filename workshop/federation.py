@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from flwr.server.strategy import FedAvg, Strategy
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from client_code import task
+from workshop import state
 from workshop.errors import FederationError
 from workshop.jobs import FINISHED, TrainingJob, stop_all
 from workshop.tls import Certificates
@@ -167,6 +169,27 @@ def run(
     )  # fmt: skip
 
 
+def record(result: FederationResult, jobs: Sequence[TrainingJob], *, model_path: Path) -> dict:
+    """Put a finished federation into JSON values: for the next notebook and for ``build/summary.json``."""
+    clients = {
+        job.client.name: {
+            "name": job.client.name,
+            "account": job.client.account,
+            "job": job.name,
+            "seconds": job.describe()["BillableTimeInSeconds"],
+        }
+        for job in jobs
+    }
+    return {
+        "clients": clients,
+        "rounds": len(result.history),
+        "history": [asdict(entry) for entry in result.history],
+        "seconds": round(result.seconds, 2),
+        "threshold": result.threshold,
+        "model": str(model_path.relative_to(state.home())),
+    }
+
+
 class ExpectedClients(SimpleClientManager):
     """Flower's client manager, without its wait of a day for clients that will never come."""
 
@@ -214,7 +237,9 @@ class Federation(Strategy):
         """Wait for every client, agree on the scaler, start from zeros."""
         self._gather()
         self.progress("every client is here: adding up the sums for the scaler", self.history)
-        sums = self._ask_all(lambda proxy: unpack(proxy.get_parameters(GetParametersIns({}), self.round_deadline, 0).parameters))
+        sums = self._ask_all(
+            lambda proxy: unpack(proxy.get_parameters(GetParametersIns({}), self.round_deadline, 0).parameters)
+        )
         self.scaler = task.pooled_scaler(sums)
         instruction = FitIns(pack(list(self.scaler)), fit_round(0))
         self._ask_all(lambda proxy: proxy.fit(instruction, self.round_deadline, 0))
@@ -283,7 +308,9 @@ class Federation(Strategy):
             if not missing:
                 return
             names = ", ".join(sorted(job.client.name for job in missing.values()))
-            self.progress(f"{len(self.members)} of {len(self.jobs)} clients are here; waiting for {names}", self.history)
+            self.progress(
+                f"{len(self.members)} of {len(self.jobs)} clients are here; waiting for {names}", self.history
+            )
             ended = [job for job in missing.values() if job.describe()["TrainingJobStatus"] in FINISHED]
             if ended:
                 raise _lost(ended, "ended before it joined")
@@ -294,7 +321,10 @@ class Federation(Strategy):
     def _proxies(self) -> list[ClientProxy]:
         """Return the members' connections by client name."""
         self._require(self.manager.clients, "this step")
-        return sorted((self.manager.clients[cid] for cid in self.members), key=lambda proxy: self.members[proxy.cid].client.name)
+        return sorted(
+            (self.manager.clients[cid] for cid in self.members),
+            key=lambda proxy: self.members[proxy.cid].client.name,
+        )
 
     def _ask_all(self, question: Callable[[ClientProxy], object]) -> list:
         """Ask every member at once; answers come in the order of the clients' names."""
@@ -343,7 +373,7 @@ class _KernelServer(Server):
             signal.signal(number, handler)
         try:
             return super().fit(num_rounds, timeout)
-        except BaseException as stop:  # noqa: BLE001 - raised again by `run`, once the port is closed
+        except BaseException as stop:
             self.stopped_by = stop
             return History(), 0.0
 

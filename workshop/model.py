@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import joblib
 import numpy as np
 import sklearn
@@ -25,6 +26,7 @@ class GlobalModel:
 
     pipeline: Pipeline
     threshold: float
+    about: dict  # how it was trained: rounds, max_iter, penalty, seed, source of the rows
 
 
 def save(folder: Path, parameters: task.Parameters, scaler: task.Scaler, *, threshold: float, about: dict) -> Path:
@@ -66,7 +68,7 @@ def load(folder: Path) -> GlobalModel:
         If a file is missing or is not the one that the manifest describes.
     """
     manifest = _verified_manifest(folder)
-    return GlobalModel(joblib.load(folder / MODEL), manifest["threshold"])
+    return GlobalModel(joblib.load(folder / MODEL), manifest["threshold"], manifest["about"])
 
 
 def load_twin(folder: Path) -> GlobalModel:
@@ -80,8 +82,17 @@ def load_twin(folder: Path) -> GlobalModel:
     manifest = _verified_manifest(folder)
     with np.load(folder / TWIN, allow_pickle=False) as arrays:
         scaler = task.Scaler(arrays["mean"], arrays["scale"])
-        pipeline = task.build_pipeline([arrays["coef"], arrays["intercept"]], scaler, [str(n) for n in arrays["features"]])
-    return GlobalModel(pipeline, manifest["threshold"])
+        pipeline = task.build_pipeline(
+            [arrays["coef"], arrays["intercept"]], scaler, [str(n) for n in arrays["features"]]
+        )
+    return GlobalModel(pipeline, manifest["threshold"], manifest["about"])
+
+
+def upload(folder: Path, session: boto3.Session, bucket: str) -> None:
+    """Copy model, twin and manifest to ``model/`` of the server's bucket, the manifest last."""
+    client = session.client("s3")
+    for name in (MODEL, TWIN, MANIFEST):
+        client.upload_file(str(folder / name), bucket, f"model/{name}")
 
 
 def _verified_manifest(folder: Path) -> dict:

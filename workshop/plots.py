@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
@@ -45,9 +46,23 @@ def class_balance(counts: pd.DataFrame, *, title: str) -> None:
             fraud = counts[f"{kind}_positives"]
             honest = counts[f"{kind}_rows"] - fraud
             ax.bar(counts.index, honest, color=SKY, width=0.6, label="honest")
-            ax.bar(counts.index, fraud, bottom=honest, color=VERMILION, width=0.6, label="fraudulent", hatch="//", edgecolor="white")
+            ax.bar(
+                counts.index,
+                fraud,
+                bottom=honest,
+                color=VERMILION,
+                width=0.6,
+                label="fraudulent",
+                hatch="//",
+                edgecolor="white",
+            )
             for place, share in enumerate(fraud / counts[f"{kind}_rows"]):
-                ax.annotate(f"{share:.0%} fraud", (place, counts[f"{kind}_rows"].iloc[place]), ha="center", va="bottom")
+                ax.annotate(
+                    f"{share:.0%} fraud",
+                    (place, counts[f"{kind}_rows"].iloc[place]),
+                    ha="center",
+                    va="bottom",
+                )
             ax.set(xlabel=label, ylabel="training rows" if kind == "train" else None)
             ax.grid(axis="x", visible=False)
             ax.margins(y=0.15)
@@ -63,8 +78,24 @@ def smote(real: pd.DataFrame, balanced: pd.DataFrame, *, x: str, y: str, label: 
     with plt.rc_context(STYLE):
         _, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
         ax.scatter(honest[x], honest[y], s=5, color="#CCCCCC", label=f"honest ({len(honest):,})")
-        ax.scatter(made[x], made[y], s=9, color=ORANGE, marker="x", linewidths=0.8, label=f"made by SMOTE ({len(made):,})")
-        ax.scatter(fraud[x], fraud[y], s=16, color=VERMILION, edgecolor="black", linewidths=0.4, label=f"fraudulent ({len(fraud):,})")
+        ax.scatter(
+            made[x],
+            made[y],
+            s=9,
+            color=ORANGE,
+            marker="x",
+            linewidths=0.8,
+            label=f"made by SMOTE ({len(made):,})",
+        )
+        ax.scatter(
+            fraud[x],
+            fraud[y],
+            s=16,
+            color=VERMILION,
+            edgecolor="black",
+            linewidths=0.4,
+            label=f"fraudulent ({len(fraud):,})",
+        )
         ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y, title=title)
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
         plt.show()
@@ -94,7 +125,10 @@ def comparison(scores: pd.DataFrame, *, title: str) -> None:
     with plt.rc_context(STYLE):
         _, axes = plt.subplots(1, 2, figsize=(8, 0.4 * len(scores) + 1.2), sharey=True, layout="constrained")
         floors = {"roc_auc": 0.5, "average_precision": float(scores["base_rate"].iloc[0])}
-        labels = {"roc_auc": "ROC AUC on the test table", "average_precision": "average precision on the test table"}
+        labels = {
+            "roc_auc": "ROC AUC on the test table",
+            "average_precision": "average precision on the test table",
+        }
         for ax, (column, floor) in zip(axes, floors.items(), strict=True):
             colours = [BLUE if name == "global" else SKY for name in scores.index]
             ax.barh(scores.index, scores[column], color=colours, height=0.65)
@@ -148,7 +182,12 @@ def top_k(labels: np.ndarray, probabilities: np.ndarray, *, most: int = 200, tit
         _, ax = plt.subplots(figsize=(5.6, 2.8), layout="constrained")
         ax.plot(k, np.cumsum(labels[order]) / k, color=BLUE, label="global model")
         ax.axhline(labels.mean(), color=GREY, linestyle=":", label=f"picked at random ({labels.mean():.1%})")
-        ax.set(xlabel="providers investigated, most suspicious first", ylabel="share that is fraud", ylim=(0, 1.02), title=title)
+        ax.set(
+            xlabel="providers investigated, most suspicious first",
+            ylabel="share that is fraud",
+            ylim=(0, 1.02),
+            title=title,
+        )
         ax.legend()
         plt.show()
 
@@ -169,8 +208,8 @@ def confusion(counts: pd.DataFrame, *, title: str) -> None:
         plt.show()
 
 
-def seeds(table: pd.DataFrame, *, title: str) -> None:
-    """Draw one measure of several models over seeds: every seed a dot, the mean a bar.
+def seeds(table: pd.DataFrame, *, title: str) -> Figure:
+    """Draw one measure of several models over seeds: every seed a dot, the mean a bar; return the figure.
 
     Parameters
     ----------
@@ -178,7 +217,7 @@ def seeds(table: pd.DataFrame, *, title: str) -> None:
         One line per seed, one column per model.
     """
     with plt.rc_context(STYLE):
-        _, ax = plt.subplots(figsize=(6.4, 0.42 * len(table.columns) + 1.1), layout="constrained")
+        figure, ax = plt.subplots(figsize=(6.4, 0.42 * len(table.columns) + 1.1), layout="constrained")
         for place, name in enumerate(table.columns):
             ax.barh(place, table[name].mean(), color=BLUE if name == "global" else SKY, height=0.6)
             ax.plot(table[name], np.full(len(table), place), "o", color="black", markersize=3, alpha=0.7)
@@ -188,6 +227,7 @@ def seeds(table: pd.DataFrame, *, title: str) -> None:
         ax.set(xlabel="ROC AUC on the test table", xlim=(0.4, 1.0), title=title)
         ax.axvline(0.5, color="black", linestyle=":", linewidth=1.2)
         ax.grid(axis="y", visible=False)
+        return figure
 
 
 def columns(names: Sequence[str], table: pd.DataFrame, *, label: str, title: str) -> None:
@@ -196,9 +236,21 @@ def columns(names: Sequence[str], table: pd.DataFrame, *, label: str, title: str
         _, axes = plt.subplots(1, len(names), figsize=(8.4, 2.4), layout="constrained")
         for ax, name in zip(axes, names, strict=True):
             edges = np.histogram_bin_edges(np.log10(table[name] + 1), bins=30)
-            for kind, colour, line, word in ((0, "#666666", "-", "honest"), (1, VERMILION, "--", "fraudulent")):
+            for kind, colour, line, word in (
+                (0, "#666666", "-", "honest"),
+                (1, VERMILION, "--", "fraudulent"),
+            ):
                 logs = np.log10(table.loc[table[label] == kind, name] + 1)
-                ax.hist(logs, bins=edges, density=True, histtype="step", color=colour, linestyle=line, label=word, linewidth=1.5)
+                ax.hist(
+                    logs,
+                    bins=edges,
+                    density=True,
+                    histtype="step",
+                    color=colour,
+                    linestyle=line,
+                    label=word,
+                    linewidth=1.5,
+                )
             ax.set(xlabel=f"log10(1 + {name})", yticks=[])
         axes[0].set(ylabel="density", title=title)
         axes[-1].legend()

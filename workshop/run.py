@@ -160,7 +160,10 @@ def closing_table(summary: dict) -> Table:
     table = Table(title=f"{summary['data']['source']} rows, seed {summary['seed']}, {summary['rounds']} rounds")
     for column in ("model", "ROC AUC", "average precision", "training rows"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    lines = [("global", metrics["global"], sum(rows.values())), ("centralised", metrics["centralised"], sum(rows.values()))]
+    lines = [
+        ("global", metrics["global"], sum(rows.values())),
+        ("centralised", metrics["centralised"], sum(rows.values())),
+    ]
     lines += [(f"{name} alone", scores, rows[name]) for name, scores in metrics["local"].items()]
     lines += [("nobody flagged", metrics["nobody"], 0)]
     for name, scores, n_rows in lines:
@@ -178,8 +181,9 @@ def main(output: Path) -> int:
         return 1
     console.print(closing_table(summary))
     here = os.path.relpath(output)
+    seconds = summary["seconds"]
     console.print(
-        f"finished in {summary['seconds']['total']:.0f} s, of which the federation {summary['seconds']['federation']:.0f} s\n"
+        f"finished in {seconds['total']:.0f} s, of which the federation {seconds['federation']:.0f} s\n"
         f"read:  {here}/00_start_here.html ... 99_clean_up.html\n"
         f"model: {summary['model']}\n"
         f"all numbers: {os.path.relpath(output.parent / 'summary.json')}",

@@ -51,10 +51,14 @@ def deploy(session: boto3.Session, template: str, parameters: Mapping[str, str],
         there = _describe(client, name)
         if there is None:
             client.create_stack(**wanted)
-            client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 600})
+            client.get_waiter("stack_create_complete").wait(
+                StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 600}
+            )
         elif _differs(client, name, there, body, parameters):
             client.update_stack(**wanted)
-            client.get_waiter("stack_update_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 600})
+            client.get_waiter("stack_update_complete").wait(
+                StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 600}
+            )
     except (ClientError, WaiterError) as error:
         raise StackError(f"account {account}, stack {name}: {_first_failure(client, name) or error}") from error
     return outputs(session, template, account=account)
@@ -130,4 +134,5 @@ def _first_failure(client, name: str) -> str | None:
     if not failed:
         return None
     first = min(failed, key=lambda event: event["Timestamp"])
-    return f"{first['LogicalResourceId']} ({first['ResourceType']}): {first.get('ResourceStatusReason', 'no reason given')}"
+    reason = first.get("ResourceStatusReason", "no reason given")
+    return f"{first['LogicalResourceId']} ({first['ResourceType']}): {reason}"

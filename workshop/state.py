@@ -56,9 +56,10 @@ def load(*names: str) -> list:
     return [entries[name] for name in names]
 
 
-def forget() -> None:
-    """Drop every entry: the last step of cleaning up."""
-    (home() / "state.json").unlink(missing_ok=True)
+def forget(*names: str) -> None:
+    """Drop entries that are no longer true."""
+    kept = {name: entry for name, entry in _read().items() if name not in names}
+    write_text(home() / "state.json", json.dumps(kept, indent=1, sort_keys=True))
 
 
 def _read() -> dict:

@@ -45,7 +45,10 @@ def make_certificates(host: str, *, now: datetime.datetime | None = None) -> Cer
         Start of the two days of validity, in UTC.
     """
     start = (now or datetime.datetime.now(datetime.UTC)) - datetime.timedelta(minutes=5)
-    authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    authority_key, server_key = (
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP256R1()),
+    )
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "federation authority")])
     authority = (
         _builder(authority_name, authority_name, authority_key, start)

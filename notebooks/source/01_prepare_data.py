@@ -1,0 +1,156 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Prepare the data: who owns which row
+#
+# One row is one Medicare provider: what it billed for visits, drugs and equipment, and whether it was later excluded
+# for fraud. You follow the rows from the table to their owners, and see where a careless step would spoil every result.
+#
+# **You will** read a table, deduplicate it, hold out a test table, give every other row one owner, and balance the
+# training rows with SMOTE.
+# **You will learn** why each step stands where it stands.
+# **You need** two minutes, and notebook 00.
+#
+# ![Deduplicate, hold out the server's test table, give every row one owner, split in validation and training, apply SMOTE to training rows only](../docs/diagrams/rows.svg)
+
+# %% tags=["parameters"]
+DATA = "synthetic"  # synthetic | curated | path of a CSV file with the same 50 columns
+SEED = 0  # any whole number: every draw in the workshop follows from it
+PARTITION = "iid"  # iid | similar_providers | label_skew
+BALANCE = "smote"  # smote | smote_undersample | none
+
+# %% [markdown]
+# | needs | makes |
+# |---|---|
+# | the accounts chosen in 00 | a folder of CSV files and a manifest for the server and for every client |
+#
+# ## Read the table
+# `synthetic` rows are drawn from a generator that knows the published table's shape, and nobody's row; they are
+# stamped as synthetic wherever they go. `curated` is the published table itself. Either way the 50 columns are checked
+# against one schema: a table that breaks it is refused with file, column, rule and row count.
+
+# %%
+import pandas as pd
+
+from client_code import schema
+from data_prep import prepare, sources
+from workshop import plots, state
+
+(target,) = state.load("target")
+table = sources.load(DATA, seed=SEED, cache=state.home() / "cache")
+pd.Series({"source": table.source, "rows": len(table.frame), "fraud": int(table.frame[schema.LABEL].sum())}).to_frame(
+    ""
+)
+
+# %%
+described = pd.DataFrame(schema.COLUMNS).set_index("name")
+described.iloc[[0, 1, 2, 3, 4, -3, -2, -1]]
+
+# %% [markdown]
+# ## Look at the amounts
+# Amounts reach over several powers of ten, so the model will see their logarithm. No single column tells fraud from
+# honest business: the curves overlap almost everywhere.
+
+# %%
+plots.columns(
+    ["tot_suplr_srvcs_sum", "total_drug_cost_sum", "average_submitted_chrg_amt_sum"], table.frame,
+    label=schema.LABEL, title="Fraud hides in the crowd",
+)  # fmt: skip
+
+# %% [markdown]
+# ## Give every row one owner
+# The steps run in this order, all from one seed:
+#
+# 1. **Deduplicate.** The exclusion list names some providers twice. A copy in training and its twin in the test table
+#    would be an exam whose questions were handed out before.
+# 2. **Hold out** the server's test table: real rows, never resampled, seen by no client.
+# 3. **Assign** every other row to one client. `iid` deals them like cards; `similar_providers` gives each client its
+#    own kind of provider; `label_skew` gives some clients much more fraud than others.
+# 4. **Split** each client's rows in training and validation.
+# 5. **Balance** the training rows, and only these.
+
+# %%
+prepared = prepare.prepare(
+    table,
+    n_clients=target["clients"],
+    how=PARTITION,
+    balance=BALANCE,
+    seed=SEED,
+    folder=state.home() / "data",
+)
+prepared.steps
+
+# %%
+prepared.counts
+
+# %% [markdown]
+# ## What SMOTE does
+# Fraud is rare, and a model that calls everybody honest would be right most of the time. SMOTE puts new rows on the
+# lines between fraudulent neighbours. It works on logarithms here, or the largest amounts would choose the neighbours
+# alone.
+
+# %%
+plots.class_balance(prepared.counts, title="Balanced for training, in each client's own account")
+
+# %%
+folder = state.home() / "data" / "client-1"
+plots.smote(
+    schema.read_table(folder / "train.csv"), schema.read_table(folder / "train_balanced.csv"),
+    x="tot_suplr_srvcs_sum", y="total_drug_cost_sum", label=schema.LABEL,
+    title="New rows lie between fraudulent neighbours",
+)  # fmt: skip
+
+# %% [markdown]
+# ## Why SMOTE comes after the split
+# Try it the wrong way round, on a forest: balance first, split afterwards. The validation rows are then neighbours'
+# children of training rows, and the forest recognises the family. The score looks wonderful and means nothing.
+
+# %%
+from workshop import lessons
+
+leak = lessons.smote_before_and_after_the_split(prepared.rest, seed=SEED)
+leak.round(2)
+
+# %% [markdown]
+# ## Keep the choices
+
+# %%
+state.save(data=prepared.record())
+
+# %% [markdown]
+# ## Check
+
+# %%
+counts = prepared.counts
+assert (
+    counts["train_rows"].sum() + counts["validation_rows"].sum() + prepared.test_rows == prepared.steps["rows"].iloc[1]
+)
+assert (counts["balanced_positives"] >= counts["train_positives"]).all() or BALANCE != "smote", "SMOTE took fraud away"
+assert leak.loc["before the split", "ROC AUC"] > leak.loc["after the split", "ROC AUC"], "the leak does not show"
+print("every row has exactly one owner, and the test table was never resampled")
+
+# %% [markdown]
+# ## What you saw
+# Each owner has a folder with its rows and a manifest: rows, fraud, SHA-256, source and seed. Nothing else of this
+# notebook is handed on.
+#
+# ## Three questions
+# <details><summary>Which rows may SMOTE look at, and which not?</summary>
+#
+# Training rows of one client. Not another client's (they are in another account), not validation, not test.
+# </details>
+# <details><summary>Why does the server get a test table of its own?</summary>
+#
+# So that somebody can say what the global model is worth without asking any client for rows.
+# </details>
+# <details><summary>What changes when you set <code>PARTITION = "label_skew"</code>?</summary>
+#
+# Some clients see hardly any fraud. Their local models suffer most, and they gain most from the federation.
+# </details>
+#
+# **Next:** [02_connect_accounts](02_connect_accounts.ipynb) brings the files to their owners' buckets.

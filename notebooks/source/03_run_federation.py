@@ -1,0 +1,188 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Run the federation: one training job per account, one model
+#
+# The server starts a SageMaker training job in every client account, then waits in this very kernel for the jobs to
+# dial in. They train; the server averages; after every round it scores the model on its own test table.
+#
+# **You will** borrow the kick-off role of every account, start the jobs, watch the rounds, and save `model.joblib`.
+# **You will learn** what crosses the line between two accounts, and how a wait that cannot last for ever is built.
+# **You need** two minutes, and notebooks 01 and 02.
+#
+# ![Join, sums for the scaler, the scaler, then each round the global model and the trained model, at the end the threshold](../docs/diagrams/round.svg)
+
+# %% tags=["parameters"]
+ROUNDS = 3  # rounds of federated averaging, 1 or more
+MAX_ITER = 10  # solver iterations per client and round
+PENALTY = "l2"  # l2 | l1 | none
+SERVER_HOST = "127.0.0.1"  # this machine as the clients see it; on AWS the private IP address of this notebook
+SERVER_PORT = 0  # 0: any free port; on AWS the port that the security groups open
+JOIN_DEADLINE = 120  # seconds until every client must have joined; on AWS 900, an instance has to start first
+
+# %% [markdown]
+# | needs | makes |
+# |---|---|
+# | the test table (01), the connection data (02) | `model.joblib` with its manifest, the history of the rounds |
+
+# %%
+import json
+
+import pandas as pd
+
+from client_code import schema
+from workshop import accounts, federation, jobs, model, state, tls
+from workshop.live import LiveRounds
+
+data, connection = state.load("data", "accounts")
+clients = [jobs.ClientAccount(**entry) for entry in connection["clients"]]
+test = schema.read_table(state.home() / "data" / "server" / "test.csv")
+pd.Series({"clients": len(clients), "test rows": len(test), "fraud in them": int(test[schema.LABEL].sum())}).to_frame(
+    ""
+)
+
+# %% [markdown]
+# ## Borrow the right to start a job
+# You do not log in to the clients' accounts. You borrow `FL-kickoff-client-job` in each of them for an hour.
+
+# %%
+borrowed = {
+    client.name: accounts.assume_role("server", client.kickoff_role, session_name="federation") for client in clients
+}
+pd.Series({name: accounts.identity(name, session).account for name, session in borrowed.items()}).to_frame("account")
+
+# %% [markdown]
+# ## Give the server a certificate
+# A certificate authority is made for this one federation. The server's certificate is signed by it, the jobs receive
+# it as a hyperparameter and talk to nobody else; the authority's own key is forgotten on the spot.
+
+# %%
+address = federation.server_address(SERVER_HOST, SERVER_PORT)
+certificates = tls.make_certificates(SERVER_HOST)
+print("clients will dial", SERVER_HOST, "and accept only the certificate made here")
+
+# %% [markdown]
+# ## Write the request
+# This is what one client's account receives: SageMaker's `CreateTrainingJob`, as boto3 sends it. Bucket, code and
+# role are the client's own; the server adds where it can be reached and how to train.
+
+# %%
+requests = {
+    client.name: jobs.training_request(
+        client, name=jobs.job_name(client.name), image=connection["image"], server_address=address,
+        ca_certificate=certificates.authority_hyperparameter(), max_iter=MAX_ITER, penalty=PENALTY,
+        seed=data["seed"], join_deadline=JOIN_DEADLINE,
+    )
+    for client in clients
+}  # fmt: skip
+shown = requests[clients[0].name]
+print(
+    json.dumps(
+        {key: shown[key] for key in ("ResourceConfig", "StoppingCondition", "EnableNetworkIsolation")},
+        indent=1,
+    )
+)
+print("hyperparameters:", ", ".join(shown["HyperParameters"]))
+
+# %% [markdown]
+# ## Start the jobs
+# From here on the instances start, each in its own account, load their own code and their own rows.
+
+# %%
+started = [jobs.start(client, borrowed[client.name], requests[client.name]) for client in clients]
+print(f"{len(started)} jobs started")
+
+# %% [markdown]
+# ## Train together
+# The cell ends when the last round is done, or with an error that names the client that is missing. The seconds in
+# its output differ from run to run, so this output is not compared; the next cell shows what must not differ.
+
+# %% tags=["nbval-ignore-output"]
+result = federation.run(
+    started, address=address, certificates=certificates, test=schema.to_arrays(test),
+    rounds=ROUNDS, join_deadline=JOIN_DEADLINE, progress=LiveRounds(),
+)  # fmt: skip
+
+# %% [markdown]
+# ## What each round was worth
+# Scored on the server's test table, on real rows. *Bytes up* is what all clients sent in one round: their whole
+# contribution, whatever the number of their rows.
+
+# %%
+history = result.table()
+history[["roc_auc", "average_precision", "log_loss", "bytes_up", "bytes_down"]].round(3)
+
+# %%
+from workshop import plots
+
+base_rate = test[schema.LABEL].mean()
+plots.rounds(history, base_rate=base_rate, title="Most of the gain comes with the first round")
+
+# %% [markdown]
+# ## How the jobs ended
+# Every job saves its own copy of the global model as `model.tar.gz` in its own bucket. The server never opens those:
+# a pickle that somebody else made can run any code.
+
+# %%
+finished = jobs.wait(started, deadline=120)
+finished[["account", "status", "step", "artefact"]]
+
+# %% [markdown]
+# ## Save the global model
+# The server builds its own scikit-learn pipeline from the averaged numbers. Beside `model.joblib` lie the same numbers
+# without pickle, and a manifest with checksums.
+
+# %%
+about = {key: data[key] for key in ("source", "seed")} | {
+    "rounds": ROUNDS,
+    "max_iter": MAX_ITER,
+    "penalty": PENALTY,
+}
+path = model.save(state.home() / "model", result.parameters, result.scaler, threshold=result.threshold, about=about)
+model.upload(path.parent, accounts.session("server"), connection["server_bucket"])
+
+# %%
+state.save(federation=federation.record(result, started, model_path=path))
+pd.Series({"threshold": round(result.threshold, 3), "real training rows": sum(result.client_rows.values())}).to_frame(
+    ""
+)
+
+# %% [markdown]
+# ## Check
+
+# %%
+reloaded, twin = model.load(path.parent), model.load_twin(path.parent)
+probabilities = reloaded.pipeline.predict_proba(test[list(schema.FEATURES)])[:, 1]
+assert (probabilities == twin.pipeline.predict_proba(test[list(schema.FEATURES)])[:, 1]).all(), "the twin differs"
+assert len(history) == ROUNDS, "a round is missing"
+assert (finished["status"] == "Completed").all(), "a job did not complete"
+assert result.client_rows == {name: entry["train_rows"] for name, entry in data["clients"].items()}, "row counts differ"
+print(f"{ROUNDS} rounds, {len(started)} jobs completed, and model.joblib gives the same answers after loading")
+
+# %% [markdown]
+# ## What you saw
+# Jobs in accounts that are not yours trained on rows you never saw. What came over the line: three sums per column,
+# fifty numbers per round and client, a row count and a threshold.
+#
+# ## Three questions
+# <details><summary>Why is the average weighted by real rows, and not by the rows after SMOTE?</summary>
+#
+# A client could otherwise make itself heavier by making rows up.
+# </details>
+# <details><summary>What happens when a client's job fails before it dials in?</summary>
+#
+# The server looks at the jobs while it waits. It ends at once, names the client, its job, SageMaker's reason and the
+# last lines of the log, and stops the other jobs.
+# </details>
+# <details><summary>Why does the scaler need a round of its own?</summary>
+#
+# Amounts reach from a few dollars to millions. Every client must scale them in the same way, and the right way is
+# the mean and spread of everybody's rows, which nobody has. Sums can be added up without showing a row.
+# </details>
+#
+# **Next:** [04_evaluate_global_model](04_evaluate_global_model.ipynb) asks what the model is worth.

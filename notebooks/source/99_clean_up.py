@@ -1,0 +1,91 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Clean up: delete everything, and see that nothing is left
+#
+# What a workshop leaves behind costs money and stays open to whoever may use it. This notebook stops the jobs, empties
+# the buckets, deletes the stacks, and then asks every account what is still there.
+#
+# **You will** delete everything that notebooks 02 and 03 created, in every account.
+# **You will learn** why the order matters, and why a clean-up is not done before somebody has looked.
+# **You need** a minute.
+
+# %% tags=["parameters"]
+KEEP_MODEL = True  # True | False: keep the global model and the rows in the local folder
+
+# %% [markdown]
+# | needs | makes |
+# |---|---|
+# | the choice of target (00) | empty accounts |
+#
+# ## What is there now
+
+# %%
+import shutil
+
+from workshop import accounts, cleanup, state
+
+target, data = state.load("target", "data")
+sessions = {name: accounts.session(name) for name in ["server", *sorted(data["clients"])]}
+before = cleanup.left_over(sessions)
+before.groupby(["account", "kind"]).size().unstack(fill_value=0)
+
+# %% [markdown]
+# ## Delete
+# Jobs first, as they hold roles and write to buckets. Then objects with all their versions, since a bucket that is
+# not empty cannot go. The server's stack goes before the clients', because its policy names their roles. Running this
+# cell a second time does no harm.
+
+# %%
+cleanup.delete_all(sessions)
+
+# %% [markdown]
+# ## Look
+# Ask every account again. The table must be empty.
+
+# %%
+left = cleanup.left_over(sessions)
+left
+
+# %% [markdown]
+# ## Forget
+# The connection data of deleted stacks would only mislead. The model and the rows are yours; `KEEP_MODEL = False`
+# removes them too.
+
+# %%
+state.forget("accounts")
+if not KEEP_MODEL:
+    shutil.rmtree(state.home() / "model", ignore_errors=True)
+    shutil.rmtree(state.home() / "data", ignore_errors=True)
+
+# %% [markdown]
+# ## Check
+
+# %%
+assert left.empty, f"still there: {left.to_dict('records')}"
+print(f"{len(sessions)} accounts, {len(before)} things deleted, nothing left")
+
+# %% [markdown]
+# ## What you saw
+# Every account ended as it began.
+#
+# ## Three questions
+# <details><summary>Why list what is left, when every deletion succeeded?</summary>
+#
+# A deletion only speaks of what it was asked to delete. A list also shows what nobody thought of.
+# </details>
+# <details><summary>A client wants out while the federation is running. What does it do?</summary>
+#
+# It deletes its own stack and stops its own job. It needs nobody's permission.
+# </details>
+# <details><summary>What remains with the client after all this?</summary>
+#
+# Its rows, where they always were, and its copy of the global model if it kept `model.tar.gz`.
+# </details>
+#
+# **Next:** put your own table in the place of ours: `DATA=your.csv make workshop`.

@@ -1,0 +1,116 @@
+"""What keeps the repository in shape: directions of imports, one set of pins, nothing that must not be public."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TRACKED = subprocess.run(
+    ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+).stdout.split()
+FILES = [ROOT / name for name in TRACKED if (ROOT / name).is_file()]
+OURS = {"client_code", "data_prep", "embedded_aws", "workshop"}
+# Who may import whom; a job's modules import each other by their bare names.
+MAY_IMPORT = {
+    "client_code": set(),
+    "data_prep": {"client_code"},
+    "embedded_aws": set(),
+    "workshop": {"data_prep", "client_code"},
+}
+# AWS's own example accounts, and those made of repeated digits.
+EXAMPLE_ACCOUNTS = {"111122223333", "444455556666", "777788889999", "222233334444"}
+# Public facts: the account that owns SageMaker's scikit-learn image in us-east-1.
+PUBLIC_ACCOUNTS = {"683313688378"}
+
+
+def python_files(package: str) -> list[Path]:
+    return [path for path in FILES if path.suffix == ".py" and path.relative_to(ROOT).parts[0] == package]
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("package", sorted(OURS))
+def test_imports_point_one_way(package):
+    files = python_files(package)
+    assert files
+    for path in files:
+        others = {name.split(".")[0] for name in imported(path)} & OURS - {package}
+        assert others <= MAY_IMPORT[package], f"{path.relative_to(ROOT)} imports {others - MAY_IMPORT[package]}"
+
+
+def test_the_learning_knows_neither_flower_nor_aws():
+    names = {name.split(".")[0] for name in imported(ROOT / "client_code" / "task.py")}
+    assert not names & {"flwr", "boto3", "botocore", "grpc"}
+
+
+def test_only_the_servers_own_model_is_ever_unpickled():
+    """``joblib.load`` stands in one place, behind a checksum; nothing else opens a pickle."""
+    for path in [path for package in OURS for path in python_files(package)]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                call = ast.unparse(node.func)
+                allowed = path.name == "model.py" and call == "joblib.load"
+                assert allowed or call not in ("joblib.load", "pickle.load", "pickle.loads"), f"{path}: {call}"
+                for keyword in node.keywords:
+                    value = ast.unparse(keyword.value)
+                    assert (keyword.arg, value) not in (
+                        ("allow_pickle", "True"),
+                        ("shell", "True"),
+                        ("verify", "False"),
+                    )
+
+
+def test_the_lock_names_versions_and_hashes_and_no_address():
+    for lock in (ROOT / "requirements.lock", ROOT / "tests" / "embedded" / "toolkit-requirements.lock"):
+        text = lock.read_text()
+        assert "://" not in text
+        pins = re.split(r"\n(?=[a-zA-Z0-9])", text.strip())
+        assert pins
+        for pin in pins:
+            assert re.match(r"[\w.\-]+(\[[\w,]+\])?==\S+", pin), pin[:80]
+            assert "--hash=sha256:" in pin, pin[:80]
+
+
+def test_conda_and_pip_install_the_same_pins():
+    assert "--requirement requirements.lock" in (ROOT / "environment.yml").read_text()
+
+
+def test_no_secret_machine_path_or_real_account_is_in_any_file():
+    key = re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b|-----BEGIN (EC |RSA )?PRIVATE KEY")
+    machine = re.compile(r"/(home|Users|root|work)/[a-z]")
+    for path in FILES:
+        if path.suffix in (".png", ".lock") or path.name == Path(__file__).name:
+            continue
+        text = path.read_text(errors="ignore")
+        assert not key.search(text), path
+        assert not (found := machine.search(text)), f"{path}: {found.group(0)}"
+        for number in re.findall(r"(?<![\w.])\d{12}(?![\w.])", text):
+            repeated = number[:4] * 3 == number
+            assert number in EXAMPLE_ACCOUNTS | PUBLIC_ACCOUNTS or repeated, f"{path}: {number}"
+
+
+def test_the_top_level_holds_what_the_readme_explains():
+    text = (ROOT / "README.md").read_text()
+    for name in (
+        "notebooks",
+        "data_prep",
+        "client_code",
+        "cloudformation",
+        "workshop",
+        "embedded_aws",
+        "tests",
+        "docs",
+    ):
+        assert (ROOT / name).is_dir()
+        assert f"`{name}/`" in text, name

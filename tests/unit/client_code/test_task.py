@@ -1,0 +1,108 @@
+"""The learning: what a client computes, against scikit-learn and against numbers worked by hand."""
+
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from client_code import task
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(7)
+    features = rng.lognormal(mean=3.0, sigma=1.5, size=(300, 4))
+    labels = (np.log1p(features) @ [1.0, -1.0, 0.5, 0.0] + rng.normal(size=300) > 2.0).astype(int)
+    return features, labels
+
+
+def test_the_scaler_of_three_clients_is_the_scaler_of_all_rows(rows):
+    features, _ = rows
+    parts = [features[:60], features[60:140], features[140:]]
+    scaler = task.pooled_scaler([task.statistics(part) for part in parts])
+    pooled = StandardScaler().fit(np.log1p(features))  # an independent implementation
+    np.testing.assert_allclose(scaler.mean, pooled.mean_, rtol=1e-12)
+    np.testing.assert_allclose(scaler.scale, pooled.scale_, rtol=1e-12)
+
+
+def test_a_column_that_never_changes_is_not_divided_by_zero():
+    features = np.column_stack([np.full(60, 7.0), np.arange(60.0)])
+    scaler = task.pooled_scaler([task.statistics(features)])
+    assert scaler.scale[0] == 1.0
+
+
+def test_sums_over_too_few_rows_are_refused():
+    with pytest.raises(task.TooFewRows, match="49 training rows"):
+        task.statistics(np.ones((49, 3)))
+
+
+def test_a_binary_model_starts_with_one_row_of_zeros():
+    model = task.new_model()
+    task.set_initial_params(model, 49)
+    coef, intercept = task.get_model_parameters(model)
+    assert coef.shape == (1, 49)
+    assert intercept.shape == (1,)
+    assert not coef.any()
+
+
+def test_training_to_the_end_reaches_what_scikit_learn_reaches(rows):
+    features, labels = rows
+    scaler = task.pooled_scaler([task.statistics(features)])
+    scaled = task.transform(features, scaler)
+    model = task.new_model(max_iter=1000)
+    trained = task.fit(model, [np.zeros((1, 4)), np.zeros(1)], scaled, labels)
+    reference = LogisticRegression(max_iter=1000).fit(scaled, labels)
+    np.testing.assert_allclose(trained[0], reference.coef_, atol=1e-4)  # lbfgs stops at a gradient of 1e-4
+
+
+def test_training_starts_from_the_parameters_that_came_in(rows):
+    features, labels = rows
+    scaled = task.transform(features, task.pooled_scaler([task.statistics(features)]))
+    start = [np.array([[0.3, -0.2, 0.1, 0.0]]), np.array([0.5])]
+    one_step = task.fit(task.new_model(max_iter=1), start, scaled, labels)
+    from_zero = task.fit(task.new_model(max_iter=1), [np.zeros((1, 4)), np.zeros(1)], scaled, labels)
+    assert not np.allclose(one_step[0], from_zero[0])
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2", "none"])
+def test_every_penalty_of_the_original_sample_trains_without_a_warning(rows, penalty):
+    features, labels = rows
+    scaled = task.transform(features, task.pooled_scaler([task.statistics(features)]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trained = task.fit(task.new_model(penalty=penalty), [np.zeros((1, 4)), np.zeros(1)], scaled, labels)
+    assert np.isfinite(trained[0]).all()
+
+
+@pytest.mark.parametrize(("options", "message"), [({"penalty": "l3"}, "penalty"), ({"max_iter": 0}, "max-iter")])
+def test_a_hyperparameter_that_makes_no_sense_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        task.new_model(**options)
+
+
+def test_the_threshold_has_the_best_balanced_accuracy():
+    labels = np.array([0, 0, 0, 1, 0, 1])
+    probabilities = np.array([0.1, 0.2, 0.3, 0.35, 0.6, 0.9])
+    # By hand: at 0.35 both fraudulent and three of four honest are right, (1 + 3/4) / 2; at 0.9 (1/2 + 1) / 2.
+    assert task.best_threshold(labels, probabilities) == 0.35
+
+
+def test_the_pipeline_takes_the_raw_columns_and_says_what_the_arrays_say(rows, tmp_path):
+    features, labels = rows
+    scaler = task.pooled_scaler([task.statistics(features)])
+    trained = task.fit(task.new_model(), [np.zeros((1, 4)), np.zeros(1)], task.transform(features, scaler), labels)
+    path = task.save_model(tmp_path, task.build_pipeline(trained, scaler, list("abcd")))
+    loaded = joblib.load(path)
+    frame = pd.DataFrame(features, columns=list("abcd"))
+    expected = task.predict(trained, task.transform(features, scaler))
+    np.testing.assert_allclose(loaded.predict_proba(frame)[:, 1], expected, rtol=1e-12)
+
+
+def test_the_pipeline_refuses_columns_in_another_order():
+    pipeline = task.build_pipeline([np.ones((1, 2)), np.zeros(1)], task.Scaler(np.zeros(2), np.ones(2)), ["a", "b"])
+    with pytest.raises(ValueError, match="order"):
+        pipeline.predict_proba(pd.DataFrame({"b": [1.0], "a": [2.0]}))

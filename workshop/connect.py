@@ -1,0 +1,95 @@
+"""Put every owner's files into the owner's bucket, and write down what the server may know of a client."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import boto3
+import pandas as pd
+from botocore.exceptions import ClientError
+
+from data_prep import owners
+from workshop import bundle, state
+from workshop.errors import AccountError
+
+IMAGE_VERSION = "1.4-2-py312"  # flwr 1.41 needs Python 3.11 or later: the only scikit-learn image that has it
+
+
+def upload(name: str, session: boto3.Session, bucket: str) -> pd.DataFrame:
+    """Copy an owner's folder to ``data/`` of its bucket, and for a client the code to ``code/source.tar.gz``.
+
+    Parameters
+    ----------
+    name : str
+        ``"server"`` or a client's name; its folder was written by 01_prepare_data.
+    session : boto3.Session
+        The owner's own session: nobody else may write here.
+
+    Returns
+    -------
+    DataFrame
+        One line per object: key, kB, and the first characters of its SHA-256.
+
+    Raises
+    ------
+    data_prep.owners.ManifestError
+        If a file is not the one its manifest describes: nothing is uploaded then.
+    AccountError
+        If the bucket refuses; names the account.
+    """
+    objects = _objects(name)
+    client = session.client("s3")
+    for key, body in objects.items():
+        try:
+            client.put_object(Bucket=bucket, Key=key, Body=body)
+        except ClientError as error:
+            raise AccountError(f"account {name}: bucket {bucket} refused {key}: {error}") from error
+    lines = [(key, round(len(body) / 1000, 1), _sha256(body)[:12]) for key, body in objects.items()]
+    return pd.DataFrame(lines, columns=["object", "kB", "sha256"], index=pd.Index([name] * len(lines), name="owner"))
+
+
+def verify(sessions: Mapping[str, boto3.Session], granted: Mapping[str, Mapping[str, str]]) -> bool:
+    """Return whether every bucket gives back, byte for byte, what its owner uploaded."""
+    for name, session in sessions.items():
+        client = session.client("s3")
+        for key, body in _objects(name).items():
+            if client.get_object(Bucket=granted[name]["Bucket"], Key=key)["Body"].read() != body:
+                return False
+    return True
+
+
+def training_image(region: str) -> str:
+    """Return the address of SageMaker's scikit-learn container in a region, as the SageMaker SDK knows it."""
+    from sagemaker.core import image_uris  # takes seconds to import
+
+    return image_uris.retrieve("sklearn", region, version=IMAGE_VERSION, py_version="py3", instance_type="ml.m5.large")
+
+
+def connection_data(granted: Mapping[str, Mapping[str, str]], ids: Mapping[str, str], *, image: str) -> dict:
+    """Gather what notebook 03 needs: stack outputs and account ids, as JSON values."""
+    clients = [
+        {
+            "name": name,
+            "account": ids[name],
+            "bucket": granted[name]["Bucket"],
+            "execution_role": granted[name]["ExecutionRoleArn"],
+            "kickoff_role": granted[name]["KickoffRoleArn"],
+        }
+        for name in sorted(ids)
+    ]
+    return {"clients": clients, "server_bucket": granted["server"]["Bucket"], "image": image}
+
+
+def _objects(name: str) -> dict[str, bytes]:
+    folder: Path = state.home() / "data" / name
+    manifest = owners.verify_owner(folder)
+    objects = {f"data/{file}": (folder / file).read_bytes() for file in sorted(manifest["files"])}
+    if name != "server":
+        objects["code/source.tar.gz"] = bundle.source_archive()
+    return objects
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
