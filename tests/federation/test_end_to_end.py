@@ -1,0 +1,158 @@
+"""Three accounts, three real jobs, one model: against the same loop in one process, and when a client is missing."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from client_code import schema
+from workshop import baselines, cleanup, federation, jobs, rehearsal, state, tls
+from workshop.errors import FederationError
+
+
+@pytest.fixture(scope="module")
+def finished(stage):
+    return rehearsal.federate(stage, rounds=3)
+
+
+@pytest.fixture(scope="module")
+def by_hand(stage):
+    folder = state.home() / "data"
+    return baselines.federated_by_hand([baselines.ClientRows.read(folder / client.name) for client in stage.clients])
+
+
+def test_the_federation_equals_the_plain_loop(finished, by_hand):
+    result, _ = finished
+    for ours, theirs in zip(result.parameters, by_hand.parameters, strict=True):
+        # The same sums in the same order; a job is another process with the same single BLAS thread.
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result.scaler.mean, by_hand.scaler.mean, rtol=0, atol=1e-12)
+    assert result.threshold == pytest.approx(by_hand.threshold, abs=1e-12)
+
+
+def test_every_round_is_recorded_with_scores_seconds_and_bytes(finished):
+    result, _ = finished
+    assert [entry.round for entry in result.history] == [1, 2, 3]
+    for entry in result.history:
+        assert 0.5 < entry.roc_auc < 1
+        assert 0 < entry.seconds < 60
+        # 50 parameters x 8 bytes x 3 clients each way, and messages around them, but no row.
+        assert 1200 < entry.bytes_up < 6000
+        assert 1200 < entry.bytes_down < 6000
+
+
+def test_every_job_completes_and_leaves_its_model_in_its_own_bucket(stage, finished):
+    _, started = finished
+    assert (jobs.table(started)["status"] == "Completed").all()
+    for client, job in zip(stage.clients, started, strict=True):
+        artefact = job.describe()["ModelArtifacts"]["S3ModelArtifacts"]
+        assert artefact.startswith(f"s3://{client.bucket}/artefacts/{job.name}/")
+
+
+def test_weights_are_real_rows_and_not_those_that_smote_made(finished):
+    result, _ = finished
+    rows = {name: len(schema.read_table(state.home() / "data" / name / "train.csv")) for name in result.client_rows}
+    assert result.client_rows == rows
+
+
+def test_a_client_that_never_comes_is_named_with_its_jobs_status_and_log(stage):
+    certificates = tls.make_certificates("127.0.0.1")
+    address, elsewhere = federation.server_address("127.0.0.1"), federation.server_address("127.0.0.1")
+    started = rehearsal.kick_off(stage, certificates=certificates, address=address)
+    started[2].stop()
+    lost = rehearsal.kick_off(stage, certificates=certificates, address=elsewhere)  # dials where nobody listens
+    for job in lost[:2]:
+        job.stop()
+    with pytest.raises(FederationError) as error:
+        federation.run(
+            [*started[:2], lost[2]], address=address, certificates=certificates, test=stage.test, join_deadline=12
+        )
+    assert "client-3 did not join within 12 s" in str(error.value)
+    assert f"job {lost[2].name}: InProgress" in str(error.value)
+    assert "log: " in str(error.value)
+    assert "client-1 (account" not in str(error.value)
+    _wait_until_stopped([*started, *lost])
+
+
+def test_a_job_that_fails_before_it_joins_ends_the_wait_at_once(stage):
+    certificates, address = tls.make_certificates("127.0.0.1"), federation.server_address("127.0.0.1")
+    client = stage.clients[0]
+    request = jobs.training_request(
+        client, name=jobs.job_name(client.name), image=rehearsal.IMAGE, server_address=address,
+        ca_certificate=certificates.authority_hyperparameter(), penalty="l3",
+    )  # fmt: skip
+    job = jobs.start(client, stage.sessions[client.name], request)
+    began = time.monotonic()
+    with pytest.raises(FederationError, match="client-1 ended before it joined") as error:
+        federation.run([job], address=address, certificates=certificates, test=stage.test, join_deadline=100)
+    assert time.monotonic() - began < 60
+    assert "Failed" in str(error.value)
+
+
+def test_a_client_that_dies_in_round_2_is_named_and_the_others_are_stopped(stage):
+    certificates, address = tls.make_certificates("127.0.0.1"), federation.server_address("127.0.0.1")
+    started = rehearsal.kick_off(stage, certificates=certificates, address=address)
+    killed = threading.Event()
+
+    def kill_client_2(message, history):
+        if message.startswith("round 2 of 3: clients") and not killed.is_set():
+            killed.set()
+            _kill_job(started[1].name)
+
+    with pytest.raises(FederationError) as error:
+        federation.run(
+            started, address=address, certificates=certificates, test=stage.test, progress=kill_client_2, rounds=3
+        )
+    assert killed.is_set()
+    assert "client-2 did not answer in round 2" in str(error.value)
+    assert "137" in str(error.value)  # SIGKILL, as the exit status of a container
+    _wait_until_stopped(started)
+
+
+def test_the_port_is_closed_and_signals_are_as_before_after_a_failure(stage):
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    certificates, address = tls.make_certificates("127.0.0.1"), federation.server_address("127.0.0.1")
+    started = rehearsal.kick_off(stage, certificates=certificates, address=address)
+    for job in started:
+        job.stop()
+    with pytest.raises(FederationError):
+        federation.run(started, address=address, certificates=certificates, test=stage.test, join_deadline=30)
+    assert federation.server_address("127.0.0.1", int(address.rpartition(":")[2])) == address
+    assert {number: signal.getsignal(number) for number in before} == before
+    _wait_until_stopped(started)
+
+
+def test_a_port_that_is_taken_is_named():
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(FederationError, match=f"cannot listen on 127.0.0.1:{port}"):
+            federation.server_address("127.0.0.1", port)
+
+
+def test_cleaning_up_twice_leaves_nothing_and_harms_nothing(stage, finished):
+    del finished
+    cleanup.delete_all(stage.sessions)
+    again = cleanup.delete_all(stage.sessions)
+    assert not again["deleted"].any()
+    assert cleanup.left_over(stage.sessions).empty
+
+
+def _kill_job(name: str) -> None:
+    """SIGKILL the Python process of a job, as the system does when memory runs out."""
+    for process in psutil.process_iter(["environ", "cmdline"]):
+        environment = process.info["environ"] or {}
+        if environment.get("TRAINING_JOB_NAME") == name and "client.py" in " ".join(process.info["cmdline"] or []):
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def _wait_until_stopped(started) -> None:
+    give_up = time.monotonic() + 30
+    while any(job.describe()["TrainingJobStatus"] not in jobs.FINISHED for job in started):
+        assert time.monotonic() < give_up, "a job of a failed federation is still running"
+        time.sleep(0.2)

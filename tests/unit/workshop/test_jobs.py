@@ -1,0 +1,70 @@
+"""The request that a client account receives, and the waits around a job."""
+
+import datetime
+
+import pytest
+from botocore.session import Session
+
+from workshop import jobs
+from workshop.errors import JobError
+
+CLIENT = jobs.ClientAccount(
+    name="client-1",
+    account="444455556666",
+    bucket="rows",
+    execution_role="arn:aws:iam::444455556666:role/FL-client-job-execution",
+    kickoff_role="arn:aws:iam::444455556666:role/FL-kickoff-client-job",
+)
+
+
+def request(**options):
+    return jobs.training_request(
+        CLIENT, name="fl-client-1-x", image="image:1", server_address="10.0.0.1:8080", ca_certificate="MII", **options
+    )
+
+
+def test_the_request_is_one_that_sagemaker_accepts():
+    model = Session().get_service_model("sagemaker").operation_model("CreateTrainingJob")
+    from botocore.validate import ParamValidator
+
+    assert not ParamValidator().validate(request(), model.input_shape).has_errors()
+
+
+def test_the_original_samples_hyperparameters_keep_their_names():
+    hyperparameters = request(max_iter=25, penalty="l1")["HyperParameters"]
+    assert hyperparameters["sagemaker_program"] == "client.py"
+    assert hyperparameters["sagemaker_submit_directory"] == "s3://rows/code/source.tar.gz"
+    assert (hyperparameters["max-iter"], hyperparameters["penalty"]) == ("25", "l1")
+    assert hyperparameters["server-address"] == "10.0.0.1:8080"
+
+
+def test_everything_the_request_names_belongs_to_the_client():
+    text = str(request())
+    assert "s3://rows/data/" in text
+    assert text.count("s3://") == text.count("s3://rows/") == 3
+    assert request()["RoleArn"] == CLIENT.execution_role
+
+
+def test_names_differ_and_match_what_the_kickoff_policy_allows():
+    now = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+    names = {jobs.job_name("client-1", now=now) for _ in range(50)}
+    assert len(names) > 45
+    assert all(name.startswith("fl-client-1-20260102-030405-") and len(name) <= 63 for name in names)
+
+
+class Endless:
+    """A job that never ends."""
+
+    client = CLIENT
+
+    def describe(self):
+        return {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training"}
+
+    def account_of_failure(self):
+        return "client-1 (account 444455556666), job fl-x: InProgress (Training)"
+
+
+def test_a_wait_ends_at_its_deadline_and_names_the_job():
+    times = iter(range(100))
+    with pytest.raises(JobError, match=r"still running after 5 s:\nclient-1 \(account 444455556666\)"):
+        jobs.wait([Endless()], deadline=5, clock=lambda: next(times), sleep=lambda seconds: None)

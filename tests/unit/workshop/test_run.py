@@ -1,0 +1,62 @@
+"""Running the notebooks: options, progress, and what is said when a cell fails."""
+
+import nbformat
+import pytest
+
+from workshop import run
+from workshop.errors import WorkshopError
+
+
+def notebook(path, *cells):
+    built = [nbformat.v4.new_markdown_cell("# A title\n\n## A step"), *map(nbformat.v4.new_code_cell, cells)]
+    book = nbformat.v4.new_notebook(
+        cells=built, metadata={"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}}
+    )
+    book.cells[1].metadata["tags"] = ["parameters"]
+    nbformat.write(book, path)
+    return path
+
+
+def test_options_are_read_in_their_types():
+    assert run.options_from({"CLIENTS": "4", "SEED": "7", "DATA": "synthetic", "ROUNDS": "", "OTHER": "x"}) == {
+        "CLIENTS": 4,
+        "SEED": 7,
+        "DATA": "synthetic",
+    }
+
+
+def test_a_number_that_is_none_is_refused():
+    with pytest.raises(WorkshopError, match="CLIENTS=three is not a whole number"):
+        run.options_from({"CLIENTS": "three"})
+
+
+def test_a_table_that_is_not_there_is_refused_before_anything_starts(tmp_path):
+    with pytest.raises(WorkshopError, match="is no file"):
+        run.options_from({"DATA": str(tmp_path / "nothing.csv")})
+
+
+def test_a_path_is_made_absolute_since_notebooks_run_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "mine.csv").write_text("x\n")
+    monkeypatch.chdir(tmp_path)
+    assert run.options_from({"DATA": "mine.csv"}) == {"DATA": str(tmp_path / "mine.csv")}
+
+
+def test_parameters_reach_only_the_notebooks_that_declare_them(tmp_path):
+    book = notebook(tmp_path / "a.ipynb", "SEED = 0  # any", "print('seed', SEED)")
+    done = run.execute(book, tmp_path / "out.ipynb", {"SEED": 7, "ROUNDS": 9}, on_cell=lambda doing: None)
+    text = (tmp_path / "out.ipynb").read_text()
+    assert "seed 7" in text
+    assert "ROUNDS" not in text
+    assert (done.name, done.cells) == ("a", 2)
+    assert "seed 7" in (tmp_path / "out.html").read_text()
+
+
+def test_a_failing_cell_is_named_with_its_heading_and_its_error(tmp_path):
+    book = notebook(tmp_path / "b.ipynb", "SEED = 0  # any", "1 / 0")
+    seen = []
+    with pytest.raises(run.NotebookFailed) as failure:
+        run.execute(book, tmp_path / "out.ipynb", {}, on_cell=seen.append)
+    assert "b failed in cell [2], under “A step”" in str(failure.value)
+    assert "ZeroDivisionError: division by zero" in str(failure.value)
+    assert (tmp_path / "out.ipynb").exists()
+    assert "A step" in seen
