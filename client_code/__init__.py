@@ -1,0 +1,1 @@
+"""Exactly what travels to a client's training job; imports nothing else of this repository."""

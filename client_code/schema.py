@@ -1,0 +1,242 @@
+"""The one schema of the provider table: 50 columns, written down once, and the rules that a file must keep.
+
+A client's job checks its rows with it, and so does ``data_prep``. Messages name file, column, rule and the number of
+rows that break it, never a cell: the message may travel to an account that must not see the cell.
+
+Source of the columns: aws-samples/wwps-payment-integrity-solutions, ``processed_data_classification_v2.csv``, built
+from CMS Part B, Part D and DMEPOS public use files 2013-2019 and the OIG list of excluded providers.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, how it is stored, its unit, and what it means."""
+
+    name: str
+    dtype: str  # "int64" or "float64"
+    unit: str
+    meaning: str
+
+
+LABEL = "fraudulent_provider"
+BINARY = ("female",)
+
+_EQUIPMENT = "standard_deviation", "mean", "sum"  # the order of the statistics in the equipment columns
+_SERVICES = "mean", "sum", "standard_deviation"  # and in all later ones
+_WORDS = {
+    "mean": "mean over the provider's lines",
+    "sum": "sum over the provider's lines",
+    "standard_deviation": "standard deviation over the provider's lines (0 for a single line)",
+}
+# quantity: (stored as, unit, meaning, order of its statistics)
+_QUANTITIES = {
+    "tot_suplrs": ("int64", "suppliers", "suppliers of equipment (DMEPOS) the provider referred to", _EQUIPMENT),
+    "tot_suplr_benes": ("int64", "patients", "patients with equipment claims; CMS hides 1-10, 5 stands in", _EQUIPMENT),
+    "tot_suplr_clms": ("int64", "claims", "equipment claims", _EQUIPMENT),
+    "tot_suplr_srvcs": ("int64", "services", "pieces of equipment or services supplied", _EQUIPMENT),
+    "avg_suplr_sbmtd_chrg": ("float64", "US dollars", "average charge that suppliers submitted", _EQUIPMENT),
+    "avg_suplr_mdcr_pymt_amt": ("float64", "US dollars", "average amount Medicare paid suppliers", _EQUIPMENT),
+    "bene_unique_cnt": ("int64", "patients", "distinct patients per procedure (Part B)", _SERVICES),
+    "line_svc_cnt": ("int64", "services", "services provided per procedure (Part B)", _SERVICES),
+    "bene_day_srvc_cnt": ("int64", "patient days", "distinct patient days per procedure (Part B)", _SERVICES),
+    "average_submitted_chrg_amt": ("float64", "US dollars", "average charge submitted per procedure", _SERVICES),
+    "average_medicare_payment_amt": ("float64", "US dollars", "average Medicare payment per procedure", _SERVICES),
+    "total_claim_count": ("int64", "claims", "prescription claims per drug (Part D)", _SERVICES),
+    "total_30_day_fill_count": ("float64", "fills", "30-day fills per drug (Part D)", _SERVICES),
+    "total_day_supply": ("int64", "days", "days of supply per drug (Part D)", _SERVICES),
+    "total_drug_cost": ("float64", "US dollars", "cost per drug (Part D)", _SERVICES),
+    "bene_count": ("int64", "patients", "patients per drug (Part D); CMS hides 1-10, 5 stands in", _SERVICES),
+}
+COLUMNS = (
+    Column(LABEL, "int64", "0 or 1", "1: the provider is on the OIG list of excluded providers for fraud"),
+    Column("female", "int64", "0 or 1", "1: the provider is a woman"),
+    *(
+        Column(f"{quantity}_{statistic}", dtype, unit, f"{meaning}: {_WORDS[statistic]}")
+        for quantity, (dtype, unit, meaning, statistics) in _QUANTITIES.items()
+        for statistic in statistics
+    ),
+)
+NAMES = tuple(column.name for column in COLUMNS)
+FEATURES = NAMES[1:]
+
+# What counts as a number in a file; an empty cell is missing, not text.
+_NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?|nan)?\s*", re.IGNORECASE)
+
+
+class TableError(ValueError):
+    """A table breaks the schema.
+
+    Attributes
+    ----------
+    file, rule : str
+        Which file, and which rule it breaks.
+    column : str or None
+        Which column, where the rule is about one.
+    rows : int or None
+        How many rows break the rule.
+    """
+
+    def __init__(self, file: str, rule: str, remedy: str, *, column: str | None = None, rows: int | None = None):
+        self.file, self.column, self.rule, self.rows = file, column, rule, rows
+        where = f"{file}, column {column}" if column else file
+        count = "" if rows is None else f" in {rows:,} row{'s' if rows != 1 else ''}"
+        super().__init__(f"{where}: {rule}{count}; {remedy}")
+
+
+def read_table(path: str | Path, *, minimum_rows: int = 1, both_classes: bool = True) -> pd.DataFrame:
+    """Read a CSV file and check it against the schema.
+
+    Parameters
+    ----------
+    path : str or Path
+        UTF-8, a header with the 50 names in order, numbers below. A first line that begins with ``#`` is a stamp.
+    minimum_rows : int
+        Fewer rows than this are refused.
+    both_classes : bool
+        Whether rows of one class only are refused.
+
+    Returns
+    -------
+    DataFrame
+        Shape ``(n_rows, 50)``; label int64, features float64.
+
+    Raises
+    ------
+    TableError
+        For the first rule that the file breaks.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TableError(path.name, "there is no such file", "put it into the channel or folder")
+    header, skipped = _header(path)
+    _check_names(header, file=path.name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+            options = {"index_col": False, "float_precision": "round_trip", "encoding": "utf-8-sig"}
+            frame = pd.read_csv(path, skiprows=skipped, dtype=np.float64, **options)
+    except (ValueError, pd.errors.ParserWarning):
+        raise _explain(path, header, skipped) from None  # the parser's own text quotes the cell
+    if frame[NAMES[-1]].isna().any() and _ragged(path, header, skipped):
+        raise _explain(path, header, skipped)  # pandas fills a row that is too short
+    check_table(frame, file=path.name, minimum_rows=minimum_rows, both_classes=both_classes)
+    frame[LABEL] = frame[LABEL].astype(np.int64)
+    return frame
+
+
+def check_table(frame: pd.DataFrame, *, file: str, minimum_rows: int = 1, both_classes: bool = True) -> None:
+    """Check a table that is in memory already; ``file`` is what messages call it.
+
+    Raises
+    ------
+    TableError
+        For the first rule that the table breaks.
+    """
+    _check_names([str(name) for name in frame.columns], file=file)
+    if not len(frame):
+        raise TableError(file, "there is no row below the header", "at least one row is needed")
+    if len(frame) < minimum_rows:
+        rule = f"only {len(frame)} rows, {minimum_rows} are needed"
+        raise TableError(file, rule, "add rows, or leave this client out")
+    rules = (
+        (np.isnan, "a cell is empty or not a number (NaN)", "fill it or drop the rows"),
+        (np.isinf, "a value is infinite", "correct it or drop the rows"),
+        (lambda values: values < 0, "a value is negative", "amounts and counts start at 0: correct or drop the rows"),
+    )
+    for name in NAMES:
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            bad = int(pd.to_numeric(frame[name], errors="coerce").isna().sum())
+            raise TableError(file, "text stands in a number column", "write plain numbers", column=name, rows=bad)
+        values = frame[name].to_numpy(dtype=np.float64)
+        for broken, rule, remedy in rules:
+            if count := int(broken(values).sum()):
+                raise TableError(file, rule, remedy, column=name, rows=count)
+        if name in (LABEL, *BINARY) and (count := int((~np.isin(values, (0, 1))).sum())):
+            raise TableError(file, "a value is neither 0 nor 1", "code it as 0 or 1", column=name, rows=count)
+    if both_classes and frame[LABEL].nunique() < 2:
+        raise TableError(
+            file, "all rows are of one class", "rows of both classes are needed", column=LABEL, rows=len(frame)
+        )
+
+
+def to_arrays(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return features ``(n_rows, 49)`` float64 and labels ``(n_rows,)`` int64."""
+    return frame[list(FEATURES)].to_numpy(dtype=np.float64), frame[LABEL].to_numpy(dtype=np.int64)
+
+
+def _check_names(names: Sequence[str], *, file: str) -> None:
+    """Compare a header with the schema."""
+    if LABEL not in names:
+        raise TableError(file, "the label column is missing", "add it as the first column", column=LABEL)
+    for name in NAMES:
+        if name not in names:
+            raise TableError(file, "the column is missing", "add it in its place", column=name)
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise TableError(file, "the column stands there twice", "keep one of the two", column=twice[0])
+    if len(names) > len(NAMES):
+        # An unknown name could be a value in a file without a header: it is not quoted.
+        place = next(number for number, name in enumerate(names, start=1) if name not in NAMES)
+        raise TableError(file, f"column number {place} is not in the schema", "leave it out")
+    for expected, name in zip(NAMES, names, strict=True):
+        if expected != name:
+            raise TableError(file, "columns stand in another order", f"here {expected} is expected", column=name)
+
+
+def _header(path: Path) -> tuple[list[str], int]:
+    """Return the names in the header and the number of stamp lines above it."""
+    for number, line in enumerate(_lines(path)):
+        if number == 0 and line.startswith("#"):
+            continue
+        return next(csv.reader([line]), []), number
+    raise TableError(path.name, "the file is empty", "it must hold a header and rows")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield lines as text; bytes that are not UTF-8 become surrogates, which no number contains."""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        yield from file
+
+
+def _rows(path: Path, skipped: int) -> Iterator[list[str]]:
+    """Yield the cells of every row below the header; blank lines do not count, for pandas neither."""
+    lines = _lines(path)
+    for _ in range(skipped + 1):
+        next(lines)
+    return (cells for cells in csv.reader(lines) if cells)
+
+
+def _ragged(path: Path, header: Sequence[str], skipped: int) -> int:
+    return sum(len(cells) != len(header) for cells in _rows(path, skipped))
+
+
+def _explain(path: Path, header: Sequence[str], skipped: int) -> TableError:
+    """Go through a file that pandas refused, cell by cell, and say which rule it breaks in how many rows."""
+    foreign = ragged = 0
+    text: Counter[str] = Counter()
+    for cells in _rows(path, skipped):
+        foreign += any("\udc80" <= character <= "\udcff" for cell in cells for character in cell)
+        ragged += len(cells) != len(header)
+        text.update(name for name, cell in zip(header, cells, strict=False) if not _NUMBER.fullmatch(cell))
+    if foreign:
+        return TableError(path.name, "bytes that are not UTF-8", "save the file as UTF-8", rows=foreign)
+    if ragged:
+        rule = f"not as many cells as the header has columns ({len(header)})"
+        return TableError(path.name, rule, "write one cell per column", rows=ragged)
+    if text:
+        column = next(name for name in header if text[name])
+        remedy = "write plain numbers, without separators for thousands"
+        return TableError(path.name, "text stands in a number column", remedy, column=column, rows=text[column])
+    return TableError(path.name, "it cannot be read as a table of numbers", "compare it with the schema")

@@ -1,0 +1,84 @@
+"""Write every owner's rows into a folder of its own, with a manifest that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from client_code import schema
+
+MANIFEST = "manifest.json"
+STAMP = "# synthetic rows, made by data_prep.synthetic: no provider is described here\n"
+
+
+class ManifestError(ValueError):
+    """A file is not the one that its manifest describes."""
+
+
+def write_owner(
+    folder: Path, tables: Mapping[str, pd.DataFrame], *, owner: str, source: str, source_sha256: str, seed: int
+) -> dict:
+    """Write tables as CSV files and a manifest beside them, the manifest last; return it.
+
+    Parameters
+    ----------
+    folder : Path
+        The owner's; made when it is not there, and CSV files of an earlier run are removed.
+    tables : mapping of str to DataFrame
+        By file name.
+    source, source_sha256, seed
+        Where the rows come from; files of synthetic rows carry a stamp in their first line.
+
+    Returns
+    -------
+    dict
+        ``owner``, ``source``, ``source_sha256``, ``seed`` and per file ``rows``, ``positives`` and ``sha256``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in (*folder.glob("*.csv"), folder / MANIFEST):
+        old.unlink(missing_ok=True)
+    files = {}
+    for name, frame in tables.items():
+        body = csv_bytes(frame, stamp=source == "synthetic")
+        _write(folder / name, body)
+        positives = int(frame[schema.LABEL].sum())
+        files[name] = {"rows": len(frame), "positives": positives, "sha256": hashlib.sha256(body).hexdigest()}
+    manifest = {"owner": owner, "source": source, "source_sha256": source_sha256, "seed": seed, "files": files}
+    _write(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
+    return manifest
+
+
+def verify_owner(folder: Path) -> dict:
+    """Compare every file with the manifest and return the manifest.
+
+    Raises
+    ------
+    ManifestError
+        Names the folder's owner and the file that is missing or differs.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except FileNotFoundError as error:
+        raise ManifestError(f"{folder.name} has no {MANIFEST}: run 01_prepare_data.ipynb first") from error
+    for name, entry in manifest["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise ManifestError(f"{folder.name}/{name} is missing: run 01_prepare_data.ipynb again")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
+            raise ManifestError(f"{folder.name}/{name} is not the file its manifest describes (SHA-256 differs)")
+    return manifest
+
+
+def csv_bytes(frame: pd.DataFrame, *, stamp: bool = False) -> bytes:
+    """Return the table as CSV; every number is written so that reading it gives the same number back."""
+    return ((STAMP if stamp else "") + frame.to_csv(index=False, lineterminator="\n")).encode()
+
+
+def _write(path: Path, body: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(body)
+    temporary.replace(path)

@@ -1,0 +1,62 @@
+"""Three sources behind one schema: synthetic rows, the curated table, or a file with the same columns."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from client_code import schema
+from data_prep import curated, synthetic
+from data_prep.owners import csv_bytes
+
+
+class SourceError(ValueError):
+    """The word for the data is neither a source nor a file."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that keeps the schema, and where it comes from."""
+
+    frame: pd.DataFrame
+    source: str  # "synthetic", "curated" or "file"
+    sha256: str  # of the file; of synthetic rows, of the CSV file that they make
+
+
+def load(data: str, *, seed: int, cache: Path) -> Table:
+    """Read or draw the provider table and check it.
+
+    Parameters
+    ----------
+    data : str
+        ``"synthetic"``, ``"curated"`` (fetched once into ``cache``), or the path of a CSV file.
+    seed : int
+        Only synthetic rows depend on it.
+
+    Raises
+    ------
+    SourceError
+        If ``data`` is none of the three.
+    curated.DownloadError
+        If the published table cannot be fetched.
+    client_code.schema.TableError
+        If the table breaks the schema.
+    """
+    if data == "synthetic":
+        frame = synthetic.generate(seed=seed)
+        return Table(frame, "synthetic", hashlib.sha256(csv_bytes(frame)).hexdigest())
+    path = curated.fetch(cache) if data == "curated" else Path(data).expanduser()
+    if not path.is_file():
+        raise SourceError(f"{data!r} is no file; choose synthetic, curated or the path of a CSV file")
+    sha256 = curated.checksum(path)
+    source = "curated" if sha256 == curated.SHA256 else "file"
+    return Table(_stored_types(schema.read_table(path)), source, sha256)
+
+
+def _stored_types(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give counts back the integer type that the schema stores them in, where all of them are whole."""
+    whole = {c.name: "int64" for c in schema.COLUMNS if c.dtype == "int64" and (frame[c.name] % 1 == 0).all()}
+    return frame.astype(whole)

@@ -1,0 +1,137 @@
+"""Draw provider rows that look like the curated table and belong to nobody: the default source.
+
+A class-conditional Gaussian copula in log1p space. Every column has, per class, a share of rows at its floor (no
+spread for a provider with one line, CMS's stand-in for hidden counts) and a curve of quantiles above it; a factor
+model with one correlation matrix for both classes ties the columns together. The parameters are statistics of the
+curated table, in ``synthetic_parameters.json``; ``python -m data_prep.synthetic TABLE.csv`` derives them anew.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr, ndtri
+
+from client_code import schema
+
+SOURCE = "synthetic"
+PARAMETERS = Path(__file__).with_name("synthetic_parameters.json")
+POSITIVE_RATE = 500 / 5500  # of the curated table, its duplicates included
+DUPLICATE_RATE = 38 / 500  # share of its fraudulent rows that are copies of another one
+N_FACTORS = 14
+LEVELS = np.array([0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 0.99])
+FLOOR_SHARE = 0.01  # from this share on, rows at the smallest value count as a floor
+
+
+def generate(n_rows: int = 5500, positive_rate: float = POSITIVE_RATE, *, seed: int) -> pd.DataFrame:
+    """Draw a table with the schema's 50 columns, honest rows first as in the curated table.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows in all, at least 20.
+    positive_rate : float
+        Share of fraudulent rows. One in thirteen of them is a copy, as in the curated table.
+    seed : int
+        The same seed gives the same bytes.
+
+    Returns
+    -------
+    DataFrame
+        Shape ``(n_rows, 50)``, stamped ``attrs["source"] == "synthetic"``.
+
+    Raises
+    ------
+    ValueError
+        If there would be fewer than two rows of a class.
+    """
+    n_positive = round(n_rows * positive_rate)
+    if min(n_positive, n_rows - n_positive) < 2:
+        raise ValueError(f"{n_rows} rows at a rate of {positive_rate} leave fewer than two rows of a class")
+    parameters = json.loads(PARAMETERS.read_text())
+    rng = np.random.default_rng(seed)
+    n_copies = round(n_positive * DUPLICATE_RATE)
+    honest = _draw(parameters, 0, n_rows - n_positive, rng)
+    fraudulent = _draw(parameters, 1, n_positive - n_copies, rng)
+    copies = fraudulent.iloc[rng.choice(len(fraudulent), size=n_copies, replace=False)]
+    frame = pd.concat([honest, fraudulent, copies], ignore_index=True)
+    frame.attrs["source"] = SOURCE
+    return frame
+
+
+def derive_parameters(frame: pd.DataFrame) -> dict:
+    """Derive the generator's parameters from the curated table.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With the schema's 50 columns; duplicates are left out.
+
+    Returns
+    -------
+    dict
+        Per feature and class the floor, its share and the quantiles above it in log1p; factor loadings ``(49, k)``.
+    """
+    frame = frame.drop_duplicates()
+    by_class = [frame[frame[schema.LABEL] == kind] for kind in (0, 1)]
+    columns = {name: [_marginal(rows[name].to_numpy(float), name) for rows in by_class] for name in schema.FEATURES}
+    # Normal scores within each class: the classes differ in their curves, not in how columns move together.
+    ranks = pd.concat([rows[list(schema.FEATURES)].rank(pct=True) - 0.5 / len(rows) for rows in by_class])
+    correlation = np.corrcoef(ndtri(ranks.to_numpy()), rowvar=False)
+    values, vectors = np.linalg.eigh(correlation)
+    top = np.argsort(values)[::-1][:N_FACTORS]
+    loadings = vectors[:, top] * np.sqrt(values[top])
+    return {"columns": columns, "loadings": np.round(loadings, 3).tolist()}
+
+
+def _marginal(values: np.ndarray, name: str) -> dict:
+    """Describe one column of one class: ``floor``, ``share`` of rows at it, log1p ``quantiles`` above it."""
+    floor = float(values.min())
+    share = float((values == floor).mean())
+    if name in schema.BINARY:
+        return {
+            "floor": 0.0,
+            "share": round(float((values == 0).mean()), 3),
+            "quantiles": [float(np.log(2))] * len(LEVELS),
+        }
+    above = values[values > floor] if share >= FLOOR_SHARE else values
+    quantiles = np.quantile(np.log1p(above), LEVELS).round(3).tolist()
+    return {"floor": floor, "share": round(share if share >= FLOOR_SHARE else 0.0, 3), "quantiles": quantiles}
+
+
+def _draw(parameters: dict, kind: int, n_rows: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Draw rows of one class."""
+    loadings = np.array(parameters["loadings"])
+    unique = np.sqrt(np.maximum(1 - (loadings**2).sum(axis=1), 0))
+    scores = rng.standard_normal((n_rows, loadings.shape[1])) @ loadings.T
+    scores += rng.standard_normal((n_rows, len(loadings))) * unique
+    ranks = ndtr(scores / np.sqrt((loadings**2).sum(axis=1) + unique**2))
+    data = {schema.LABEL: np.full(n_rows, kind)}
+    for number, column in enumerate(schema.COLUMNS[1:]):
+        values = _values(ranks[:, number], parameters["columns"][column.name][kind])
+        data[column.name] = values.round().astype(np.int64) if column.dtype == "int64" else values.round(2)
+    frame = pd.DataFrame(data)
+    for name in schema.FEATURES:  # a sum of amounts is never below their mean
+        if name.endswith("_sum"):
+            frame[name] = frame[[name, name.removesuffix("_sum") + "_mean"]].max(axis=1)
+    return frame
+
+
+def _values(ranks: np.ndarray, marginal: dict) -> np.ndarray:
+    """Turn ranks within the class into amounts; beyond the outer quantiles the curve goes on straight in log1p."""
+    share, knots, curve = marginal["share"], ndtri(LEVELS), np.array(marginal["quantiles"])
+    above = ndtri(np.clip((ranks - share) / (1 - share), 1e-9, 1 - 1e-9))
+    logs = np.interp(above, knots, curve)
+    for end, inner in ((0, 1), (-1, -2)):
+        outside = above < knots[0] if end == 0 else above > knots[-1]
+        slope = (curve[end] - curve[inner]) / (knots[end] - knots[inner])
+        logs = np.where(outside, curve[end] + slope * (above - knots[end]), logs)
+    return np.where(ranks <= share, marginal["floor"], np.maximum(np.expm1(logs), marginal["floor"]))
+
+
+if __name__ == "__main__":
+    PARAMETERS.write_text(json.dumps(derive_parameters(schema.read_table(sys.argv[1])), separators=(",", ":")) + "\n")
