@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from imblearn.over_sampling import SMOTE
+from imblearn.under_sampling import RandomUnderSampler
 
 from client_code import schema, task
-from data_prep import balance
 
 Rows = tuple[np.ndarray, np.ndarray]  # features (n_rows, 49), labels (n_rows,)
 
@@ -93,7 +94,10 @@ def published_recipe(train: pd.DataFrame, test_features: np.ndarray, *, seed: in
 
     Source: aws-samples/wwps-payment-integrity-solutions, ``Federated-Learning/`` (2023).
     """
-    features, labels = schema.to_arrays(balance.smote(train, ratio=0.25, seed=seed, undersample=True))
+    recipe = (SMOTE(sampling_strategy=0.25, random_state=seed), RandomUnderSampler(random_state=seed))
+    features, labels = schema.to_arrays(train)
+    for step in recipe:
+        features, labels = step.fit_resample(features, labels)
     model = task.new_model(max_iter=10, seed=seed)
     parameters = [np.zeros((1, features.shape[1])), np.zeros(1)]
     for _ in range(3):

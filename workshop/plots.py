@@ -221,10 +221,10 @@ def seeds(table: pd.DataFrame, *, title: str) -> Figure:
         for place, name in enumerate(table.columns):
             ax.barh(place, table[name].mean(), color=BLUE if name == "global" else SKY, height=0.6)
             ax.plot(table[name], np.full(len(table), place), "o", color="black", markersize=3, alpha=0.7)
-            ax.annotate(f" {table[name].mean():.3f}", (table[name].max(), place), va="center")
+            ax.annotate(f"  {table[name].mean():.3f}", (table[name].max(), place), va="center")
         ax.set_yticks(range(len(table.columns)), table.columns)
         ax.invert_yaxis()
-        ax.set(xlabel="ROC AUC on the test table", xlim=(0.4, 1.0), title=title)
+        ax.set(xlabel="ROC AUC on the test table (bar: mean, dots: seeds)", xlim=(0.4, 1.0), title=title)
         ax.axvline(0.5, color="black", linestyle=":", linewidth=1.2)
         ax.grid(axis="y", visible=False)
         return figure

@@ -1,0 +1,1 @@
+"""AWS on loopback: several accounts in one process, in which SageMaker training jobs really run."""

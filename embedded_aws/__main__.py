@@ -1,0 +1,82 @@
+"""Command line: ``python -m embedded_aws [--home DIR] [--clients N] run -- CMD | start | status | stop | serve``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from embedded_aws import control
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Do what the command line says; return the exit code."""
+    options = _parse(sys.argv[1:] if argv is None else argv)
+    files = control.Files(options.home.resolve())
+    try:
+        return _COMMANDS[options.command](files, options)
+    except control.EmbeddedAWSError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m embedded_aws", description="AWS on loopback, without an account")
+    parser.add_argument(
+        "--home", type=Path, default=control.default_home(), help="default: $WORKSHOP_HOME or .workshop"
+    )
+    parser.add_argument("--clients", type=int, default=10, metavar="N", help="client accounts (default: 10)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run a command with an embedded AWS that ends with it")
+    run.add_argument("cmd", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command and its arguments")
+    commands.add_parser("start", help="start an embedded AWS in the background")
+    commands.add_parser("status", help="say whether one runs")
+    commands.add_parser("stop", help="end it, with its jobs")
+    commands.add_parser("serve", help="run one in the foreground")
+    options = parser.parse_args(argv)
+    if not 1 <= options.clients <= 999:
+        parser.error("--clients takes 1 to 999")
+    if options.command == "run":
+        options.cmd = options.cmd[1:] if options.cmd[:1] == ["--"] else options.cmd
+        if not options.cmd:
+            run.error("a command is needed: run -- CMD")
+    return options
+
+
+def _run(files: control.Files, options: argparse.Namespace) -> int:
+    control.run(files, options.cmd, n_clients=options.clients)
+
+
+def _start(files: control.Files, options: argparse.Namespace) -> int:
+    running = control.start(files, n_clients=options.clients)
+    print(f"embedded AWS at {running.endpoint}, process {running.pid}; use it with:")
+    print(f"  export AWS_CONFIG_FILE={files.config} AWS_SHARED_CREDENTIALS_FILE={files.config} AWS_PROFILE=fl-server")
+    print(f"stop it with:\n  python -m embedded_aws --home {files.home} stop")
+    return 0
+
+
+def _status(files: control.Files, options: argparse.Namespace) -> int:
+    if running := control.find(files):
+        print(f"running at {running.endpoint}, process {running.pid}, for {time.time() - running.started:.0f} s")
+        return 0
+    print("not running")
+    return 1
+
+
+def _stop(files: control.Files, options: argparse.Namespace) -> int:
+    print("stopped" if control.stop(files) else "was not running")
+    return 0
+
+
+def _serve(files: control.Files, options: argparse.Namespace) -> int:
+    os.chdir(control.REPOSITORY)
+    command = control.server_command(files, n_clients=options.clients)
+    os.execve(command[0], command, control.server_environment())  # noqa: S606 - a list, no shell
+
+
+_COMMANDS = {"run": _run, "start": _start, "status": _status, "stop": _stop, "serve": _serve}
+
+if __name__ == "__main__":
+    sys.exit(main())

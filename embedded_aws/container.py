@@ -1,0 +1,236 @@
+"""The life of one training job: folders, input, the script in a process of its own, its log, output, the verdict."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedded_aws import contract, requirements, transfer
+from embedded_aws.archive import ArchiveError, unpack
+from embedded_aws.joblog import JobLog
+from embedded_aws.process import KILLED, JobProcess
+
+if TYPE_CHECKING:
+    from embedded_aws.training import TrainingJob
+
+JOB_SITE = Path(__file__).with_name("jobsite")
+REASON_CHARACTERS = 1024
+# All that a job takes over from the machine: not the user's home, proxies, tokens or AWS settings.
+INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+log = logging.getLogger(__name__)
+
+
+class JobFailed(Exception):
+    """Why a job fails; the text is its FailureReason."""
+
+
+class Container:
+    """Runs one job.
+
+    Parameters
+    ----------
+    job : TrainingJob
+        Its request is read, its status is moved on.
+    folder : Path
+        Belongs to the job alone, and is removed when it has ended, as an instance would be.
+    client : callable
+        ``client("s3")`` returns a boto3 client with the credentials of the execution role.
+    credentials : mapping
+        These credentials, region and endpoint as environment variables.
+    """
+
+    def __init__(
+        self, job: TrainingJob, *, folder: Path, client: Callable[[str], Any], credentials: Mapping[str, str]
+    ) -> None:
+        self.job, self.folder, self._credentials = job, folder, credentials
+        self.base = folder / "opt" / "ml"
+        self._client = client
+        self._process: JobProcess | None = None
+        self._stopping: str | None = None
+        self._lock = threading.Lock()
+        self._values = contract.decoded(job.request["HyperParameters"])
+        self._log: JobLog | None = None
+
+    def stop(self, why: str = "Stopped") -> None:
+        """End the job early: SIGTERM now, SIGKILL after the grace that a script has to save its work."""
+        grace = float(os.environ.get("EMBEDDED_AWS_STOP_GRACE", "120"))
+        with self._lock:
+            self._stopping = self._stopping or why
+            if self._process:
+                self._process.terminate(grace=grace)
+
+    def run(self) -> None:
+        """Take the job from Starting to its end, whatever happens on the way."""
+        try:
+            self._prepare()
+            code = self._train() if not self._stopping else 0
+            self._conclude(code)
+        except JobFailed as failure:
+            self._finish("Failed", str(failure))
+        except transfer.TransferError as error:
+            self._finish("Failed", f"ClientError: Failed to upload: {error}")
+        except Exception as error:
+            log.exception("job %s", self.job.name)
+            self._finish("Failed", f"InternalServerError: {type(error).__name__}: {error}")
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _prepare(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for name in ("input/config", "input/data", "model", "output/data", "code"):
+            (self.base / name).mkdir(parents=True)
+        (self.folder / "home").mkdir()
+        self.job.enter("Downloading", "Downloading input data")
+        request, s3 = self.job.request, self._client("s3")
+        try:
+            for channel in request.get("InputDataConfig", []):
+                source = channel["DataSource"]["S3DataSource"]["S3Uri"]
+                transfer.download_prefix(s3, source, self.base / "input" / "data" / channel["ChannelName"])
+            if checkpoints := request.get("CheckpointConfig"):
+                self._fetch_checkpoints(s3, checkpoints["S3Uri"])
+            bundle = self.folder / "source.tar.gz"
+            transfer.download_file(s3, self._values["sagemaker_submit_directory"], bundle)
+        except transfer.TransferError as error:
+            raise JobFailed(f"ClientError: Data download failed: {error}") from error
+        try:
+            unpack(bundle, self.base / "code")
+        except ArchiveError as error:
+            raise JobFailed(f"ClientError: sagemaker_submit_directory is refused: {error}") from error
+        self._check_bundle()
+
+    def _fetch_checkpoints(self, s3: Any, uri: str) -> None:
+        bucket, prefix = transfer.split_uri(uri)
+        folder = self.base / "checkpoints"
+        folder.mkdir()
+        uri = f"s3://{bucket}/{prefix.rstrip('/')}/"
+        if s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix.rstrip('/')}/", MaxKeys=1)["KeyCount"]:
+            transfer.download_prefix(s3, uri, folder)
+
+    def _check_bundle(self) -> None:
+        code, program = self.base / "code", self._values["sagemaker_program"]
+        if not (code / program).is_file():
+            raise JobFailed(f"AlgorithmError: the bundle holds no {program}, which sagemaker_program names")
+        if (code / "setup.py").exists():
+            raise JobFailed("ClientError: the embedded AWS runs scripts, not packages: the bundle holds a setup.py")
+        if (asked := code / "requirements.txt").is_file() and (complaints := requirements.unmet(asked)):
+            text = "; ".join(complaints)
+            raise JobFailed(f"AlgorithmError: InstallRequirementsError: requirements.txt: {text}"[:REASON_CHARACTERS])
+
+    def _train(self) -> int:
+        request = self.job.request
+        config = self.base / "input" / "config"
+        resources = contract.resource_config(request["ResourceConfig"]["InstanceType"])
+        channels = contract.input_data_config(request.get("InputDataConfig", []))
+        for name, content in (
+            ("hyperparameters", request["HyperParameters"]),
+            ("resourceconfig", resources),
+            ("inputdataconfig", channels),
+        ):
+            (config / f"{name}.json").write_text(json.dumps(content))
+        variables = contract.environment(
+            self.base, job_name=self.job.name, hyperparameters=self._values, resources=resources, channels=channels
+        )
+        definitions = request["AlgorithmSpecification"].get("MetricDefinitions", [])
+        stream = f"{self.job.name}/{contract.HOST}-{time.time_ns() // 1_000_000_000}"
+        patterns = {item["Name"]: re.compile(item["Regex"]) for item in definitions}
+        self._log = JobLog(self._client("logs"), stream, metrics=patterns, base=self.base)
+        self.job.enter("Training", "Training image download completed. Training in progress.")
+        with self._lock:
+            if self._stopping:
+                return 0
+            self._process = JobProcess(
+                [sys.executable, *self.command], cwd=self.base / "code", env=self._environment(variables)
+            )
+        deadline = time.monotonic() + request["StoppingCondition"].get("MaxRuntimeInSeconds", 86_400)
+        code = self._process.follow(self._log.feed, lambda: self._tick(deadline))
+        self._log.flush()
+        return code
+
+    @property
+    def command(self) -> list[str]:
+        """The script and its arguments, as ``sys.argv`` shows them."""
+        values = contract.user_hyperparameters(self._values)
+        return [self._values["sagemaker_program"], *contract.arguments(values)]
+
+    def _tick(self, deadline: float) -> float | None:
+        waits = [self._log.tick()]
+        if not self._stopping:
+            if time.monotonic() >= deadline:
+                self.job.enter("Stopping", "Stopping the training job")
+                self.stop("MaxRuntimeExceeded")
+            else:
+                waits.append(deadline - time.monotonic())
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        machine = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        machine["PATH"] = os.pathsep.join(filter(None, [str(Path(sys.executable).parent), machine.get("PATH")]))
+        own = self.job.request.get("Environment", {})
+        python_path = [str(JOB_SITE), *filter(None, [own.get("PYTHONPATH")])]
+        return {
+            **machine,
+            "HOME": str(self.folder / "home"),
+            **own,
+            **variables,
+            **self._credentials,
+            "CURRENT_HOST": contract.HOST,
+            "NO_PROXY": "127.0.0.1,localhost",
+            "PYTHONPATH": os.pathsep.join(python_path),
+            "PYTHONUNBUFFERED": "1",
+            "SAGEMAKER_JOB_NAME": "",
+            "SAGEMAKER_REGION": self.job.region,
+            "TRAINING_JOB_ARN": self.job.arn,
+            "TRAINING_JOB_NAME": self.job.name,
+        }
+
+    def _conclude(self, code: int) -> None:
+        failed = code != 0 and not self._stopping
+        request, s3 = self.job.request, self._client("s3")
+        if self._stopping is None:
+            self.job.enter("Uploading", "Uploading generated training model")
+        output = f"{request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.job.name}/output"
+        failure = self.base / "output" / "failure"
+        try:
+            if not failed:
+                transfer.upload_archive(s3, self.base / "model", f"{output}/model.tar.gz")
+                self.job.model_artifacts = f"{output}/model.tar.gz"
+            if failure.is_file() or any((self.base / "output" / "data").iterdir()):
+                also = failure if failure.is_file() else None
+                transfer.upload_archive(s3, self.base / "output" / "data", f"{output}/output.tar.gz", also=also)
+            if (self.base / "checkpoints").is_dir():
+                transfer.upload_folder(s3, self.base / "checkpoints", request["CheckpointConfig"]["S3Uri"])
+        except transfer.TransferError:
+            if not failed:  # else the script's own reason is the one to tell
+                raise
+        if failed:
+            self._finish("Failed", self._reason(code))
+        else:
+            self._finish("Stopped" if self._stopping else "Completed")
+
+    def _finish(self, status: str, reason: str | None = None) -> None:
+        if self._log:
+            self.job.final_metrics = list(self._log.final_metrics.values())
+        secondary = self._stopping if status == "Stopped" and self._stopping else status
+        self.job.finish(status, secondary, reason)
+
+    def _reason(self, code: int) -> str:
+        failure = self.base / "output" / "failure"
+        tail = f", exit code: {code}"
+        if failure.is_file():
+            text = failure.read_bytes()[: 4 * REASON_CHARACTERS].decode(errors="replace").strip()
+        else:
+            error = "\n".join(self._log.last_errors)[-500:]
+            extra = '\nExtraInfo "Process killed by SIGKILL (signal 9)"' if code == KILLED else ""
+            command = " ".join(["python", *self.command])
+            text = f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{error}"{extra}\nCommand "{command}"'
+        head = f"AlgorithmError: {text}"
+        return head[: REASON_CHARACTERS - len(tail)] + tail

@@ -1,0 +1,222 @@
+"""Start, find and end the embedded AWS from outside; this module imports neither moto nor boto3."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+HEALTH = "/_embedded_aws/health"
+READY_SECONDS = 60.0
+
+
+class EmbeddedAWSError(Exception):
+    """The embedded AWS cannot be started or ended; says what to do."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Everything that one embedded AWS keeps on disk, below ``<home>/embedded``."""
+
+    home: Path
+
+    @property
+    def folder(self) -> Path:
+        """Readable by nobody else."""
+        return self.home / "embedded"
+
+    @property
+    def config(self) -> Path:
+        """The AWS config file with the profiles."""
+        return self.folder / "aws-config"
+
+    @property
+    def record(self) -> Path:
+        """Process id, port and token of the running server."""
+        return self.folder / "server.json"
+
+    @property
+    def log(self) -> Path:
+        """What the server says."""
+        return self.folder / "server.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the running server."""
+        return self.folder / "lock"
+
+    @property
+    def jobs(self) -> Path:
+        """Folders of running jobs."""
+        return self.folder / "jobs"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers."""
+
+    pid: int
+    port: int
+    started: float
+
+    @property
+    def endpoint(self) -> str:
+        """Its URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def default_home(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return ``WORKSHOP_HOME``, or ``.workshop`` in the repository."""
+    return Path(environ.get("WORKSHOP_HOME") or REPOSITORY / ".workshop")
+
+
+def find(files: Files) -> Running | None:
+    """Return the server that runs for this home: its token proves that the process is the one on record."""
+    try:
+        record = json.loads(files.record.read_text())
+        connection = http.client.HTTPConnection("127.0.0.1", record["port"], timeout=2)
+        with contextlib.closing(connection):
+            connection.request("GET", HEALTH)
+            health = json.loads(connection.getresponse().read())
+        if (health["pid"], health["token"]) == (record["pid"], record["token"]):
+            return Running(record["pid"], record["port"], health["started"])
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+        pass
+    return None
+
+
+def start(files: Files, *, n_clients: int) -> Running:
+    """Start a server that outlives this process, or return the one that runs already.
+
+    Raises
+    ------
+    EmbeddedAWSError
+        If it does not come up; with the tail of its log.
+    """
+    if running := find(files):
+        return running
+    process = _spawn(files, n_clients=n_clients)
+    return _wait_ready(files, process)
+
+
+def stop(files: Files, *, patience: float = 10.0) -> bool:
+    """End the server of this home; return False if none runs."""
+    running = find(files)
+    if not running:
+        return False
+    os.kill(running.pid, signal.SIGTERM)
+    give_up = time.monotonic() + patience
+    while find(files):
+        if time.monotonic() > give_up:
+            os.kill(running.pid, signal.SIGKILL)
+            break
+        time.sleep(0.05)
+    return True
+
+
+def run(files: Files, command: list[str], *, n_clients: int) -> NoReturn:
+    """Start a server, then become ``command``; the server ends when this process does, in whatever way.
+
+    Raises
+    ------
+    EmbeddedAWSError
+        If the server does not come up, or there is no such command.
+    """
+    if find(files):
+        raise EmbeddedAWSError(
+            f"an embedded AWS runs for {files.home} already: `python -m embedded_aws --home {files.home} stop` ends it"
+        )
+    lifeline, kept = os.pipe()
+    process = _spawn(files, n_clients=n_clients, lifeline=lifeline)
+    os.close(lifeline)
+    try:
+        _wait_ready(files, process)
+        # The write end lives as long as the command does. Its own children get it too where they are not started
+        # by Python, hence the server also watches whether this process is still its parent.
+        os.set_inheritable(kept, True)
+        os.execvpe(command[0], command, user_environment(files))  # noqa: S606 - a list, no shell
+    except OSError as error:
+        raise EmbeddedAWSError(f"cannot run {command[0]}: {error.strerror}") from error
+    finally:
+        os.close(kept)
+
+
+def user_environment(files: Files, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return an environment in which boto3 finds the profiles of this AWS, and no other AWS."""
+    environment = {name: value for name, value in environ.items() if not name.startswith("AWS_")}
+    for name in ("NO_PROXY", "no_proxy"):
+        environment[name] = ",".join(filter(None, [environ.get(name), "127.0.0.1,localhost"]))
+    return environment | {
+        "AWS_CONFIG_FILE": str(files.config),
+        "AWS_SHARED_CREDENTIALS_FILE": str(files.config),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "WORKSHOP_HOME": str(files.home),
+    }
+
+
+def server_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return an environment without the user's AWS settings and proxies, and with moto's switches."""
+    foreign = ("AWS_", "MOTO_", "BOTO_")
+    environment = {name: value for name, value in environ.items() if not name.startswith(foreign)}
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        environment.pop(name, None)
+        environment.pop(name.lower(), None)
+    return environment | {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS": "false",
+        "MOTO_DISABLE_GLOBAL_CORS": "true",  # no web page may call this AWS from a browser
+    }
+
+
+def server_command(files: Files, *, n_clients: int, lifeline: int | None = None) -> list[str]:
+    """Return the command line of the server process."""
+    command = [sys.executable, "-m", "embedded_aws.server", str(files.home), str(n_clients)]
+    return [*command, str(lifeline), str(os.getpid())] if lifeline is not None else command
+
+
+def log_tail(files: Files, n_lines: int = 15) -> str:
+    """Return the last lines of the server's log."""
+    with contextlib.suppress(OSError):
+        return "\n".join(files.log.read_text(errors="replace").splitlines()[-n_lines:])
+    return ""
+
+
+def _spawn(files: Files, *, n_clients: int, lifeline: int | None = None) -> subprocess.Popen[bytes]:
+    files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with files.log.open("ab") as log:
+        return subprocess.Popen(
+            server_command(files, n_clients=n_clients, lifeline=lifeline),
+            cwd=REPOSITORY,
+            env=server_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # a Ctrl-C at the terminal is for the command
+            pass_fds=() if lifeline is None else (lifeline,),
+        )
+
+
+def _wait_ready(files: Files, process: subprocess.Popen[bytes]) -> Running:
+    give_up = time.monotonic() + READY_SECONDS
+    while process.poll() is None and time.monotonic() < give_up:
+        running = find(files)
+        if running and running.pid == process.pid:
+            return running
+        time.sleep(0.05)
+    ended = process.poll()
+    process.kill()
+    process.wait()
+    what = "did not answer in time" if ended is None else f"ended with exit code {ended}"
+    raise EmbeddedAWSError(f"the embedded AWS {what}; its log ({files.log}) ends so:\n{log_tail(files)}")

@@ -1,0 +1,66 @@
+"""Accounts of the embedded AWS, and the AWS config file whose profiles lead to them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from moto.iam.models import iam_backends
+
+REGION = "us-east-1"
+SERVER = "111122223333"
+CLIENTS = ("444455556666", "777788889999", "222233334444")
+ADMIN = "workshop-admin"
+
+
+def accounts(n_clients: int) -> dict[str, str]:
+    """Return the account id of the server and of every client, by name.
+
+    >>> accounts(4)["client-4"]
+    '000400040004'
+    """
+    ids = [*CLIENTS, *(f"{number:04d}" * 3 for number in range(4, n_clients + 1))][:n_clients]
+    return {"server": SERVER, **{f"client-{number}": account for number, account in enumerate(ids, start=1)}}
+
+
+def create_admin(account: str) -> tuple[str, str]:
+    """Create the account's first IAM user, who may do everything there; return key id and secret."""
+    iam = iam_backends[account]["aws"]
+    iam.create_user(region_name=REGION, user_name=ADMIN)
+    everything = {"Sid": "FirstUser", "Effect": "Allow", "Action": "*", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [everything]}
+    iam.put_user_policy(ADMIN, "everything", json.dumps(policy))
+    key = iam.create_access_key(ADMIN)
+    return key.access_key_id, key.secret_access_key
+
+
+def config(keys: dict[str, tuple[str, str]], *, endpoint: str) -> str:
+    """Write the AWS config file: one profile ``fl-<name>`` per account.
+
+    >>> print(config({"server": ("AKIA1", "secret")}, endpoint="http://127.0.0.1:1"))
+    [profile fl-server]
+    region = us-east-1
+    output = json
+    endpoint_url = http://127.0.0.1:1
+    aws_access_key_id = AKIA1
+    aws_secret_access_key = secret
+    s3 =
+        addressing_style = path
+    <BLANKLINE>
+    """
+    sections = [
+        f"[profile fl-{name}]\nregion = {REGION}\noutput = json\nendpoint_url = {endpoint}\n"
+        f"aws_access_key_id = {key}\naws_secret_access_key = {secret}\ns3 =\n    addressing_style = path\n"
+        for name, (key, secret) in keys.items()
+    ]
+    return "\n".join(sections)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file at once, readable by nobody else."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    draft.replace(path)

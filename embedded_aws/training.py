@@ -1,0 +1,342 @@
+"""SageMaker training jobs that run: the API's semantics; what happens inside a job is in ``container``."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import moto.sagemaker.urls
+from moto.core.responses import ActionResult, EmptyResult
+from moto.iam.models import iam_backends
+from moto.sagemaker.exceptions import AWSValidationException, ResourceInUseException
+from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
+from moto.sagemaker.responses import SageMakerResponse
+from moto.sts.models import sts_backends
+
+from embedded_aws import contract
+from embedded_aws.container import Container
+from embedded_aws.validation import complaint
+
+ENDED = ("Completed", "Failed", "Stopped")
+# Returned by DescribeTrainingJob as they came.
+_KEPT = (
+    "AlgorithmSpecification",
+    "CheckpointConfig",
+    "DebugHookConfig",
+    "DebugRuleConfigurations",
+    "EnableInterContainerTrafficEncryption",
+    "EnableManagedSpotTraining",
+    "EnableNetworkIsolation",
+    "Environment",
+    "ExperimentConfig",
+    "HyperParameters",
+    "InputDataConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "RetryStrategy",
+    "RoleArn",
+    "StoppingCondition",
+    "TensorBoardOutputConfig",
+    "VpcConfig",
+)
+
+
+class TrainingJob:
+    """What DescribeTrainingJob tells about one job; its container moves it on."""
+
+    def __init__(self, request: dict[str, Any], *, account: str, region: str) -> None:
+        self.request, self.account, self.region = request, account, region
+        self.name = request["TrainingJobName"]
+        self.arn = f"arn:aws:sagemaker:{region}:{account}:training-job/{self.name}"
+        self.tags = request.get("Tags", [])
+        self.status, self.secondary = "InProgress", "Starting"
+        self.created = self.modified = datetime.now(UTC)
+        self.started: datetime | None = None
+        self.ended: datetime | None = None
+        self.reason: str | None = None
+        self.model_artifacts: str | None = None
+        self.final_metrics: list[dict[str, Any]] = []
+        self.container: Container | None = None
+        self._transitions: list[dict[str, Any]] = []
+        self._lock = threading.RLock()
+        self.enter("Starting", "Preparing the instances for training")
+
+    def enter(self, secondary: str, message: str) -> None:
+        """Begin the next stretch of the job's life."""
+        with self._lock:
+            now = datetime.now(UTC)
+            if self._transitions:
+                self._transitions[-1]["EndTime"] = now
+            # What a stopping job still does does not show.
+            if self.status == "InProgress" or secondary in (*ENDED, "MaxRuntimeExceeded"):
+                self._transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": message})
+                self.secondary = secondary
+            if secondary == "Stopping":
+                self.status = "Stopping"
+            if secondary == "Downloading":
+                self.started = now
+            self.modified = now
+
+    def finish(self, status: str, secondary: str, reason: str | None) -> None:
+        """End the job."""
+        messages = {"MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided"}
+        with self._lock:
+            self.enter(secondary, reason or messages.get(secondary, f"Training job {status.lower()}"))
+            self.ended = self._transitions[-1]["EndTime"] = self.modified
+            self.started = self.started or self.ended
+            self.status, self.reason = status, reason
+
+    def stop(self) -> None:
+        """Ask the job to end."""
+        with self._lock:
+            if self.status != "InProgress":
+                raise AWSValidationException(
+                    f"The request was rejected because the training job is in status {self.status}."
+                )
+            self.enter("Stopping", "Stopping the training job")
+        self.container.stop()
+
+    @property
+    def response_object(self) -> dict[str, Any]:
+        """Everything that is known, as the API spells it."""
+        with self._lock:
+            seconds = ceil((self.ended - self.started).total_seconds()) if self.ended else None
+            artifacts = {"S3ModelArtifacts": self.model_artifacts} if self.model_artifacts else None
+            told = {name: self.request[name] for name in _KEPT if name in self.request} | {
+                "TrainingJobName": self.name,
+                "TrainingJobArn": self.arn,
+                "TrainingJobStatus": self.status,
+                "SecondaryStatus": self.secondary,
+                "SecondaryStatusTransitions": [dict(step) for step in self._transitions],
+                "CreationTime": self.created,
+                "LastModifiedTime": self.modified,
+                "TrainingStartTime": self.started,
+                "TrainingEndTime": self.ended,
+                "TrainingTimeInSeconds": seconds,
+                "BillableTimeInSeconds": seconds,
+                "FailureReason": self.reason,
+                "ModelArtifacts": artifacts,
+                "FinalMetricDataList": self.final_metrics or None,
+            }
+        return {name: value for name, value in told.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where jobs have their folders, and under which URL they reach this AWS."""
+
+    jobs: Path
+    endpoint: str
+
+
+class TrainingBackend(SageMakerModelBackend):
+    """moto's SageMaker of one account and region, with training jobs that run."""
+
+    settings: Settings
+    _session = botocore.session.Session()
+    _session_lock = threading.Lock()  # making a client is not thread-safe
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self._lock = threading.Lock()
+
+    @property
+    def _url_module(self) -> Any:
+        return moto.sagemaker.urls
+
+    def start(self, request: dict[str, Any]) -> TrainingJob:
+        """Check a CreateTrainingJob request and start the job."""
+        if told := complaint("sagemaker", "CreateTrainingJob", request) or _not_emulated(request):
+            raise AWSValidationException(told)
+        self._check_role(request["RoleArn"])
+        request.setdefault("EnableNetworkIsolation", False)
+        job = TrainingJob(request, account=self.account_id, region=self.region_name)
+        credentials = self._credentials(request["RoleArn"])
+        job.container = Container(
+            job,
+            folder=self.settings.jobs / self.account_id / job.name,
+            client=lambda service: self.client(service, credentials),
+            credentials=credentials,
+        )
+        with self._lock:
+            if job.name in self.training_jobs:
+                raise ResourceInUseException(
+                    f"Training job names must be unique within an AWS account and region, "
+                    f"and a training job with this name already exists ({job.arn})"
+                )
+            self.training_jobs[job.name] = job
+        threading.Thread(target=job.container.run, name=job.name, daemon=True).start()
+        return job
+
+    def find(self, name: str) -> TrainingJob:
+        """Return a job.
+
+        Raises
+        ------
+        AWSValidationException
+            If this account and region have none of that name.
+        """
+        if name not in self.training_jobs:
+            raise AWSValidationException("Requested resource not found.")
+        return self.training_jobs[name]
+
+    def remove(self, name: str) -> None:
+        """Forget a job that has ended."""
+        with self._lock:
+            job = self.find(name)
+            if job.status not in ENDED:
+                raise AWSValidationException(f"The training job {name} is in status {job.status}: stop it first.")
+            del self.training_jobs[name]
+
+    def client(self, service: str, credentials: dict[str, str]) -> Any:
+        """Return a botocore client of this very AWS with a role's temporary credentials."""
+        with self._session_lock:
+            return self._session.create_client(
+                service,
+                region_name=self.region_name,
+                endpoint_url=self.settings.endpoint,
+                aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+                aws_session_token=credentials["AWS_SESSION_TOKEN"],
+            )
+
+    def _check_role(self, role_arn: str) -> None:
+        if role_arn.split(":")[4] != self.account_id:
+            raise AWSValidationException("RoleArn: Cross-account pass role is not allowed.")
+        roles = iam_backends[self.account_id]["aws"].get_roles()
+        if role_arn not in [role.arn for role in roles]:
+            raise AWSValidationException(
+                f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
+                "'sagemaker.amazonaws.com' to assume the role."
+            )
+
+    def _credentials(self, role_arn: str) -> dict[str, str]:
+        role = sts_backends[self.account_id]["aws"].assume_role(
+            region_name=self.region_name,
+            role_session_name="SageMaker",
+            role_arn=role_arn,
+            policy=None,
+            duration=43_200,
+            external_id=None,
+        )
+        return {
+            "AWS_ACCESS_KEY_ID": role.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": role.secret_access_key,
+            "AWS_SESSION_TOKEN": role.session_token,
+            "AWS_REGION": self.region_name,
+            "AWS_DEFAULT_REGION": self.region_name,
+            "AWS_ENDPOINT_URL": self.settings.endpoint,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+
+class TrainingResponse(SageMakerResponse):
+    """The five operations on training jobs; everything else is moto's."""
+
+    @property
+    def _request(self) -> dict[str, Any]:
+        return json.loads(self.body)
+
+    def create_training_job(self) -> ActionResult:
+        """CreateTrainingJob."""
+        return ActionResult({"TrainingJobArn": self.sagemaker_backend.start(self._request).arn})
+
+    def describe_training_job(self) -> ActionResult:
+        """DescribeTrainingJob."""
+        return ActionResult(self.sagemaker_backend.find(self._request["TrainingJobName"]).response_object)
+
+    def stop_training_job(self) -> EmptyResult:
+        """StopTrainingJob."""
+        self.sagemaker_backend.find(self._request["TrainingJobName"]).stop()
+        return EmptyResult()
+
+    def delete_training_job(self) -> EmptyResult:
+        """DeleteTrainingJob."""
+        self.sagemaker_backend.remove(self._request["TrainingJobName"])
+        return EmptyResult()
+
+    def list_training_jobs(self) -> ActionResult:
+        """ListTrainingJobs."""
+        request = self._request
+        if told := complaint("sagemaker", "ListTrainingJobs", request):
+            raise AWSValidationException(told)
+        jobs = _selected(list(self.sagemaker_backend.training_jobs.values()), request)
+        names = [job.name for job in jobs]
+        if (after := request.get("NextToken")) and after not in names:
+            raise AWSValidationException("Invalid pagination token given.")
+        first = names.index(after) + 1 if after else 0
+        page = jobs[first : first + request.get("MaxResults", 10)]
+        told = ("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime")
+        summaries = [
+            {name: value for name, value in job.response_object.items() if name in (*told, "TrainingJobStatus")}
+            for job in page
+        ]
+        more = {"NextToken": page[-1].name} if page and page[-1] is not jobs[-1] else {}
+        return ActionResult({"TrainingJobSummaries": summaries, **more})
+
+
+def _selected(jobs: list[TrainingJob], request: dict[str, Any]) -> list[TrainingJob]:
+    wanted = [
+        job
+        for job in jobs
+        if request.get("NameContains", "").lower() in job.name.lower()
+        and request.get("StatusEquals", job.status) == job.status
+        and request.get("CreationTimeAfter", 0) <= job.created.timestamp() <= request.get("CreationTimeBefore", 1e12)
+        and request.get("LastModifiedTimeAfter", 0)
+        <= job.modified.timestamp()
+        <= request.get("LastModifiedTimeBefore", 1e12)
+    ]
+    keys = {"Name": lambda job: job.name, "Status": lambda job: job.status, "CreationTime": lambda job: job.created}
+    newest_first = request.get("SortOrder", "Descending") == "Descending"
+    return sorted(wanted, key=keys[request.get("SortBy", "CreationTime")], reverse=newest_first)
+
+
+def _not_emulated(request: dict[str, Any]) -> str | None:
+    """Name what this request asks for and the embedded AWS cannot do: better refused than half done."""
+    values = contract.decoded(request.setdefault("HyperParameters", {}))
+    program, bundle = str(values.get("sagemaker_program", "")), str(values.get("sagemaker_submit_directory", ""))
+    channels = request.get("InputDataConfig", [])
+    sources = [channel["DataSource"].get("S3DataSource") for channel in channels]
+    modes = [request["AlgorithmSpecification"]["TrainingInputMode"], *(item.get("InputMode") for item in channels)]
+    names = [channel["ChannelName"] for channel in channels]
+    checks = {
+        "sagemaker_program must name a .py file of the bundle": contract.ENTRY_POINT.fullmatch(program),
+        "sagemaker_submit_directory must be an s3:// URI of a tar.gz": bundle.startswith("s3://"),
+        "one instance per job, InstanceCount 1": request.get("ResourceConfig", {}).get("InstanceCount", 1) == 1,
+        "ResourceConfig with an InstanceType": "InstanceType" in request.get("ResourceConfig", {}),
+        "input mode File": all(mode in (None, "File") for mode in modes),
+        "channels with an S3DataSource of type S3Prefix": all(
+            source and source["S3DataType"] == "S3Prefix" for source in sources
+        ),
+        "channels that are not compressed": all(
+            channel.get("CompressionType", "None") == "None" for channel in channels
+        ),
+        "channel names that differ": len(set(names)) == len(names),
+        "metric expressions that Python's re understands": all(
+            _is_pattern(item["Regex"]) for item in request["AlgorithmSpecification"].get("MetricDefinitions", [])
+        ),
+    }
+    wanting = [words for words, met in checks.items() if not met]
+    return f"The embedded AWS runs script-mode jobs and needs: {'; '.join(wanting)}" if wanting else None
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
+
+
+def install(settings: Settings) -> None:
+    """Put these training jobs in the place of moto's; before the first request."""
+    TrainingBackend.settings = settings
+    sagemaker_backends.backend = TrainingBackend
+    moto.sagemaker.urls.url_paths = {"{0}/$": TrainingResponse.dispatch}

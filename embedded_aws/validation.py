@@ -1,0 +1,81 @@
+"""Check a request against the service's own model: what botocore leaves to AWS, patterns, enums and lengths too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from botocore.loaders import Loader
+from botocore.model import ServiceModel, Shape
+
+
+@lru_cache
+def _model(service: str) -> ServiceModel:
+    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
+
+
+def complaint(service: str, operation: str, request: dict[str, Any]) -> str | None:
+    """Return AWS's sentence about an invalid request, or None.
+
+    >>> complaint("sagemaker", "StopTrainingJob", {"TrainingJobName": "-"}).partition(" failed")[0]
+    "1 validation error detected: Value '-' at 'trainingJobName'"
+    """
+    found = list(_errors(_model(service).operation_model(operation).input_shape, request, ""))
+    if not found:
+        return None
+    return f"{len(found)} validation error{'s'[: len(found) > 1]} detected: {'; '.join(found)}"
+
+
+def _errors(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    if shape.type_name == "structure":
+        for name in shape.required_members:
+            if value.get(name) is None:
+                yield f"Value at '{_below(path, name)}' failed to satisfy constraint: Member must not be null"
+        for name, item in value.items():
+            if name in shape.members and item is not None:
+                yield from _errors(shape.members[name], item, _below(path, name))
+    elif shape.type_name == "list":
+        yield from _length(shape, value, path)
+        for number, item in enumerate(value, start=1):
+            yield from _errors(shape.member, item, f"{path}.{number}.member")
+    elif shape.type_name == "map":
+        yield from _length(shape, value, path)
+        for key, item in value.items():
+            yield from _errors(shape.key, key, f"{path}.key")
+            yield from _errors(shape.value, item, f"{path}.{key}")
+    elif shape.type_name == "string":
+        yield from _length(shape, value, path)
+        yield from _spelling(shape, value, path)
+    elif shape.type_name in ("integer", "long"):
+        yield from _range(shape, value, value, path, "have value")
+
+
+def _spelling(shape: Shape, value: str, path: str) -> Iterator[str]:
+    if shape.enum and value not in shape.enum:
+        must = "Member must satisfy enum value set"
+        yield f"Value '{value}' at '{path}' failed to satisfy constraint: {must}: {shape.enum}"
+    pattern = shape.metadata.get("pattern")
+    if pattern and r"\p" not in pattern and not re.fullmatch(pattern, value, re.DOTALL):
+        must = "Member must satisfy regular expression pattern"
+        yield f"Value '{value}' at '{path}' failed to satisfy constraint: {must}: {pattern}"
+
+
+def _length(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    yield from _range(shape, len(value), value, path, "have length")
+
+
+def _range(shape: Shape, measure: int, value: Any, path: str, what: str) -> Iterator[str]:
+    for bound, wrong, words in (
+        ("min", lambda limit: measure < limit, "greater than or equal to"),
+        ("max", lambda limit: measure > limit, "less than or equal to"),
+    ):
+        limit = shape.metadata.get(bound)
+        if limit is not None and wrong(limit):
+            yield f"Value '{value}' at '{path}' failed to satisfy constraint: Member must {what} {words} {limit}"
+
+
+def _below(path: str, name: str) -> str:
+    name = name[0].lower() + name[1:]
+    return f"{path}.{name}" if path else name

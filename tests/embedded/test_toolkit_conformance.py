@@ -1,0 +1,101 @@
+"""The container contract against its original, the sagemaker-training toolkit, in a Python of its own.
+
+``SAGEMAKER_TOOLKIT_PYTHON`` names that Python: its environment holds ``tests/embedded/toolkit-requirements.lock``,
+which needs a C compiler and Linux, so that the kit itself does not depend on it.
+"""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from embedded_aws import contract
+
+TOOLKIT = os.environ.get("SAGEMAKER_TOOLKIT_PYTHON")
+pytestmark = pytest.mark.skipif(not TOOLKIT, reason="SAGEMAKER_TOOLKIT_PYTHON is not set: see this file's first lines")
+
+DUMP = """
+import json, os, sys
+told = {"argv": sys.argv, "cwd": os.getcwd()}
+told["env"] = {name: value for name, value in os.environ.items() if name.startswith("SM_")}
+json.dump(told, open(os.path.join(os.environ["SM_MODEL_DIR"], "told.json"), "w"))
+"""
+HYPERPARAMETERS = {
+    "max-iter": "10",
+    "penalty": "l2",
+    "C": "0.5",
+    "flag": "true",
+    "nothing": "null",
+    "quoted": '"text"',
+    "empty": "",
+    "list": "[1, 2]",
+    "nested": '{"b": 1, "a": [2]}',
+    "snake_case": "é",
+    "server-address": "10.0.0.1:8080",
+    "sagemaker_extra": "1",
+    "sagemaker_container_log_level": "10",
+    "sagemaker_region": '"us-east-1"',
+    "sagemaker_job_name": '"told"',
+}
+MAY_DIFFER = {
+    "SM_STUDIO_LOCAL_MODE": "a switch for the toolkit outside a container, set by this test",
+}
+
+
+@pytest.fixture(scope="module")
+def both(desk, tmp_path_factory):
+    """Return what one script sees under the toolkit and in the embedded AWS."""
+    job = desk.run(DUMP, name="fl-conformance", HyperParameters=HYPERPARAMETERS)
+    assert job["TrainingJobStatus"] == "Completed", job["FailureReason"]
+    ours = json.loads(desk.artefact(job["ModelArtifacts"]["S3ModelArtifacts"])["told.json"])
+
+    base = tmp_path_factory.mktemp("toolkit") / "opt" / "ml"
+    for folder in ("input/config", "input/data/train", "model", "output/data", "code"):
+        (base / folder).mkdir(parents=True)
+    configuration = {
+        "hyperparameters": job["HyperParameters"],
+        "resourceconfig": contract.resource_config("ml.m5.large"),
+        "inputdataconfig": contract.input_data_config(job["InputDataConfig"]),
+    }
+    for file, content in configuration.items():
+        (base / "input" / "config" / f"{file}.json").write_text(json.dumps(content))
+    credentials = desk.session.get_credentials()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SAGEMAKER_BASE_DIR": str(base),
+        "SM_STUDIO_LOCAL_MODE": "true",
+        "S3_ENDPOINT_URL": desk.s3.meta.endpoint_url,
+        "AWS_ENDPOINT_URL": desk.s3.meta.endpoint_url,
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+        "TRAINING_JOB_NAME": "fl-conformance",
+    }
+    command = [TOOLKIT, "-m", "sagemaker_training.cli.train"]
+    ran = subprocess.run(command, env=environment, cwd=base, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    theirs = json.loads((base / "model" / "told.json").read_text())
+    return normalised(theirs, str(base)), normalised(ours, ours["cwd"].removesuffix("/code"))
+
+
+def normalised(told, base):
+    """Call the base folder what it is in a container, in values and inside JSON."""
+    return json.loads(json.dumps(told).replace(base, "/opt/ml"))
+
+
+def test_the_arguments_are_the_toolkit_s(both):
+    theirs, ours = both
+    assert ours["argv"] == theirs["argv"]
+
+
+def test_the_variables_are_the_toolkit_s(both):
+    theirs, ours = both
+    assert set(theirs["env"]) - set(MAY_DIFFER) == set(ours["env"]) - set(MAY_DIFFER)
+
+
+def test_the_values_are_the_toolkit_s(both):
+    theirs, ours = both
+    compared = {name: (ours["env"].get(name), value) for name, value in theirs["env"].items() if name not in MAY_DIFFER}
+    assert {name: pair for name, pair in compared.items() if pair[0] != pair[1]} == {}
