@@ -181,7 +181,7 @@ def main(argv: list[str] | None = None) -> int:
     it gets the name and the place; an exception's own text may quote a cell.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("flwr").setLevel(logging.ERROR)
+    logging.getLogger("flwr").setLevel(logging.CRITICAL)  # it would log exceptions with their text
     # StopTrainingJob sends SIGTERM: leave by the ordinary way out, so that buffers are written.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -191,6 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         line = f"unforeseen {type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
+        print("".join(traceback.format_tb(error.__traceback__)))  # where it happened, without its text
     else:
         return 0
     (Path(os.environ.get("SM_OUTPUT_DIR", ".")) / "failure").write_text(line[:1024])

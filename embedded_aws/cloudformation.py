@@ -6,6 +6,7 @@ Importing this module imports every service of moto (seconds): the server does i
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from typing import Any
 
@@ -16,10 +17,12 @@ from moto.cloudformation.parsing import NULL_MODELS, get_model_map
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.common_models import CloudFormationModel
 from moto.core.responses import ActionResult
+from moto.iam import models as iam
 from moto.s3.exceptions import MissingBucket
 from moto.s3.models import FakeBucket, PublicAccessBlock, s3_backends
 
 IAM_TYPES = "AWS::IAM::"
+POLICY_VERSIONS = 5  # that IAM keeps of one policy
 NAMED_IAM = {"GroupName", "InstanceProfileName", "ManagedPolicyName", "RoleName", "UserName"}
 log = logging.getLogger(__name__)
 
@@ -86,6 +89,45 @@ class Bucket(CloudFormationModel):
                 raise ValidationError(
                     message=f"The bucket you tried to delete is not empty (Service: S3, Bucket: {resource_name})"
                 )
+
+
+class ManagedPolicy(CloudFormationModel):
+    """``AWS::IAM::ManagedPolicy`` that is really updated and really deleted."""
+
+    cloudformation_name_type = staticmethod(iam.ManagedPolicy.cloudformation_name_type)
+    cloudformation_type = staticmethod(iam.ManagedPolicy.cloudformation_type)
+    create_from_cloudformation_json = staticmethod(iam.ManagedPolicy.create_from_cloudformation_json)
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls,
+        original_resource: iam.ManagedPolicy,
+        new_resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
+    ) -> iam.ManagedPolicy:
+        """Make the new document the policy's default version; of five versions the oldest gives way."""
+        backend = iam.iam_backends[account_id]["aws"]
+        document = json.dumps(cloudformation_json["Properties"]["PolicyDocument"])
+        if len(original_resource.versions) >= POLICY_VERSIONS:
+            oldest = next(version for version in original_resource.versions if not version.is_default)
+            backend.delete_policy_version(original_resource.arn, oldest.version_id)
+        backend.create_policy_version(original_resource.arn, document, True)
+        return original_resource
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+    ) -> None:
+        """Delete the policy, unless somebody outside the stack still has it attached."""
+        backend = iam.iam_backends[account_id]["aws"]
+        policy = backend.managed_policies.get(resource_name)
+        if policy is None:
+            return
+        if policy.attachment_count:
+            raise ValidationError(message=f"Cannot delete a policy attached to entities. (Policy: {policy.name})")
+        backend.delete_policy(resource_name)
 
 
 def _configured(bucket: FakeBucket, properties: dict[str, Any]) -> FakeBucket:
@@ -183,10 +225,10 @@ class StackRequests(CloudFormationResponse):
                 "(the embedded AWS does not know them)"
             )
         given = set(self._get_param("Capabilities", []) or [])
-        iam = [resource for resource in resources.values() if resource["Type"].startswith(IAM_TYPES)]
-        named = any(NAMED_IAM & set(resource.get("Properties", {})) for resource in iam)
+        access = [resource for resource in resources.values() if resource["Type"].startswith(IAM_TYPES)]
+        named = any(NAMED_IAM & set(resource.get("Properties", {})) for resource in access)
         if (named and "CAPABILITY_NAMED_IAM" not in given) or (
-            iam and not given & {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"}
+            access and not given & {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"}
         ):
             raise InsufficientCapabilities(f"Requires capabilities : [CAPABILITY_{'NAMED_' * named}IAM]")
 

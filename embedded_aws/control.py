@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -13,7 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 HEALTH = "/_embedded_aws/health"
@@ -84,7 +85,7 @@ def find(files: Files) -> Running | None:
     """Return the server that runs for this home: its token proves that the process is the one on record."""
     try:
         record = json.loads(files.record.read_text())
-        connection = http.client.HTTPConnection("127.0.0.1", record["port"], timeout=2)
+        connection = http.client.HTTPConnection("127.0.0.1", record["port"], timeout=5)
         with contextlib.closing(connection):
             connection.request("GET", HEALTH)
             health = json.loads(connection.getresponse().read())
@@ -110,18 +111,32 @@ def start(files: Files, *, n_clients: int) -> Running:
 
 
 def stop(files: Files, *, patience: float = 10.0) -> bool:
-    """End the server of this home; return False if none runs."""
+    """End the server of this home and wait until it is gone; return False if none runs."""
     running = find(files)
     if not running:
         return False
-    os.kill(running.pid, signal.SIGTERM)
-    give_up = time.monotonic() + patience
-    while find(files):
-        if time.monotonic() > give_up:
-            os.kill(running.pid, signal.SIGKILL)
-            break
-        time.sleep(0.05)
-    return True
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(running.pid, number)
+        give_up = time.monotonic() + patience
+        while time.monotonic() < give_up:
+            # The lock is free when the process is gone, and not before: its id proves nothing any more.
+            if (lock := take_lock(files)) is not None:
+                lock.close()
+                return True
+            time.sleep(0.02)
+    raise EmbeddedAWSError(f"process {running.pid} does not end: see {files.log}")
+
+
+def take_lock(files: Files) -> IO[str] | None:
+    """Take the lock of this home for as long as the returned file stays open; None when a server has it."""
+    lock = files.lock.open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
 
 
 def run(files: Files, command: list[str], *, n_clients: int) -> NoReturn:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import json
 import logging
@@ -19,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from xml.sax.saxutils import escape
 
 from flask import Flask
@@ -97,7 +96,7 @@ def main(argv: list[str]) -> int:
     lifeline, parent = (int(argv[2]), int(argv[3])) if len(argv) > 2 else (None, None)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = _locked(files)
+    lock = control.take_lock(files)
     if lock is None:
         print(f"an embedded AWS runs for {files.home} already (see {files.record})", file=sys.stderr)
         return 1
@@ -115,17 +114,6 @@ def main(argv: list[str]) -> int:
     # Request and job threads need no good-bye, and would delay the end.
     sys.stderr.flush()
     os._exit(0)
-
-
-def _locked(files: control.Files) -> IO[str] | None:
-    """Take the lock of this home for as long as the file stays open; None when another server has it."""
-    lock = files.lock.open("a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
 
 
 def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:

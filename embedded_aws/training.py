@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,112 +17,10 @@ from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 from moto.sts.models import sts_backends
 
-from embedded_aws import contract
 from embedded_aws.container import Container
+from embedded_aws.job import ENDED, TrainingJob
+from embedded_aws.limits import not_emulated
 from embedded_aws.validation import complaint
-
-ENDED = ("Completed", "Failed", "Stopped")
-# Returned by DescribeTrainingJob as they came.
-_KEPT = (
-    "AlgorithmSpecification",
-    "CheckpointConfig",
-    "DebugHookConfig",
-    "DebugRuleConfigurations",
-    "EnableInterContainerTrafficEncryption",
-    "EnableManagedSpotTraining",
-    "EnableNetworkIsolation",
-    "Environment",
-    "ExperimentConfig",
-    "HyperParameters",
-    "InputDataConfig",
-    "OutputDataConfig",
-    "ResourceConfig",
-    "RetryStrategy",
-    "RoleArn",
-    "StoppingCondition",
-    "TensorBoardOutputConfig",
-    "VpcConfig",
-)
-
-
-class TrainingJob:
-    """What DescribeTrainingJob tells about one job; its container moves it on."""
-
-    def __init__(self, request: dict[str, Any], *, account: str, region: str) -> None:
-        self.request, self.account, self.region = request, account, region
-        self.name = request["TrainingJobName"]
-        self.arn = f"arn:aws:sagemaker:{region}:{account}:training-job/{self.name}"
-        self.tags = request.get("Tags", [])
-        self.status, self.secondary = "InProgress", "Starting"
-        self.created = self.modified = datetime.now(UTC)
-        self.started: datetime | None = None
-        self.ended: datetime | None = None
-        self.reason: str | None = None
-        self.model_artifacts: str | None = None
-        self.final_metrics: list[dict[str, Any]] = []
-        self.container: Container | None = None
-        self._transitions: list[dict[str, Any]] = []
-        self._lock = threading.RLock()
-        self.enter("Starting", "Preparing the instances for training")
-
-    def enter(self, secondary: str, message: str) -> None:
-        """Begin the next stretch of the job's life."""
-        with self._lock:
-            now = datetime.now(UTC)
-            if self._transitions:
-                self._transitions[-1]["EndTime"] = now
-            # What a stopping job still does does not show.
-            if self.status == "InProgress" or secondary in (*ENDED, "MaxRuntimeExceeded"):
-                self._transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": message})
-                self.secondary = secondary
-            if secondary == "Stopping":
-                self.status = "Stopping"
-            if secondary == "Downloading":
-                self.started = now
-            self.modified = now
-
-    def finish(self, status: str, secondary: str, reason: str | None) -> None:
-        """End the job."""
-        messages = {"MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided"}
-        with self._lock:
-            self.enter(secondary, reason or messages.get(secondary, f"Training job {status.lower()}"))
-            self.ended = self._transitions[-1]["EndTime"] = self.modified
-            self.started = self.started or self.ended
-            self.status, self.reason = status, reason
-
-    def stop(self) -> None:
-        """Ask the job to end."""
-        with self._lock:
-            if self.status != "InProgress":
-                raise AWSValidationException(
-                    f"The request was rejected because the training job is in status {self.status}."
-                )
-            self.enter("Stopping", "Stopping the training job")
-        self.container.stop()
-
-    @property
-    def response_object(self) -> dict[str, Any]:
-        """Everything that is known, as the API spells it."""
-        with self._lock:
-            seconds = ceil((self.ended - self.started).total_seconds()) if self.ended else None
-            artifacts = {"S3ModelArtifacts": self.model_artifacts} if self.model_artifacts else None
-            told = {name: self.request[name] for name in _KEPT if name in self.request} | {
-                "TrainingJobName": self.name,
-                "TrainingJobArn": self.arn,
-                "TrainingJobStatus": self.status,
-                "SecondaryStatus": self.secondary,
-                "SecondaryStatusTransitions": [dict(step) for step in self._transitions],
-                "CreationTime": self.created,
-                "LastModifiedTime": self.modified,
-                "TrainingStartTime": self.started,
-                "TrainingEndTime": self.ended,
-                "TrainingTimeInSeconds": seconds,
-                "BillableTimeInSeconds": seconds,
-                "FailureReason": self.reason,
-                "ModelArtifacts": artifacts,
-                "FinalMetricDataList": self.final_metrics or None,
-            }
-        return {name: value for name, value in told.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -153,7 +48,7 @@ class TrainingBackend(SageMakerModelBackend):
 
     def start(self, request: dict[str, Any]) -> TrainingJob:
         """Check a CreateTrainingJob request and start the job."""
-        if told := complaint("sagemaker", "CreateTrainingJob", request) or _not_emulated(request):
+        if told := complaint("sagemaker", "CreateTrainingJob", request) or not_emulated(request):
             raise AWSValidationException(told)
         self._check_role(request["RoleArn"])
         request.setdefault("EnableNetworkIsolation", False)
@@ -250,7 +145,7 @@ class TrainingResponse(SageMakerResponse):
 
     def describe_training_job(self) -> ActionResult:
         """DescribeTrainingJob."""
-        return ActionResult(self.sagemaker_backend.find(self._request["TrainingJobName"]).response_object)
+        return ActionResult(self.sagemaker_backend.find(self._request["TrainingJobName"]).gen_response_object())
 
     def stop_training_job(self) -> EmptyResult:
         """StopTrainingJob."""
@@ -275,7 +170,7 @@ class TrainingResponse(SageMakerResponse):
         page = jobs[first : first + request.get("MaxResults", 10)]
         told = ("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime")
         summaries = [
-            {name: value for name, value in job.response_object.items() if name in (*told, "TrainingJobStatus")}
+            {name: value for name, value in job.gen_response_object().items() if name in (*told, "TrainingJobStatus")}
             for job in page
         ]
         more = {"NextToken": page[-1].name} if page and page[-1] is not jobs[-1] else {}
@@ -296,43 +191,6 @@ def _selected(jobs: list[TrainingJob], request: dict[str, Any]) -> list[Training
     keys = {"Name": lambda job: job.name, "Status": lambda job: job.status, "CreationTime": lambda job: job.created}
     newest_first = request.get("SortOrder", "Descending") == "Descending"
     return sorted(wanted, key=keys[request.get("SortBy", "CreationTime")], reverse=newest_first)
-
-
-def _not_emulated(request: dict[str, Any]) -> str | None:
-    """Name what this request asks for and the embedded AWS cannot do: better refused than half done."""
-    values = contract.decoded(request.setdefault("HyperParameters", {}))
-    program, bundle = str(values.get("sagemaker_program", "")), str(values.get("sagemaker_submit_directory", ""))
-    channels = request.get("InputDataConfig", [])
-    sources = [channel["DataSource"].get("S3DataSource") for channel in channels]
-    modes = [request["AlgorithmSpecification"]["TrainingInputMode"], *(item.get("InputMode") for item in channels)]
-    names = [channel["ChannelName"] for channel in channels]
-    checks = {
-        "sagemaker_program must name a .py file of the bundle": contract.ENTRY_POINT.fullmatch(program),
-        "sagemaker_submit_directory must be an s3:// URI of a tar.gz": bundle.startswith("s3://"),
-        "one instance per job, InstanceCount 1": request.get("ResourceConfig", {}).get("InstanceCount", 1) == 1,
-        "ResourceConfig with an InstanceType": "InstanceType" in request.get("ResourceConfig", {}),
-        "input mode File": all(mode in (None, "File") for mode in modes),
-        "channels with an S3DataSource of type S3Prefix": all(
-            source and source["S3DataType"] == "S3Prefix" for source in sources
-        ),
-        "channels that are not compressed": all(
-            channel.get("CompressionType", "None") == "None" for channel in channels
-        ),
-        "channel names that differ": len(set(names)) == len(names),
-        "metric expressions that Python's re understands": all(
-            _is_pattern(item["Regex"]) for item in request["AlgorithmSpecification"].get("MetricDefinitions", [])
-        ),
-    }
-    wanting = [words for words, met in checks.items() if not met]
-    return f"The embedded AWS runs script-mode jobs and needs: {'; '.join(wanting)}" if wanting else None
-
-
-def _is_pattern(text: str) -> bool:
-    try:
-        re.compile(text)
-    except re.error:
-        return False
-    return True
 
 
 def install(settings: Settings) -> None:

@@ -24,6 +24,7 @@ from workshop.errors import WorkshopError
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
+QUIET_KERNEL = ["--log-level=ERROR"]  # no warning about loopback sockets in front of every notebook
 # What may be set from outside, as make variables or in the environment, and its type.
 OPTIONS: dict[str, Callable] = {"DATA": str, "CLIENTS": int, "ROUNDS": int, "SEED": int}
 
@@ -86,6 +87,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
             progress_bar=False,
             kernel_name="python3",
             execution_timeout=900,
+            extra_arguments=QUIET_KERNEL,
             on_cell_start=lambda cell, cell_index: on_cell(titles.get(cell.get("id"), "")),
         )
     except PapermillExecutionError as error:

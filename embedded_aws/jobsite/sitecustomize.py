@@ -20,12 +20,21 @@ def _in_repository(finder: object) -> bool:
     return any(str(folder).startswith(REPOSITORY + os.sep) for folder in folders)
 
 
-hidden = {HERE}
-if os.path.basename(REPOSITORY) not in ("site-packages", "dist-packages"):  # noqa: PTH119 - a real installation
-    hidden.add(REPOSITORY)
-    sys.meta_path[:] = [finder for finder in sys.meta_path if not _in_repository(finder)]
-sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) not in hidden]  # noqa: PTH100
+def hide_repository() -> None:
+    """Take this repository and this folder off the places where Python looks for modules."""
+    hidden = {HERE}
+    if os.path.basename(REPOSITORY) not in ("site-packages", "dist-packages"):  # noqa: PTH119 - a real installation
+        hidden.add(REPOSITORY)
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not _in_repository(finder)]
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) not in hidden]  # noqa: PTH100
 
-# The one that this module stands in front of, where a Python has one (Homebrew's, Debian's).
-if spec := importlib.machinery.PathFinder.find_spec("sitecustomize", sys.path):
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+def run_the_other() -> None:
+    """Run the module of this name that this one stands in front of, where a Python has one (Homebrew's, Debian's)."""
+    if spec := importlib.machinery.PathFinder.find_spec("sitecustomize", sys.path):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+if "TRAINING_JOB_ARN" in os.environ:
+    hide_repository()
+    run_the_other()

@@ -12,9 +12,9 @@
 # another. In this workshop you train that model all the same: every organisation is an AWS account of its own, every
 # account trains on its own rows, and only the numbers of the model travel.
 #
-# **You will** choose a target, look at the installed versions, and see every account answer.
-# **You will learn** what runs where, and which one parameter takes you from a laptop to AWS.
-# **You need** two minutes. For the embedded target nothing else; for AWS, one profile per account.
+# - **You will** choose a target, look at the installed versions, and see every account answer.
+# - **You will learn** what runs where, and which one parameter takes you from a laptop to AWS.
+# - **You need** two minutes. For the embedded target nothing else; for AWS, one profile per account.
 #
 # ![The server account exchanges fifty numbers per round with a training job in each of three client accounts; rows stay where they are](../docs/diagrams/federation.svg)
 
@@ -62,7 +62,9 @@ pd.DataFrame(identities).set_index("name")[["account", "region"]]
 # ## Check
 
 # %%
-assert len({who.account for who in identities}) == len(names), "two names lead to the same account"
+assert len({who.account for who in identities}) == len(names), (
+    "two names lead to the same account"
+)
 assert len({who.region for who in identities}) == 1, "all accounts must use one region"
 print(f"{len(names)} accounts answer, each with its own id")
 

@@ -11,10 +11,10 @@
 # One row is one Medicare provider: what it billed for visits, drugs and equipment, and whether it was later excluded
 # for fraud. You follow the rows from the table to their owners, and see where a careless step would spoil every result.
 #
-# **You will** read a table, deduplicate it, hold out a test table, give every other row one owner, and balance the
-# training rows with SMOTE.
-# **You will learn** why each step stands where it stands.
-# **You need** two minutes, and notebook 00.
+# - **You will** read a table, deduplicate it, hold out a test table, give every other row one owner, and balance the
+#   training rows with SMOTE.
+# - **You will learn** why each step stands where it stands.
+# - **You need** two minutes, and notebook 00.
 #
 # ![Deduplicate, hold out the server's test table, give every row one owner, split in validation and training, apply SMOTE to training rows only](../docs/diagrams/rows.svg)
 
@@ -43,9 +43,13 @@ from workshop import plots, state
 
 (target,) = state.load("target")
 table = sources.load(DATA, seed=SEED, cache=state.home() / "cache")
-pd.Series({"source": table.source, "rows": len(table.frame), "fraud": int(table.frame[schema.LABEL].sum())}).to_frame(
-    ""
-)
+pd.Series(
+    {
+        "source": table.source,
+        "rows": len(table.frame),
+        "fraud": int(table.frame[schema.LABEL].sum()),
+    }
+).to_frame("")
 
 # %%
 described = pd.DataFrame(schema.COLUMNS).set_index("name")
@@ -58,9 +62,11 @@ described.iloc[[0, 1, 2, 3, 4, -3, -2, -1]]
 
 # %%
 plots.columns(
-    ["tot_suplr_srvcs_sum", "total_drug_cost_sum", "average_submitted_chrg_amt_sum"], table.frame,
-    label=schema.LABEL, title="Fraud hides in the crowd",
-)  # fmt: skip
+    ["tot_suplr_srvcs_sum", "total_drug_cost_sum", "average_submitted_chrg_amt_sum"],
+    table.frame,
+    label=schema.LABEL,
+    title="Fraud hides in the crowd",
+)
 
 # %% [markdown]
 # ## Give every row one owner
@@ -95,15 +101,20 @@ prepared.counts
 # alone.
 
 # %%
-plots.class_balance(prepared.counts, title="Balanced for training, in each client's own account")
+plots.class_balance(
+    prepared.counts, title="Balanced for training, in each client's own account"
+)
 
 # %%
 folder = state.home() / "data" / "client-1"
 plots.smote(
-    schema.read_table(folder / "train.csv"), schema.read_table(folder / "train_balanced.csv"),
-    x="tot_suplr_srvcs_sum", y="total_drug_cost_sum", label=schema.LABEL,
+    schema.read_table(folder / "train.csv"),
+    schema.read_table(folder / "train_balanced.csv"),
+    x="tot_suplr_srvcs_sum",
+    y="total_drug_cost_sum",
+    label=schema.LABEL,
     title="New rows lie between fraudulent neighbours",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## Why SMOTE comes after the split
@@ -128,10 +139,15 @@ state.save(data=prepared.record())
 # %%
 counts = prepared.counts
 assert (
-    counts["train_rows"].sum() + counts["validation_rows"].sum() + prepared.test_rows == prepared.steps["rows"].iloc[1]
+    counts["train_rows"].sum() + counts["validation_rows"].sum() + prepared.test_rows
+    == prepared.steps["rows"].iloc[1]
 )
-assert (counts["balanced_positives"] >= counts["train_positives"]).all() or BALANCE != "smote", "SMOTE took fraud away"
-assert leak.loc["before the split", "ROC AUC"] > leak.loc["after the split", "ROC AUC"], "the leak does not show"
+assert (
+    counts["balanced_positives"] >= counts["train_positives"]
+).all() or BALANCE != "smote", "SMOTE took fraud away"
+assert leak.loc["before the split", "ROC AUC"] > leak.loc["after the split", "ROC AUC"], (
+    "the leak does not show"
+)
 print("every row has exactly one owner, and the test table was never resampled")
 
 # %% [markdown]

@@ -11,14 +11,16 @@
 # The server must be able to start a training job in an account it does not own, and must not be able to do anything
 # else there. Two roles in the client's account make that possible, and both belong to the client.
 #
-# **You will** deploy one small CloudFormation stack per account, let every owner upload its own files, and borrow a role.
-# **You will learn** what a cross-account role is, what `iam:PassRole` means, and what a refusal looks like.
-# **You need** three minutes, and notebook 01.
+# - **You will** deploy one small CloudFormation stack per account, let every owner upload its own files, and borrow a role.
+# - **You will learn** what a cross-account role is, what `iam:PassRole` means, and what a refusal looks like.
+# - **You need** three minutes, and notebook 01.
 #
 # ![The server account may assume the kick-off role, which may start a job and hand it the execution role; only the execution role reads rows](../docs/diagrams/accounts.svg)
 
 # %% tags=["parameters"]
-SHOW = "client-1"  # client-1 | client-2 | ...: the account whose resources are shown in detail
+SHOW = (
+    "client-1"  # client-1 | client-2 | ...: the account whose resources are shown in detail
+)
 
 # %% [markdown]
 # | needs | makes |
@@ -43,7 +45,9 @@ server_id = accounts.identity("server", sessions["server"]).account
 
 # %%
 granted = {
-    name: stacks.deploy(sessions[name], "client-access", {"ServerAccountId": server_id}, account=name)
+    name: stacks.deploy(
+        sessions[name], "client-access", {"ServerAccountId": server_id}, account=name
+    )
     for name in clients
 }
 pd.DataFrame({"role": granted[SHOW]}).rename_axis("output").query("output != 'Bucket'")
@@ -56,7 +60,10 @@ pd.DataFrame({"role": granted[SHOW]}).rename_axis("output").query("output != 'Bu
 # %%
 kickoff_roles = ",".join(outputs["KickoffRoleArn"] for outputs in granted.values())
 granted["server"] = stacks.deploy(
-    sessions["server"], "server-access", {"KickoffRoleArns": kickoff_roles}, account="server"
+    sessions["server"],
+    "server-access",
+    {"KickoffRoleArns": kickoff_roles},
+    account="server",
 )
 granted["server"]["AllowKickoffPolicyArn"]
 
@@ -66,7 +73,9 @@ granted["server"]["AllowKickoffPolicyArn"]
 # that the same files always give the same bytes; a client can compare the checksum with the one it reviewed.
 
 # %%
-uploads = pd.concat([connect.upload(name, sessions[name], granted[name]["Bucket"]) for name in sessions])
+uploads = pd.concat(
+    [connect.upload(name, sessions[name], granted[name]["Bucket"]) for name in sessions]
+)
 uploads.loc[[SHOW, "server"]]
 
 # %% [markdown]
@@ -83,9 +92,14 @@ sessions["server"].client("s3").list_objects_v2(Bucket=granted[SHOW]["Bucket"])
 
 # %%
 borrowed = {
-    name: accounts.assume_role("server", granted[name]["KickoffRoleArn"], session_name="connect") for name in clients
+    name: accounts.assume_role(
+        "server", granted[name]["KickoffRoleArn"], session_name="connect"
+    )
+    for name in clients
 }
-who = pd.DataFrame([accounts.identity(name, session) for name, session in borrowed.items()]).set_index("name")
+who = pd.DataFrame(
+    [accounts.identity(name, session) for name, session in borrowed.items()]
+).set_index("name")
 who["role"] = who["arn"].str.split("/").str[1]
 who[["account", "role"]]
 
@@ -102,11 +116,19 @@ image.rpartition("/")[2]
 # ## Check
 
 # %%
-assert set(who["role"]) == {"FL-kickoff-client-job"}, "a role other than the kick-off role was borrowed"
+assert set(who["role"]) == {"FL-kickoff-client-job"}, (
+    "a role other than the kick-off role was borrowed"
+)
 assert who["account"].nunique() == len(clients), "two clients share an account"
-assert server_id not in set(who["account"]), "a borrowed role landed in the server's own account"
-assert connect.verify(sessions, granted), "a bucket does not hold what its owner's manifest lists"
-print(f"{len(clients)} kick-off roles can be borrowed; every bucket holds its owner's files, byte for byte")
+assert server_id not in set(who["account"]), (
+    "a borrowed role landed in the server's own account"
+)
+assert connect.verify(sessions, granted), (
+    "a bucket does not hold what its owner's manifest lists"
+)
+print(
+    f"{len(clients)} kick-off roles can be borrowed; every bucket holds its owner's files, byte for byte"
+)
 
 # %% [markdown]
 # ## What you saw

@@ -11,9 +11,9 @@
 # The server starts a SageMaker training job in every client account, then waits in this very kernel for the jobs to
 # dial in. They train; the server averages; after every round it scores the model on its own test table.
 #
-# **You will** borrow the kick-off role of every account, start the jobs, watch the rounds, and save `model.joblib`.
-# **You will learn** what crosses the line between two accounts, and how a wait that cannot last for ever is built.
-# **You need** two minutes, and notebooks 01 and 02.
+# - **You will** borrow the kick-off role of every account, start the jobs, watch the rounds, and save `model.joblib`.
+# - **You will learn** what crosses the line between two accounts, and how a wait that cannot last for ever is built.
+# - **You need** two minutes, and notebooks 01 and 02.
 #
 # ![Join, sums for the scaler, the scaler, then each round the global model and the trained model, at the end the threshold](../docs/diagrams/round.svg)
 
@@ -42,8 +42,8 @@ from workshop.live import LiveRounds
 data, connection = state.load("data", "accounts")
 clients = [jobs.ClientAccount(**entry) for entry in connection["clients"]]
 test = schema.read_table(state.home() / "data" / "server" / "test.csv")
-pd.Series({"clients": len(clients), "test rows": len(test), "fraud in them": int(test[schema.LABEL].sum())}).to_frame(
-    ""
+print(
+    f"{len(clients)} clients; {len(test):,} test rows, {test[schema.LABEL].sum()} of them fraudulent"
 )
 
 # %% [markdown]
@@ -52,9 +52,14 @@ pd.Series({"clients": len(clients), "test rows": len(test), "fraud in them": int
 
 # %%
 borrowed = {
-    client.name: accounts.assume_role("server", client.kickoff_role, session_name="federation") for client in clients
+    client.name: accounts.assume_role(
+        "server", client.kickoff_role, session_name="federation"
+    )
+    for client in clients
 }
-pd.Series({name: accounts.identity(name, session).account for name, session in borrowed.items()}).to_frame("account")
+pd.Series(
+    {name: accounts.identity(name, session).account for name, session in borrowed.items()}
+).to_frame("account")
 
 # %% [markdown]
 # ## Give the server a certificate
@@ -72,29 +77,34 @@ print("clients will dial", SERVER_HOST, "and accept only the certificate made he
 # role are the client's own; the server adds where it can be reached and how to train.
 
 # %%
-requests = {
-    client.name: jobs.training_request(
-        client, name=jobs.job_name(client.name), image=connection["image"], server_address=address,
-        ca_certificate=certificates.authority_hyperparameter(), max_iter=MAX_ITER, penalty=PENALTY,
-        seed=data["seed"], join_deadline=JOIN_DEADLINE,
-    )
+settings = {
+    "image": connection["image"],
+    "server_address": address,
+    "ca_certificate": certificates.authority_hyperparameter(),
+    "max_iter": MAX_ITER,
+    "penalty": PENALTY,
+    "seed": data["seed"],
+    "join_deadline": JOIN_DEADLINE,
+}
+requests = [
+    jobs.training_request(client, name=jobs.job_name(client.name), **settings)
     for client in clients
-}  # fmt: skip
-shown = requests[clients[0].name]
-print(
-    json.dumps(
-        {key: shown[key] for key in ("ResourceConfig", "StoppingCondition", "EnableNetworkIsolation")},
-        indent=1,
-    )
-)
-print("hyperparameters:", ", ".join(shown["HyperParameters"]))
+]
+
+# %%
+parts = ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition", "Environment")
+print(json.dumps({part: requests[0][part] for part in parts}, indent=1))
+print("hyperparameters:", ", ".join(requests[0]["HyperParameters"]))
 
 # %% [markdown]
 # ## Start the jobs
 # From here on the instances start, each in its own account, load their own code and their own rows.
 
 # %%
-started = [jobs.start(client, borrowed[client.name], requests[client.name]) for client in clients]
+started = [
+    jobs.start(client, borrowed[client.name], request)
+    for client, request in zip(clients, requests, strict=True)
+]
 print(f"{len(started)} jobs started")
 
 # %% [markdown]
@@ -104,9 +114,14 @@ print(f"{len(started)} jobs started")
 
 # %% tags=["nbval-ignore-output"]
 result = federation.run(
-    started, address=address, certificates=certificates, test=schema.to_arrays(test),
-    rounds=ROUNDS, join_deadline=JOIN_DEADLINE, progress=LiveRounds(),
-)  # fmt: skip
+    started,
+    address=address,
+    certificates=certificates,
+    test=schema.to_arrays(test),
+    rounds=ROUNDS,
+    join_deadline=JOIN_DEADLINE,
+    progress=LiveRounds(),
+)
 
 # %% [markdown]
 # ## What each round was worth
@@ -121,7 +136,7 @@ history[["roc_auc", "average_precision", "log_loss", "bytes_up", "bytes_down"]].
 from workshop import plots
 
 base_rate = test[schema.LABEL].mean()
-plots.rounds(history, base_rate=base_rate, title="Most of the gain comes with the first round")
+plots.rounds(history, base_rate=base_rate, title="What each round was worth")
 
 # %% [markdown]
 # ## How the jobs ended
@@ -143,14 +158,23 @@ about = {key: data[key] for key in ("source", "seed")} | {
     "max_iter": MAX_ITER,
     "penalty": PENALTY,
 }
-path = model.save(state.home() / "model", result.parameters, result.scaler, threshold=result.threshold, about=about)
+path = model.save(
+    state.home() / "model",
+    result.parameters,
+    result.scaler,
+    threshold=result.threshold,
+    about=about,
+)
 model.upload(path.parent, accounts.session("server"), connection["server_bucket"])
 
 # %%
 state.save(federation=federation.record(result, started, model_path=path))
-pd.Series({"threshold": round(result.threshold, 3), "real training rows": sum(result.client_rows.values())}).to_frame(
-    ""
-)
+pd.Series(
+    {
+        "threshold": round(result.threshold, 3),
+        "real training rows": sum(result.client_rows.values()),
+    }
+).to_frame("")
 
 # %% [markdown]
 # ## Check
@@ -158,11 +182,17 @@ pd.Series({"threshold": round(result.threshold, 3), "real training rows": sum(re
 # %%
 reloaded, twin = model.load(path.parent), model.load_twin(path.parent)
 probabilities = reloaded.pipeline.predict_proba(test[list(schema.FEATURES)])[:, 1]
-assert (probabilities == twin.pipeline.predict_proba(test[list(schema.FEATURES)])[:, 1]).all(), "the twin differs"
+assert (
+    probabilities == twin.pipeline.predict_proba(test[list(schema.FEATURES)])[:, 1]
+).all(), "the twin differs"
 assert len(history) == ROUNDS, "a round is missing"
 assert (finished["status"] == "Completed").all(), "a job did not complete"
-assert result.client_rows == {name: entry["train_rows"] for name, entry in data["clients"].items()}, "row counts differ"
-print(f"{ROUNDS} rounds, {len(started)} jobs completed, and model.joblib gives the same answers after loading")
+assert result.client_rows == {
+    name: entry["train_rows"] for name, entry in data["clients"].items()
+}, "row counts differ"
+print(
+    f"{ROUNDS} rounds, {len(started)} jobs completed, and model.joblib gives the same answers after loading"
+)
 
 # %% [markdown]
 # ## What you saw

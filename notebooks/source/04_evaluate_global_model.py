@@ -11,9 +11,9 @@
 # A score means little alone. Here the global model stands beside the model that each client could have trained by
 # itself, beside the one that all rows in one place would have given, and beside doing nothing at all.
 #
-# **You will** load `model.joblib`, compare, choose nothing on the test table, and look at mistakes and probabilities.
-# **You will learn** why accuracy misleads, what a base rate is, and what federating was worth.
-# **You need** two minutes, and notebook 03.
+# - **You will** load `model.joblib`, compare, choose nothing on the test table, and look at mistakes and probabilities.
+# - **You will learn** why accuracy misleads, what a base rate is, and what federating was worth.
+# - **You need** two minutes, and notebook 03.
 
 # %% tags=["parameters"]
 TOP_K = 50  # providers that an investigator has time for, 1 or more
@@ -42,7 +42,9 @@ trained.pipeline
 
 # %%
 probabilities = trained.pipeline.predict_proba(test[list(schema.FEATURES)])[:, 1]
-scores = {"global": evaluation.score(labels, probabilities, threshold=trained.threshold, k=TOP_K)}
+scores = {
+    "global": evaluation.score(labels, probabilities, threshold=trained.threshold, k=TOP_K)
+}
 evaluation.comparison(scores).T.round(3)
 
 # %% [markdown]
@@ -56,11 +58,16 @@ evaluation.comparison(scores).T.round(3)
 
 # %%
 settings = {name: trained.about[name] for name in ("rounds", "max_iter", "penalty", "seed")}
-clients = {name: baselines.ClientRows.read(state.home() / "data" / name) for name in sorted(data["clients"])}
+clients = {
+    name: baselines.ClientRows.read(state.home() / "data" / name)
+    for name in sorted(data["clients"])
+}
 rows = list(clients.values())
 by_hand = baselines.federated_by_hand(rows, **settings)
 centralised = baselines.federated_by_hand([baselines.pool(rows)], **settings)
-alone = {name: baselines.federated_by_hand([own], **settings) for name, own in clients.items()}
+alone = {
+    name: baselines.federated_by_hand([own], **settings) for name, own in clients.items()
+}
 
 # %% [markdown]
 # First, is the federation what it claims to be? Its probabilities and those of the loop in one process may differ by
@@ -74,9 +81,13 @@ print("federation and plain loop agree to 1e-12:", bool(difference < 1e-12))
 # ## Compare
 
 # %%
-others = {"centralised": centralised} | {f"{name} alone": own for name, own in alone.items()}
+others = {"centralised": centralised} | {
+    f"{name} alone": own for name, own in alone.items()
+}
 for name, other in others.items():
-    scores[name] = evaluation.score(labels, other.probabilities(features), threshold=other.threshold, k=TOP_K)
+    scores[name] = evaluation.score(
+        labels, other.probabilities(features), threshold=other.threshold, k=TOP_K
+    )
 scores["nobody"] = evaluation.nobody(labels)
 table = evaluation.comparison(scores)
 table.round(3)
@@ -114,17 +125,15 @@ plots.confusion(counts, title=f"At threshold {trained.threshold:.2f}")
 # Two numbers that the clients may share, the share of fraud before and after SMOTE, are enough to correct them.
 
 # %%
-totals = pd.DataFrame(data["clients"]).T[["train_rows", "train_positives", "balanced_rows", "balanced_positives"]].sum()
+totals = pd.DataFrame(data["clients"].values()).sum(numeric_only=True)
 corrected = evaluation.recalibrate(
     probabilities,
     real_rate=totals["train_positives"] / totals["train_rows"],
     trained_rate=totals["balanced_positives"] / totals["balanced_rows"],
 )
-plots.calibration(
-    labels,
-    {"as trained": probabilities, "corrected": corrected},
-    title="Balanced training promises too much fraud",
-)
+promises = {"as trained": probabilities, "corrected": corrected}
+title = "Balanced training promises too much fraud"
+plots.calibration(labels, promises, title=title)
 
 # %%
 brier = {
@@ -132,9 +141,10 @@ brier = {
     "corrected": corrected,
     "base rate for all": np.full(len(labels), labels.mean()),
 }
-pd.Series({name: float(np.mean((promise - labels) ** 2)) for name, promise in brier.items()}, name="Brier score").round(
-    3
-).to_frame()
+pd.Series(
+    {name: float(np.mean((promise - labels) ** 2)) for name, promise in brier.items()},
+    name="Brier score",
+).round(3).to_frame()
 
 # %% [markdown]
 # ## What an investigator gets
@@ -153,10 +163,14 @@ plots.top_k(
 # iterations. Logarithms and a common scale are the whole difference.
 
 # %%
-real = pd.concat([schema.read_table(state.home() / "data" / name / "train.csv") for name in clients])
+real = pd.concat(
+    [schema.read_table(state.home() / "data" / name / "train.csv") for name in clients]
+)
 published = baselines.published_recipe(real, features, seed=data["seed"])
 scores["published recipe"] = evaluation.score(labels, published, threshold=0.5, k=TOP_K)
-evaluation.comparison(scores).loc[["published recipe", "global"], ["roc_auc", "average_precision"]].round(3)
+evaluation.comparison(scores).loc[
+    ["published recipe", "global"], ["roc_auc", "average_precision"]
+].round(3)
 
 # %% [markdown]
 # ## Keep the table
@@ -169,8 +183,12 @@ state.save(evaluation=evaluation.record(scores))
 
 # %%
 assert difference < 1e-12, f"the federation differs from the plain loop by {difference:.1e}"
-assert scores["global"].roc_auc > 0.5, "the global model ranks no better than chance on this table"
-assert scores["global"].average_precision > scores["nobody"].average_precision, "no better than picking at random"
+assert scores["global"].roc_auc > 0.5, (
+    "the global model ranks no better than chance on this table"
+)
+assert scores["global"].average_precision > scores["nobody"].average_precision, (
+    "no better than picking at random"
+)
 print("the federation equals the loop by hand, and the global model beats doing nothing")
 
 # %% [markdown]

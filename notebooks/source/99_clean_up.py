@@ -11,9 +11,9 @@
 # What a workshop leaves behind costs money and stays open to whoever may use it. This notebook stops the jobs, empties
 # the buckets, deletes the stacks, and then asks every account what is still there.
 #
-# **You will** delete everything that notebooks 02 and 03 created, in every account.
-# **You will learn** why the order matters, and why a clean-up is not done before somebody has looked.
-# **You need** a minute.
+# - **You will** delete everything that notebooks 02 and 03 created, in every account.
+# - **You will learn** why the order matters, and why a clean-up is not done before somebody has looked.
+# - **You need** a minute.
 
 # %% tags=["parameters"]
 KEEP_MODEL = True  # True | False: keep the global model and the rows in the local folder

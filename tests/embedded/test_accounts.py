@@ -13,9 +13,9 @@ TRUST_SERVER = {
 }
 
 
-def status(aws, path, headers=None):
+def status(aws, path):
     connection = http.client.HTTPConnection(aws.endpoint.removeprefix("http://"))
-    connection.request("GET", path, headers=headers or {})
+    connection.request("GET", path)
     code = connection.getresponse().status
     connection.close()
     return code
@@ -92,9 +92,17 @@ def test_a_bucket_name_is_taken_for_every_account(aws, rows):
         aws.session("client-2").client("s3").create_bucket(Bucket="rows-of-client-1")
 
 
-@pytest.mark.parametrize("headers", [{}, {"x-moto-account-id": "444455556666"}])
-def test_a_bucket_is_closed_without_credentials(aws, rows, headers):
-    assert status(aws, "/rows-of-client-1/data/rows.csv", headers) == 403
+def test_a_bucket_is_closed_without_credentials(aws, rows):
+    assert status(aws, "/rows-of-client-1/data/rows.csv") == 403
+
+
+def test_moto_s_header_for_the_account_is_not_heard(aws, rows):
+    s3 = aws.session("client-2").client("s3")
+    s3.meta.events.register(
+        "before-sign.s3", lambda request, **_: request.headers.add_header("x-moto-account-id", "444455556666")
+    )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.get_object(Bucket="rows-of-client-1", Key="data/rows.csv")
 
 
 @pytest.mark.parametrize("path", ["/moto-api/reset", "/moto-api/", "/latest/meta-data/iam/"])

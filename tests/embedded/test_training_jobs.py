@@ -245,7 +245,7 @@ def test_metrics_are_found_in_the_log(desk, name):
         ("packaging==0.0.1", "packaging==0.0.1 is asked for, packaging "),
         ("no-such-distribution>=2", "no-such-distribution is not installed"),
         (
-            "--no-index\n--find-links wheels\n# a comment\npackaging>=20 ; python_version > '3'\nx; python_version < '3'",
+            "--no-index\n--find-links wheels\n# why\npackaging>=20; python_version > '3'\nx; python_version < '3'",
             None,
         ),
     ],
@@ -330,6 +330,14 @@ def test_jobs_are_listed_newest_first_page_by_page(desk, aws, name):
     assert desk.sagemaker.list_training_jobs(NameContains=name, StatusEquals="Failed")["TrainingJobSummaries"] == []
     other = aws.session("server").client("sagemaker").list_training_jobs(NameContains=name)
     assert other["TrainingJobSummaries"] == []
+
+
+def test_jobs_are_found_by_search_and_by_waiters(desk, name):
+    desk.start(name=name)
+    desk.sagemaker.get_waiter("training_job_completed_or_stopped").wait(TrainingJobName=name, WaiterConfig={"Delay": 1})
+    filters = [{"Name": "TrainingJobName", "Operator": "Equals", "Value": name}]
+    (found,) = desk.sagemaker.search(Resource="TrainingJob", SearchExpression={"Filters": filters})["Results"]
+    assert found["TrainingJob"]["TrainingJobStatus"] == "Completed"
 
 
 def test_a_job_costs_little_time_of_its_own(desk, name):
