@@ -1,1 +1,1 @@
-"""Where rows come from, who owns them, and how they are split and balanced."""
+"""Where rows come from, who owns them, and how they are split and balanced; the schema is ``client_code.schema``."""
