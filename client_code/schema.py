@@ -72,6 +72,9 @@ COLUMNS = (
 NAMES = tuple(column.name for column in COLUMNS)
 FEATURES = NAMES[1:]
 
+# From version 3 on pandas reads every number exactly; before, only when asked to.
+_EXACT = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
+
 # What counts as a number in a file; an empty cell is missing, not text.
 _NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?|nan)?\s*", re.IGNORECASE)
 
@@ -126,8 +129,9 @@ def read_table(path: str | Path, *, minimum_rows: int = 1, both_classes: bool = 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-            options = {"index_col": False, "float_precision": "round_trip", "encoding": "utf-8-sig"}
-            frame = pd.read_csv(path, skiprows=skipped, dtype=np.float64, **options)
+            frame = pd.read_csv(
+                path, skiprows=skipped, dtype=np.float64, index_col=False, encoding="utf-8-sig", **_EXACT
+            )
     except (ValueError, pd.errors.ParserWarning):
         raise _explain(path, header, skipped) from None  # the parser's own text quotes the cell
     if frame[NAMES[-1]].isna().any() and _ragged(path, header, skipped):

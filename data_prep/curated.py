@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 URL = (
     "https://raw.githubusercontent.com/aws-samples/wwps-payment-integrity-solutions/"

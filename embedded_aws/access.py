@@ -9,24 +9,17 @@ import moto.sts.urls
 from moto.core.exceptions import AccessDeniedError
 from moto.core.responses import ActionResult
 from moto.iam.models import iam_backends
-from moto.s3.exceptions import S3AccessDeniedError, S3ClientError
+from moto.s3.exceptions import S3ClientError
 from moto.s3.models import FakeBucket, S3Backend, s3_backends
 from moto.sts.responses import TokenResponse
 
 
 class ClosedBuckets(S3Backend):
-    """moto's S3 of one account: every operation on a bucket of another account is refused."""
+    """moto's S3 of one account, closed to the others by ``MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS=false`` (``control``)."""
 
     @property
     def _url_module(self) -> Any:
         return moto.s3.urls
-
-    def get_bucket(self, bucket_name: str) -> FakeBucket:
-        """Return an own bucket."""
-        owned = bucket_name in self.buckets or bucket_name in self.table_buckets
-        if not owned and bucket_name in s3_backends.bucket_accounts:
-            raise S3AccessDeniedError
-        return super().get_bucket(bucket_name)
 
     def create_bucket(self, bucket_name: str, *args: Any, **kwargs: Any) -> FakeBucket:
         """Create a bucket, unless some account has one of that name."""

@@ -81,8 +81,6 @@ class Container:
         except Exception as error:
             log.exception("job %s", self.job.name)
             self._finish("Failed", f"InternalServerError: {type(error).__name__}: {error}")
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _prepare(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -220,6 +218,8 @@ class Container:
         if self._log:
             self.job.final_metrics = list(self._log.final_metrics.values())
         secondary = self._stopping if status == "Stopped" and self._stopping else status
+        # Before the end is told: from then on a new job may have this name.
+        shutil.rmtree(self.folder, ignore_errors=True)
         self.job.finish(status, secondary, reason)
 
     def _reason(self, code: int) -> str:

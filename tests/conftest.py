@@ -23,6 +23,16 @@ os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session")
+def real_table_path() -> Path:
+    """Return the published table, where somebody has put it beside the repository."""
+    folder = Path(os.environ.get("WORKSHOP_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+    path = folder / "cms_medicare_providers.csv"
+    if not path.exists():
+        pytest.skip("the curated table is not at hand; set WORKSHOP_SHARED_DATA to its folder")
+    return path
+
+
 @dataclass(frozen=True)
 class EmbeddedAWS:
     """An embedded AWS under test."""

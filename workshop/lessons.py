@@ -1,13 +1,17 @@
-"""Small experiments that the notebooks show: what goes wrong when a step stands in the wrong place."""
+"""Small experiments that the notebooks show: steps in the wrong place, and calls that must be refused."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
+from botocore.exceptions import ClientError
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from client_code import schema
 from data_prep import balance, split
+from workshop.errors import AccountError
 
 
 def smote_before_and_after_the_split(frame: pd.DataFrame, *, seed: int) -> pd.DataFrame:
@@ -40,3 +44,30 @@ def smote_before_and_after_the_split(frame: pd.DataFrame, *, seed: int) -> pd.Da
             "average precision": average_precision_score(labels, probabilities),
         }
     return pd.DataFrame(lines).T.rename_axis("SMOTE")
+
+
+def refused(call: Callable, **request: object) -> str:
+    """Make an AWS call that must be refused, and return AWS's words.
+
+    An error in a cell would stop papermill, even where it is the lesson; and a call that is allowed by mistake would
+    look like success. Here it is the other way round.
+
+    Parameters
+    ----------
+    call : callable
+        A method of a boto3 client.
+    **request
+        Its arguments.
+
+    Raises
+    ------
+    AccountError
+        If AWS allowed the call, or failed for another reason than a missing permission.
+    """
+    try:
+        call(**request)
+    except ClientError as error:
+        if "AccessDenied" in error.response["Error"]["Code"]:
+            return str(error)
+        raise AccountError(f"{call.__name__} failed, but not for a missing permission: {error}") from error
+    raise AccountError(f"{call.__name__} was allowed: an account can read what it must not; do not go on")

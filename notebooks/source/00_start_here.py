@@ -16,7 +16,7 @@
 # - **You will learn** what runs where, and which one parameter takes you from a laptop to AWS.
 # - **You need** two minutes. For the embedded target nothing else; for AWS, one profile per account.
 #
-# ![The server account exchanges fifty numbers per round with a training job in each of three client accounts; rows stay where they are](../docs/diagrams/federation.svg)
+# ![The server account exchanges fifty numbers per round with a training job in each of three client accounts; rows stay where they are](images/federation.svg)
 
 # %% tags=["parameters"]
 TARGET = "embedded"  # embedded | aws

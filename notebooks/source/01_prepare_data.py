@@ -16,7 +16,7 @@
 # - **You will learn** why each step stands where it stands.
 # - **You need** two minutes, and notebook 00.
 #
-# ![Deduplicate, hold out the server's test table, give every row one owner, split in validation and training, apply SMOTE to training rows only](../docs/diagrams/rows.svg)
+# ![Deduplicate, hold out the server's test table, give every row one owner, split in validation and training, apply SMOTE to training rows only](images/rows.svg)
 
 # %% tags=["parameters"]
 DATA = "synthetic"  # synthetic | curated | path of a CSV file with the same 50 columns
@@ -43,16 +43,12 @@ from workshop import plots, state
 
 (target,) = state.load("target")
 table = sources.load(DATA, seed=SEED, cache=state.home() / "cache")
-pd.Series(
-    {
-        "source": table.source,
-        "rows": len(table.frame),
-        "fraud": int(table.frame[schema.LABEL].sum()),
-    }
-).to_frame("")
+frauds = table.frame[schema.LABEL].sum()
+print(f"{table.source} rows: {len(table.frame):,}, of them fraudulent: {frauds:,}")
 
 # %%
-described = pd.DataFrame(schema.COLUMNS).set_index("name")
+pd.set_option("display.max_colwidth", 100)
+described = pd.DataFrame(schema.COLUMNS).set_index("name")[["unit", "meaning"]]
 described.iloc[[0, 1, 2, 3, 4, -3, -2, -1]]
 
 # %% [markdown]

@@ -15,7 +15,7 @@
 # - **You will learn** what a cross-account role is, what `iam:PassRole` means, and what a refusal looks like.
 # - **You need** three minutes, and notebook 01.
 #
-# ![The server account may assume the kick-off role, which may start a job and hand it the execution role; only the execution role reads rows](../docs/diagrams/accounts.svg)
+# ![The server account may assume the kick-off role, which may start a job and hand it the execution role; only the execution role reads rows](images/accounts.svg)
 
 # %% tags=["parameters"]
 SHOW = (
@@ -30,7 +30,7 @@ SHOW = (
 # %%
 import pandas as pd
 
-from workshop import accounts, connect, stacks, state
+from workshop import accounts, connect, lessons, stacks, state
 
 data, target = state.load("data", "target")
 clients = sorted(data["clients"])
@@ -80,10 +80,12 @@ uploads.loc[[SHOW, "server"]]
 
 # %% [markdown]
 # ## Try to read another account's rows
-# The server's session asks for a client's bucket. This must fail, and it does: the refusal below is the point.
+# The server's session asks for the content of a client's bucket. This must be refused, and the refusal is the point:
+# the cell fails if AWS lets it through.
 
-# %% tags=["raises-exception"]
-sessions["server"].client("s3").list_objects_v2(Bucket=granted[SHOW]["Bucket"])
+# %%
+server_storage = sessions["server"].client("s3")
+lessons.refused(server_storage.list_objects_v2, Bucket=granted[SHOW]["Bucket"])
 
 # %% [markdown]
 # ## Borrow the kick-off role

@@ -81,13 +81,14 @@ print("federation and plain loop agree to 1e-12:", bool(difference < 1e-12))
 # ## Compare
 
 # %%
-others = {"centralised": centralised} | {
-    f"{name} alone": own for name, own in alone.items()
-}
-for name, other in others.items():
-    scores[name] = evaluation.score(
+others = {"centralised": centralised}
+others |= {f"{name} alone": own for name, own in alone.items()}
+scores |= {
+    name: evaluation.score(
         labels, other.probabilities(features), threshold=other.threshold, k=TOP_K
     )
+    for name, other in others.items()
+}
 scores["nobody"] = evaluation.nobody(labels)
 table = evaluation.comparison(scores)
 table.round(3)

@@ -139,23 +139,24 @@ def test_a_killed_command_takes_server_and_jobs_along(home, leak):
         import boto3, subprocess, sys, time
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from training_desk import Desk
-        if {leak}:
-            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(4)"], close_fds=False)
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds={not leak})
         desk = Desk.open(boto3.Session(profile_name="fl-client-1"), "jobs")
         desk.start("import time; print('ready'); time.sleep(600)", name="fl-job")
         desk.says("fl-job", "ready")
-        print("ready", flush=True)
+        print(child.pid, flush=True)
         time.sleep(600)
     """)
     command = [sys.executable, "-m", "embedded_aws", "--home", str(home), "run", "--", sys.executable, "-c", script]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     try:
-        assert process.stdout.readline() == "ready\n"
+        child = int(process.stdout.readline())
         server = server_of(home)
         jobs = psutil.Process(server.pid).children(recursive=True)
         assert len(jobs) == 2  # supervisor and script
         process.kill()
         assert all(gone(pid, within=1) for pid in [server.pid, *(job.pid for job in jobs)])
+        assert psutil.pid_exists(child), "the child was to hold the lifeline"
+        os.kill(child, signal.SIGKILL)
     finally:
         process.kill()
         process.wait()

@@ -1,0 +1,109 @@
+"""From a table to one folder per owner: all steps in their order, and files that can be verified."""
+
+import pandas as pd
+import pytest
+
+from client_code import schema
+from data_prep import owners, prepare, sources
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return sources.load("synthetic", seed=0, cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def prepared(table, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    return folder, prepare.prepare(table, n_clients=3, how="iid", balance="smote", seed=0, folder=folder)
+
+
+def read(folder, *names):
+    return pd.concat([schema.read_table(folder / name) for name in names])
+
+
+def test_no_provider_is_in_two_places(prepared, table):
+    """Holds for test, validation and training rows of all owners: nothing leaks from one into another (D-15)."""
+    folder, _ = prepared
+    names = ["server/test.csv"]
+    names += [f"client-{number}/{part}.csv" for number in (1, 2, 3) for part in ("train", "validation")]
+    rows = read(folder, *names)
+    assert not rows.duplicated().any()
+    assert len(rows) == len(table.frame.drop_duplicates())
+
+
+def test_smote_touches_the_balanced_file_and_no_other(prepared):
+    folder, _ = prepared
+    for number in (1, 2, 3):
+        own = folder / f"client-{number}"
+        real, balanced = read(own, "train.csv"), read(own, "train_balanced.csv")
+        assert balanced.head(len(real)).equals(real)
+        assert len(balanced) > len(real)
+        assert balanced[schema.LABEL].mean() == pytest.approx(0.5)
+        assert read(own, "validation.csv")[schema.LABEL].mean() < 0.2
+
+
+@pytest.mark.parametrize("how", ["none", "smote_undersample"])
+def test_balancing_is_a_choice(table, tmp_path, how):
+    prepare.prepare(table, n_clients=2, how="iid", balance=how, seed=0, folder=tmp_path)
+    real, balanced = (read(tmp_path / "client-1", name) for name in ("train.csv", "train_balanced.csv"))
+    if how == "none":
+        assert balanced.equals(real)
+    else:
+        assert balanced[schema.LABEL].mean() == 0.5
+        assert len(balanced) < len(real)
+
+
+def test_the_manifest_tells_rows_fraud_checksum_source_and_seed(prepared, table):
+    folder, made = prepared
+    manifest = owners.verify_owner(folder / "client-2")
+    assert (manifest["owner"], manifest["source"], manifest["seed"]) == ("client-2", "synthetic", 0)
+    assert manifest["source_sha256"] == table.sha256
+    entry = manifest["files"]["train.csv"]
+    counts = made.counts.loc["client-2"]
+    assert (entry["rows"], entry["positives"]) == (counts["train_rows"], counts["train_positives"])
+
+
+def test_every_file_of_synthetic_rows_is_stamped(prepared):
+    folder, _ = prepared
+    files = list(folder.glob("*/*.csv"))
+    assert len(files) == 10
+    assert all(path.read_text().startswith("# synthetic rows") for path in files)
+
+
+def test_the_same_seed_writes_the_same_bytes(prepared, table, tmp_path):
+    folder, _ = prepared
+    prepare.prepare(table, n_clients=3, how="iid", balance="smote", seed=0, folder=tmp_path)
+    for path in folder.glob("*/*"):
+        assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_numbers_survive_the_file_exactly(prepared, table):
+    folder, made = prepared
+    written = read(folder, "server/test.csv")
+    assert len(written.merge(table.frame.drop_duplicates(), on=list(schema.NAMES))) == len(written)
+    assert made.test_rows == len(written)
+
+
+def test_a_file_that_was_changed_or_lost_is_named(table, tmp_path):
+    prepare.prepare(table, n_clients=1, how="iid", balance="none", seed=0, folder=tmp_path)
+    path = tmp_path / "client-1" / "train.csv"
+    path.write_text(path.read_text().replace("0", "1", 1))
+    with pytest.raises(owners.ManifestError, match=r"client-1/train\.csv is not the file"):
+        owners.verify_owner(tmp_path / "client-1")
+    path.unlink()
+    with pytest.raises(owners.ManifestError, match=r"client-1/train\.csv is missing"):
+        owners.verify_owner(tmp_path / "client-1")
+
+
+def test_a_run_with_fewer_files_leaves_none_of_the_earlier_run(table, tmp_path):
+    frame = table.frame.head(200)
+    about = {"owner": "x", "source": "file", "source_sha256": "0", "seed": 0}
+    owners.write_owner(tmp_path, {"a.csv": frame, "b.csv": frame}, **about)
+    owners.write_owner(tmp_path, {"a.csv": frame}, **about)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "manifest.json"]
+
+
+def test_an_unknown_way_to_balance_lists_the_choices(table, tmp_path):
+    with pytest.raises(ValueError, match="choose one of smote, smote_undersample, none"):
+        prepare.prepare(table, n_clients=1, how="iid", balance="magic", seed=0, folder=tmp_path)

@@ -1,0 +1,93 @@
+"""Who gets which rows: nothing twice, nothing lost, nothing from the seed's shadow."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from client_code import schema
+from data_prep import split, synthetic
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return split.deduplicate(synthetic.generate(3000, seed=5))
+
+
+def keys(*parts) -> list:
+    """Return one hashable per row, to count rows across tables."""
+    return sorted(pd.util.hash_pandas_object(pd.concat(parts), index=False))
+
+
+def test_copies_are_dropped_and_nothing_else():
+    rows = pd.DataFrame({"a": [1, 1, 2, 1], "b": [3, 3, 3, 4]})
+    assert split.deduplicate(rows).to_numpy().tolist() == [[1, 3], [2, 3], [1, 4]]
+
+
+def test_held_out_rows_are_apart_and_have_the_same_share_of_fraud(frame):
+    rest, held = split.hold_out(frame, 0.2, seed=1)
+    assert keys(rest, held) == keys(frame)
+    assert not set(keys(rest)) & set(keys(held))
+    assert len(held) == pytest.approx(len(frame) * 0.2, abs=1)
+    assert held[schema.LABEL].mean() == pytest.approx(frame[schema.LABEL].mean(), abs=0.002)
+
+
+def test_a_split_follows_from_its_seed(frame):
+    first, again, other = (split.hold_out(frame, seed=seed)[1] for seed in (1, 1, 2))
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+@pytest.mark.parametrize("how", split.HOW)
+@pytest.mark.parametrize("n_clients", [1, 2, 3, 5])
+def test_every_row_has_exactly_one_owner(frame, how, n_clients):
+    parts = split.assign(frame, n_clients, how=how, seed=0)
+    assert len(parts) == n_clients
+    assert keys(*parts) == keys(frame)
+    for part in parts:
+        assert part[schema.LABEL].sum() >= 5
+        train, validation = split.train_validation(part, seed=0)
+        assert len(train) >= 50
+        assert keys(train, validation) == keys(part)
+        assert validation[schema.LABEL].nunique() == 2
+
+
+def test_iid_clients_are_alike(frame):
+    parts = split.assign(frame, 4, how="iid", seed=0)
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+    assert np.ptp([part[schema.LABEL].sum() for part in parts]) <= 1
+
+
+def test_similar_providers_stay_together(frame):
+    """Within clusters the amounts spread less than within clients that were dealt at random."""
+
+    def spread(how):
+        parts = split.assign(frame, 3, how=how, seed=0)
+        logs = [np.log1p(part[list(schema.FEATURES)].to_numpy(float)) for part in parts]
+        return np.average([rows.var(axis=0).mean() for rows in logs], weights=[len(rows) for rows in logs])
+
+    assert spread("similar_providers") < 0.85 * spread("iid")
+
+
+def test_label_skew_gives_clients_different_shares_of_fraud(frame):
+    shares = [part[schema.LABEL].mean() for part in split.assign(frame, 3, how="label_skew", seed=0)]
+    assert max(shares) > 2 * min(shares)
+
+
+def test_fifty_clients_find_enough_rows_in_the_default_table():
+    rest, _ = split.hold_out(split.deduplicate(synthetic.generate(seed=0)), seed=0)
+    assert len(split.assign(rest, 50, how="iid", seed=0)) == 50
+
+
+@pytest.mark.parametrize("how", split.HOW)
+def test_too_many_clients_are_refused_with_what_to_lower(frame, how):
+    with pytest.raises(split.SplitError, match=r"cannot be divided among 100 clients .* lower CLIENTS"):
+        split.assign(frame, 100, how=how, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("n_clients", "how", "told"), [(0, "iid", "CLIENTS is 0"), (2, "alphabet", "choose one of iid")]
+)
+def test_a_choice_that_makes_no_sense_is_named(frame, n_clients, how, told):
+    with pytest.raises(split.SplitError, match=told):
+        split.assign(frame, n_clients, how=how, seed=0)
