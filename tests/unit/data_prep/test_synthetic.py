@@ -89,9 +89,11 @@ def test_zeros_floors_and_tails_are_those_of_the_curated_table(real, drawn, kind
         assert ours[name].min() >= theirs[name].min() - 0.006, name  # amounts are rounded to cents
         spread = np.log1p(theirs[name]).std()
         for level in (0.25, 0.5, 0.9, 0.99):
-            mine, real_one = (np.log1p(frame[name].quantile(level)) for frame in (ours, theirs))
-            # 462 real rows: a quarter of a standard deviation, half of one in the tail of five rows
-            assert mine == pytest.approx(real_one, abs=(0.5 if level == 0.99 else 0.25) * spread + 0.05), (name, level)
+            mine, real_one = ours[name].quantile(level), theirs[name].quantile(level)
+            # 462 real rows: a quarter of a standard deviation, half of one in the tail of five rows; or one count
+            allowed = (0.5 if level == 0.99 else 0.25) * spread
+            close = abs(np.log1p(mine) - np.log1p(real_one)) <= allowed or abs(mine - real_one) <= 1
+            assert close, (name, level, mine, real_one)
 
 
 def test_columns_move_together_as_in_the_curated_table(real, drawn):
