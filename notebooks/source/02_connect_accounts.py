@@ -18,9 +18,7 @@
 # ![The server account may assume the kick-off role, which may start a job and hand it the execution role; only the execution role reads rows](images/accounts.svg)
 
 # %% tags=["parameters"]
-SHOW = (
-    "client-1"  # client-1 | client-2 | ...: the account whose resources are shown in detail
-)
+SHOW = "client-1"  # client-1 | client-2 | ...: whose resources are shown in detail
 
 # %% [markdown]
 # | needs | makes |
