@@ -126,6 +126,8 @@ def read_table(path: str | Path, *, minimum_rows: int = 1, both_classes: bool = 
         raise TableError(path.name, "there is no such file", "put it into the channel or folder")
     header, skipped = _header(path)
     _check_names(header, file=path.name)
+    if len(next(_rows(path, skipped), header)) != len(header):
+        raise _explain(path, header, skipped)  # pandas takes a comma too many in every row for an index
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
@@ -185,15 +187,16 @@ def _check_names(names: Sequence[str], *, file: str) -> None:
     """Compare a header with the schema."""
     if LABEL not in names:
         raise TableError(file, "the label column is missing", "add it as the first column", column=LABEL)
+    unknown = [number for number, name in enumerate(names, start=1) if name not in NAMES]
+    # An unknown name could be a value in a file without a header: it is not quoted.
+    hint = f" (column number {unknown[0]} has a name that the schema does not know)" if unknown else ""
     for name in NAMES:
         if name not in names:
-            raise TableError(file, "the column is missing", "add it in its place", column=name)
+            raise TableError(file, "the column is missing", f"add it in its place{hint}", column=name)
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise TableError(file, "the column stands there twice", "keep one of the two", column=twice[0])
-    if len(names) > len(NAMES):
-        # An unknown name could be a value in a file without a header: it is not quoted.
-        place = next(number for number, name in enumerate(names, start=1) if name not in NAMES)
-        raise TableError(file, f"column number {place} is not in the schema", "leave it out")
+    if unknown:
+        raise TableError(file, f"column number {unknown[0]} is not in the schema", "leave it out")
     for expected, name in zip(NAMES, names, strict=True):
         if expected != name:
             raise TableError(file, "columns stand in another order", f"here {expected} is expected", column=name)
@@ -202,6 +205,8 @@ def _check_names(names: Sequence[str], *, file: str) -> None:
 def _header(path: Path) -> tuple[list[str], int]:
     """Return the names in the header and the number of stamp lines above it."""
     for number, line in enumerate(_lines(path)):
+        if any("\udc80" <= character <= "\udcff" for character in line):
+            raise TableError(path.name, "bytes that are not UTF-8 in the header", "save the file as UTF-8")
         if number == 0 and line.startswith("#"):
             continue
         return next(csv.reader([line]), []), number

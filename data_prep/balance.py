@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from imblearn.over_sampling import SMOTENC
+from imblearn.over_sampling import SMOTE
 from imblearn.under_sampling import RandomUnderSampler
 from sklearn.preprocessing import StandardScaler
 
 from client_code import schema
+from data_prep.errors import DataError
 
 NEIGHBOURS = 5
 
 
-class BalanceError(ValueError):
+class BalanceError(DataError):
     """There are too few fraudulent rows to put anything between."""
 
 
@@ -21,8 +22,8 @@ def smote(frame: pd.DataFrame, *, ratio: float, seed: int, undersample: bool = F
     """Add synthetic fraudulent rows until there are ``ratio`` of them per honest row.
 
     Neighbours are sought, and new rows placed, among standardised logarithms: in dollars the drug cost would choose
-    the neighbours alone. Counts are rounded back to whole numbers; ``female`` is voted by the neighbours (SMOTENC)
-    and stays 0 or 1.
+    the neighbours alone. Counts are rounded back to whole numbers, and ``female`` to 0 or 1: a row takes it from the
+    nearer of the two it lies between. (SMOTENC's vote would give nearly all new rows the more frequent value.)
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def smote(frame: pd.DataFrame, *, ratio: float, seed: int, undersample: bool = F
     BalanceError
         With fewer than two fraudulent rows: there is no line between them.
 
-    Source: Chawla, Bowyer, Hall and Kegelmeyer 2002, SMOTE; imbalanced-learn's SMOTENC.
+    Source: Chawla, Bowyer, Hall and Kegelmeyer 2002, SMOTE.
     """
     labels = frame[schema.LABEL]
     positives = int(labels.sum())
@@ -59,26 +60,16 @@ def smote(frame: pd.DataFrame, *, ratio: float, seed: int, undersample: bool = F
 
 def _made(frame: pd.DataFrame, ratio: float, positives: int, seed: int) -> pd.DataFrame:
     """Return the rows that SMOTE adds, in the units and types of the table."""
-    amounts = [name for name in schema.FEATURES if name not in schema.BINARY]
+    names = list(schema.FEATURES)
     scaler = StandardScaler()
-    space = pd.DataFrame(scaler.fit_transform(np.log1p(frame[amounts].to_numpy(float))), columns=amounts)
-    for name in schema.BINARY:
-        space[name] = frame[name].to_numpy()
-    sampler = SMOTENC(
-        categorical_features=list(schema.BINARY),
-        sampling_strategy=ratio,
-        k_neighbors=min(NEIGHBOURS, positives - 1),
-        random_state=seed,
-    )
+    space = scaler.fit_transform(np.log1p(frame[names].to_numpy(float)))
+    sampler = SMOTE(sampling_strategy=ratio, k_neighbors=min(NEIGHBOURS, positives - 1), random_state=seed)
     resampled, labels = sampler.fit_resample(space, frame[schema.LABEL].to_numpy())
-    new = resampled.iloc[len(frame) :].reset_index(drop=True)
-    values = np.expm1(scaler.inverse_transform(new[amounts].to_numpy()))
-    rows = pd.DataFrame(np.maximum(values, 0), columns=amounts)
-    for name in schema.BINARY:
-        rows[name] = new[name].to_numpy()
+    values = np.expm1(scaler.inverse_transform(resampled[len(frame) :]))
+    rows = pd.DataFrame(np.maximum(values, 0), columns=names)
     rows[schema.LABEL] = labels[len(frame) :]
-    whole = [name for name in amounts if pd.api.types.is_integer_dtype(frame[name])]
+    whole = [c.name for c in schema.COLUMNS if c.dtype == "int64" and (frame[c.name] % 1 == 0).all()]
     rows[whole] = rows[whole].round()
-    rest = [name for name in amounts if name not in whole]
+    rest = [name for name in names if name not in whole]
     rows[rest] = rows[rest].round(6)  # so that another machine writes the same file
     return rows[list(frame.columns)].astype(frame.dtypes)

@@ -12,16 +12,19 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
+from data_prep.errors import DataError
+
 URL = (
     "https://raw.githubusercontent.com/aws-samples/wwps-payment-integrity-solutions/"
     "ee1b00d85aa8ba775d8eafd68173391c1dd6f613/Federated-Learning/data_prep/processed_data_classification_v2.csv"
 )
 SHA256 = "d33f11f0237f2024cd326ca6a8b4ed1630fb7dcc22d79dd04a298ea270995525"
 SIZE = 1_714_660  # bytes
+LIMIT = 100_000_000  # bytes: nobody's disk is filled by a wrong address
 NAME = "processed_data_classification_v2.csv"
 
 
-class DownloadError(Exception):
+class DownloadError(DataError):
     """The published table could not be fetched."""
 
 
@@ -54,7 +57,11 @@ def fetch(cache: Path, *, url: str = URL, sha256: str = SHA256, timeout: float =
     try:
         _download(url, part, timeout=timeout)
         if (found := checksum(part)) != sha256:
-            raise DownloadError(_told(url, f"its SHA-256 is {found[:12]}..., not {sha256[:12]}...: it is another file"))
+            raise DownloadError(
+                _told(
+                    url, f"its SHA-256 is {found[:12]}..., not {sha256[:12]}...: it is another file, or not all of it"
+                )
+            )
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -69,7 +76,7 @@ def checksum(path: Path) -> str:
 
 def _download(url: str, path: Path, *, timeout: float) -> None:
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as answer, path.open("wb") as file:  # noqa: S310 - checked
+        with _OPENER.open(url, timeout=timeout) as answer, path.open("wb") as file:
             length = answer.headers.get("Content-Length")
             expected = int(length) if length else None
             received = 0
@@ -77,6 +84,8 @@ def _download(url: str, path: Path, *, timeout: float) -> None:
                 while block := answer.read(1 << 16):
                     file.write(block)
                     received += len(block)
+                    if received > LIMIT:
+                        raise DownloadError(_told(url, f"it is larger than {LIMIT:,} bytes: it is another file"))
                     bar.update(len(block))
     except urllib.error.HTTPError as error:
         raise DownloadError(_told(url, f"the server answered {error.code} {error.reason}")) from error
@@ -85,6 +94,17 @@ def _download(url: str, path: Path, *, timeout: float) -> None:
         raise DownloadError(_told(url, f"the connection failed ({type(error).__name__}: {reason})")) from error
     if expected is not None and received != expected:
         raise DownloadError(_told(url, f"it ended after {received:,} of {expected:,} bytes"))
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follow a redirect only to where the first address could have led."""
+
+    def redirect_request(self, request, answer, code, message, headers, url):  # noqa: PLR0917 - urllib calls it so
+        _require_safe(url)
+        return super().redirect_request(request, answer, code, message, headers, url)
+
+
+_OPENER = urllib.request.build_opener(_SafeRedirects)
 
 
 def _require_safe(url: str) -> None:

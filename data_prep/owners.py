@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from client_code import schema
+from data_prep.errors import DataError
 
 MANIFEST = "manifest.json"
 STAMP = "# synthetic rows, made by data_prep.synthetic: no provider is described here\n"
 
 
-class ManifestError(ValueError):
+class ManifestError(DataError):
     """A file is not the one that its manifest describes."""
 
 
@@ -62,13 +63,16 @@ def verify_owner(folder: Path) -> dict:
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
+        files = {str(name): str(entry["sha256"]) for name, entry in manifest["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ManifestError(f"{folder.name}/{MANIFEST} is damaged: run 01_prepare_data.ipynb again") from error
     except FileNotFoundError as error:
         raise ManifestError(f"{folder.name} has no {MANIFEST}: run 01_prepare_data.ipynb first") from error
-    for name, entry in manifest["files"].items():
+    for name, sha256 in files.items():
         path = folder / name
         if not path.is_file():
             raise ManifestError(f"{folder.name}/{name} is missing: run 01_prepare_data.ipynb again")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
             raise ManifestError(f"{folder.name}/{name} is not the file its manifest describes (SHA-256 differs)")
     return manifest
 
@@ -76,6 +80,12 @@ def verify_owner(folder: Path) -> dict:
 def csv_bytes(frame: pd.DataFrame, *, stamp: bool = False) -> bytes:
     """Return the table as CSV; every number is written so that reading it gives the same number back."""
     return ((STAMP if stamp else "") + frame.to_csv(index=False, lineterminator="\n")).encode()
+
+
+def is_stamped(path: Path) -> bool:
+    """Return whether a file's first line says that its rows are synthetic."""
+    with path.open("rb") as file:
+        return file.readline().startswith(b"# synthetic")
 
 
 def _write(path: Path, body: bytes) -> None:

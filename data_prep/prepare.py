@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 from client_code import schema
 from data_prep import balance as balancing
 from data_prep import owners, split
+from data_prep.errors import DataError
 from data_prep.sources import Table
 
 BALANCE = ("smote", "smote_undersample", "none")
@@ -54,15 +56,17 @@ def prepare(table: Table, *, n_clients: int, how: str, balance: str, seed: int, 
 
     Raises
     ------
-    SplitError, BalanceError, ValueError
+    DataError
         If the rows cannot be divided or balanced as asked.
     """
     if balance not in BALANCE:
-        raise ValueError(f"BALANCE {balance!r} is unknown; choose one of {', '.join(BALANCE)}")
+        raise DataError(f"BALANCE {balance!r} is unknown; choose one of {', '.join(BALANCE)}")
     distinct = split.deduplicate(table.frame)
     rest, test = split.hold_out(distinct, seed=seed)
     parts = split.assign(rest, n_clients, how=how, seed=seed)
     about = {"source": table.source, "source_sha256": table.sha256, "seed": seed}
+    for old in folder.glob("client-*"):  # of an earlier run, perhaps with more clients
+        shutil.rmtree(old)
     owners.write_owner(folder / "server", {"test.csv": test}, owner="server", **about)
     counts = {}
     for number, part in enumerate(parts, start=1):

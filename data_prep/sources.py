@@ -10,10 +10,11 @@ import pandas as pd
 
 from client_code import schema
 from data_prep import curated, synthetic
-from data_prep.owners import csv_bytes
+from data_prep.errors import DataError
+from data_prep.owners import csv_bytes, is_stamped
 
 
-class SourceError(ValueError):
+class SourceError(DataError):
     """The word for the data is neither a source nor a file."""
 
 
@@ -52,7 +53,7 @@ def load(data: str, *, seed: int, cache: Path) -> Table:
     if not path.is_file():
         raise SourceError(f"{data!r} is no file; choose synthetic, curated or the path of a CSV file")
     sha256 = curated.checksum(path)
-    source = "curated" if sha256 == curated.SHA256 else "file"
+    source = "curated" if sha256 == curated.SHA256 else "synthetic" if is_stamped(path) else "file"
     return Table(_stored_types(schema.read_table(path)), source, sha256)
 
 

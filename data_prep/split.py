@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 from sklearn.cluster import KMeans
@@ -12,15 +10,15 @@ from sklearn.preprocessing import StandardScaler
 
 from client_code import schema
 from client_code.task import MINIMUM_ROWS
+from data_prep.errors import DataError
 
 HOW = ("iid", "similar_providers", "label_skew")
 VALIDATION_SHARE = 0.2
 MINIMUM_POSITIVES = 5  # with a fifth for validation: four to train on, one to validate with
 DIRICHLET_ALPHA = 0.5  # the lower, the more the clients' shares of fraud differ
-DRAWS = 100  # after so many draws without a fair one there is none
 
 
-class SplitError(ValueError):
+class SplitError(DataError):
     """The rows cannot be divided as asked."""
 
 
@@ -63,7 +61,7 @@ def assign(frame: pd.DataFrame, n_clients: int, *, how: str, seed: int) -> list[
         At least 1.
     how : {"iid", "similar_providers", "label_skew"}
         Dealt like cards, class by class; by k-means clusters of similar providers; or each class shared out by a
-        Dirichlet draw, so that shares of fraud differ.
+        Dirichlet draw, so that shares of fraud differ. Every client first gets the least that it needs of each class.
 
     Returns
     -------
@@ -73,7 +71,7 @@ def assign(frame: pd.DataFrame, n_clients: int, *, how: str, seed: int) -> list[
     Raises
     ------
     SplitError
-        If ``how`` is unknown, or no division leaves every client enough rows of both classes.
+        If ``how`` is unknown, or there are too few rows of a class for so many clients.
 
     Source: the label skew is that of Hsu, Qi and Brown 2019, Measuring the effects of non-identical data distribution.
     """
@@ -81,34 +79,25 @@ def assign(frame: pd.DataFrame, n_clients: int, *, how: str, seed: int) -> list[
         raise SplitError(f"PARTITION {how!r} is unknown; choose one of {', '.join(HOW)}")
     if n_clients < 1:
         raise SplitError(f"CLIENTS is {n_clients}; at least one client is needed")
-    draws: dict[str, tuple[Callable, int]] = {
-        "iid": (_deal, 1),
-        "similar_providers": (_cluster, 10),
-        "label_skew": (_skew, DRAWS),
-    }
-    draw, attempts = draws[how]
-    for attempt in range(attempts):
-        owners = draw(frame, n_clients, np.random.default_rng([seed, attempt]))
-        parts = [frame[owners == client].reset_index(drop=True) for client in range(n_clients)]
-        if all(_viable(part) for part in parts):
-            return parts
-    raise SplitError(
-        f"{len(frame)} rows with {int(frame[schema.LABEL].sum())} fraudulent ones cannot be divided among {n_clients} "
-        f"clients by {how}: each needs {_needed_rows()} rows and {MINIMUM_POSITIVES} fraudulent ones; "
-        "lower CLIENTS, or choose PARTITION iid"
-    )
+    floors = (_needed_rows() - MINIMUM_POSITIVES, MINIMUM_POSITIVES)
+    for kind, floor in enumerate(floors):
+        there = int((frame[schema.LABEL] == kind).sum())
+        if there < floor * n_clients:
+            raise SplitError(
+                f"{there} {'fraudulent' if kind else 'honest'} rows cannot be divided among {n_clients} clients: each "
+                f"needs {floor}; lower CLIENTS or give a larger table"
+            )
+    draw = {"iid": _deal, "similar_providers": _cluster, "label_skew": _skew}[how]
+    owners = draw(frame, n_clients, floors, np.random.default_rng(seed))
+    return [frame[owners == client].reset_index(drop=True) for client in range(n_clients)]
 
 
 def _needed_rows() -> int:
+    """Return how many rows leave enough to train on when a fifth is split off."""
     return int(np.ceil(MINIMUM_ROWS / (1 - VALIDATION_SHARE))) + 1
 
 
-def _viable(part: pd.DataFrame) -> bool:
-    positives = int(part[schema.LABEL].sum())
-    return len(part) >= _needed_rows() and min(positives, len(part) - positives) >= MINIMUM_POSITIVES
-
-
-def _deal(frame: pd.DataFrame, n_clients: int, rng: np.random.Generator) -> np.ndarray:
+def _deal(frame: pd.DataFrame, n_clients: int, floors: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     owners = np.empty(len(frame), dtype=int)
     dealt = 0
     for kind in (0, 1):
@@ -118,18 +107,29 @@ def _deal(frame: pd.DataFrame, n_clients: int, rng: np.random.Generator) -> np.n
     return owners
 
 
-def _cluster(frame: pd.DataFrame, n_clients: int, rng: np.random.Generator) -> np.ndarray:
-    features, _ = schema.to_arrays(frame)
+def _cluster(frame: pd.DataFrame, n_clients: int, floors: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    features, labels = schema.to_arrays(frame)
     scaled = StandardScaler().fit_transform(np.log1p(features))
-    return KMeans(n_clients, n_init=3, random_state=int(rng.integers(2**31))).fit_predict(scaled)
+    clusters = KMeans(n_clients, n_init=3, random_state=int(rng.integers(2**31))).fit(scaled)
+    owners = clusters.labels_.copy()
+    distances = clusters.transform(scaled)
+    for kind, floor in enumerate(floors):
+        for client in range(n_clients):
+            # A cluster with too few rows of a class takes the nearest ones from clusters that can spare them.
+            for place in np.argsort(distances[:, client], kind="stable"):
+                counts = np.bincount(owners[labels == kind], minlength=n_clients)
+                if counts[client] >= floor:
+                    break
+                if labels[place] == kind and owners[place] != client and counts[owners[place]] > floor:
+                    owners[place] = client
+    return owners
 
 
-def _skew(frame: pd.DataFrame, n_clients: int, rng: np.random.Generator) -> np.ndarray:
+def _skew(frame: pd.DataFrame, n_clients: int, floors: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     owners = np.empty(len(frame), dtype=int)
-    for kind in (0, 1):
+    for kind, floor in enumerate(floors):
         places = rng.permutation(np.flatnonzero(frame[schema.LABEL] == kind))
         shares = rng.dirichlet(np.full(n_clients, DIRICHLET_ALPHA))
-        cuts = np.round(np.cumsum(shares)[:-1] * len(places)).astype(int)
-        for client, part in enumerate(np.split(places, cuts)):
-            owners[part] = client
+        counts = floor + rng.multinomial(len(places) - floor * n_clients, shares)
+        owners[places] = np.repeat(np.arange(n_clients), counts)
     return owners

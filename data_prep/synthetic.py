@@ -78,7 +78,10 @@ def derive_parameters(frame: pd.DataFrame) -> dict:
     """
     frame = frame.drop_duplicates()
     by_class = [frame[frame[schema.LABEL] == kind] for kind in (0, 1)]
-    columns = {name: [_marginal(rows[name].to_numpy(float), name) for rows in by_class] for name in schema.FEATURES}
+    columns = {
+        name: [_marginal(rows[name].to_numpy(float), name) | _tail(frame[name]) for rows in by_class]
+        for name in schema.FEATURES
+    }
     # Normal scores within each class: the classes differ in their curves, not in how columns move together.
     ranks = pd.concat([rows[list(schema.FEATURES)].rank(pct=True) - 0.5 / len(rows) for rows in by_class])
     correlation = np.corrcoef(ndtri(ranks.to_numpy()), rowvar=False)
@@ -90,17 +93,25 @@ def derive_parameters(frame: pd.DataFrame) -> dict:
 
 def _marginal(values: np.ndarray, name: str) -> dict:
     """Describe one column of one class: ``floor``, ``share`` of rows at it, log1p ``quantiles`` above it."""
-    floor = float(values.min())
-    share = float((values == floor).mean())
     if name in schema.BINARY:
-        return {
-            "floor": 0.0,
-            "share": round(float((values == 0).mean()), 3),
-            "quantiles": [float(np.log(2))] * len(LEVELS),
-        }
-    above = values[values > floor] if share >= FLOOR_SHARE else values
-    quantiles = np.quantile(np.log1p(above), LEVELS).round(3).tolist()
-    return {"floor": floor, "share": round(share if share >= FLOOR_SHARE else 0.0, 3), "quantiles": quantiles}
+        share = round(float((values == 0).mean()), 3)
+        return {"floor": 0.0, "share": share, "quantiles": [float(np.log(2))] * len(LEVELS)}
+    smallest = float(values.min())
+    share = float((values == smallest).mean())
+    if share < FLOOR_SHARE:  # one provider's amount is not a floor: round it down
+        return {"floor": float(np.floor(smallest)), "share": 0.0, "quantiles": _quantiles(values)}
+    return {"floor": smallest, "share": round(share, 3), "quantiles": _quantiles(values[values > smallest])}
+
+
+def _quantiles(values: np.ndarray) -> list[float]:
+    return np.quantile(np.log1p(values), LEVELS).round(3).tolist()
+
+
+def _tail(values: pd.Series) -> dict:
+    """Describe the upper tail of both classes together: log1p per normal score, and where it ends."""
+    low, high = np.log1p(values.quantile([0.99, 0.999]))
+    slope = (high - low) / (ndtri(0.999) - ndtri(0.99))
+    return {"slope": round(float(slope), 3), "end": round(float(high + np.log(3)), 3)}
 
 
 def _draw(parameters: dict, kind: int, n_rows: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -124,13 +135,12 @@ def _draw(parameters: dict, kind: int, n_rows: int, rng: np.random.Generator) ->
 def _values(ranks: np.ndarray, marginal: dict) -> np.ndarray:
     """Turn ranks within the class into amounts; beyond the outer quantiles the curve goes on straight in log1p."""
     share, knots, curve = marginal["share"], ndtri(LEVELS), np.array(marginal["quantiles"])
-    above = ndtri(np.clip((ranks - share) / (1 - share), 1e-9, 1 - 1e-9))
-    logs = np.interp(above, knots, curve)
-    for end, inner in ((0, 1), (-1, -2)):
-        outside = above < knots[0] if end == 0 else above > knots[-1]
-        slope = (curve[end] - curve[inner]) / (knots[end] - knots[inner])
-        logs = np.where(outside, curve[end] + slope * (above - knots[end]), logs)
-    return np.where(ranks <= share, marginal["floor"], np.maximum(np.expm1(logs), marginal["floor"]))
+    scores = ndtri(np.clip((ranks - share) / (1 - share), 1e-9, 1 - 1e-9))
+    logs = np.interp(scores, knots, curve)
+    below = (curve[1] - curve[0]) / (knots[1] - knots[0]) * np.minimum(scores - knots[0], 0)
+    above = marginal["slope"] * np.maximum(scores - knots[-1], 0)
+    amounts = np.expm1(np.minimum(logs + below + above, marginal["end"]))
+    return np.where(ranks <= share, marginal["floor"], np.maximum(amounts, marginal["floor"]))
 
 
 if __name__ == "__main__":

@@ -98,7 +98,8 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
         ) from None
     finally:
         if output.exists():
-            page, _ = HTMLExporter(embed_images=True).from_filename(str(output), {"metadata": {"path": str(NOTEBOOKS)}})
+            resources = {"metadata": {"name": notebook.stem, "path": str(NOTEBOOKS)}}  # where its pictures are
+            page, _ = HTMLExporter(embed_images=True).from_notebook_node(nbformat.read(output, 4), resources)
             output.with_suffix(".html").write_text(page)
     cells = sum(cell.cell_type == "code" for cell in source.cells)
     return Executed(notebook.stem, round(time.monotonic() - started, 1), cells)

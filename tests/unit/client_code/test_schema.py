@@ -135,6 +135,24 @@ def test_latin_1_is_refused_without_quoting_a_byte(lines, tmp_path):
     assert SECRET not in str(error.value)
 
 
+def test_a_comma_too_many_in_every_row_is_refused(lines, tmp_path):
+    with pytest.raises(schema.TableError, match="as many cells"):
+        schema.read_table(write(tmp_path / "rows.csv", [lines[0], *(f"{line}," for line in lines[1:])]))
+
+
+def test_a_misspelt_column_is_found_by_its_place(lines, tmp_path):
+    misspelt = [lines[0].replace("total_drug_cost_mean", f"drug{SECRET}"), *lines[1:]]
+    with pytest.raises(schema.TableError, match="column number 45 has a name") as error:
+        schema.read_table(write(tmp_path / "rows.csv", misspelt))
+    assert error.value.column == "total_drug_cost_mean"
+    assert SECRET not in str(error.value)
+
+
+def test_a_header_in_latin_1_is_refused_as_such(lines, tmp_path):
+    with pytest.raises(schema.TableError, match="not UTF-8 in the header"):
+        schema.read_table(write(tmp_path / "rows.csv", [f"{lines[0]},caf\xe9", *lines[1:]], encoding="latin-1"))
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(schema.TableError, match=r"nothing\.csv: there is no such file"):
         schema.read_table(tmp_path / "nothing.csv")

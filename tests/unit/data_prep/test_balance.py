@@ -44,6 +44,19 @@ def test_new_rows_lie_between_fraudulent_ones_and_keep_their_types(frame):
     assert not made[AMOUNTS].merge(fraud[AMOUNTS], how="inner").shape[0] > len(made) * 0.05
 
 
+def test_women_stay_as_frequent_among_the_new_rows(frame):
+    large = synthetic.generate(6000, seed=4).drop_duplicates(ignore_index=True)
+    made = balance.smote(large, ratio=1.0, seed=0).iloc[len(large) :]
+    share = large.loc[large[schema.LABEL] == 1, "female"].mean()
+    assert made["female"].mean() == pytest.approx(share, abs=0.04)
+
+
+def test_counts_that_were_read_as_floats_stay_whole(frame):
+    floats = frame.astype(float).astype({schema.LABEL: int})
+    made = balance.smote(floats, ratio=1.0, seed=0).iloc[len(frame) :]
+    assert (made["tot_suplr_srvcs_sum"] % 1 == 0).all()
+
+
 def test_undersampling_leaves_as_many_honest_as_fraudulent_rows(frame):
     balanced = balance.smote(frame, ratio=0.25, seed=0, undersample=True)
     honest = int((frame[schema.LABEL] == 0).sum())

@@ -23,7 +23,7 @@ def read(folder, *names):
 
 
 def test_no_provider_is_in_two_places(prepared, table):
-    """Holds for test, validation and training rows of all owners: nothing leaks from one into another (D-15)."""
+    """Holds for test, validation and training rows of all owners: nothing leaks from one into another."""
     folder, _ = prepared
     names = ["server/test.csv"]
     names += [f"client-{number}/{part}.csv" for number in (1, 2, 3) for part in ("train", "validation")]
@@ -107,3 +107,16 @@ def test_a_run_with_fewer_files_leaves_none_of_the_earlier_run(table, tmp_path):
 def test_an_unknown_way_to_balance_lists_the_choices(table, tmp_path):
     with pytest.raises(ValueError, match="choose one of smote, smote_undersample, none"):
         prepare.prepare(table, n_clients=1, how="iid", balance="magic", seed=0, folder=tmp_path)
+
+
+def test_clients_of_an_earlier_run_are_gone(table, tmp_path):
+    for n_clients in (3, 2):
+        prepare.prepare(table, n_clients=n_clients, how="iid", balance="none", seed=0, folder=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["client-1", "client-2", "server"]
+
+
+def test_a_damaged_manifest_is_named(table, tmp_path):
+    prepare.prepare(table, n_clients=1, how="iid", balance="none", seed=0, folder=tmp_path)
+    (tmp_path / "server" / "manifest.json").write_text("{}")
+    with pytest.raises(owners.ManifestError, match=r"server/manifest\.json is damaged"):
+        owners.verify_owner(tmp_path / "server")

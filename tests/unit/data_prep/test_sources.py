@@ -37,3 +37,8 @@ def test_a_file_that_breaks_the_schema_is_refused(tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(schema.TableError, match=r"other\.csv, column fraudulent_provider"):
         sources.load(str(tmp_path / "other.csv"), seed=0, cache=tmp_path)
+
+
+def test_a_stamped_file_stays_synthetic(tmp_path):
+    (tmp_path / "kept.csv").write_bytes(owners.csv_bytes(synthetic.generate(300, seed=1), stamp=True))
+    assert sources.load(str(tmp_path / "kept.csv"), seed=0, cache=tmp_path).source == "synthetic"
