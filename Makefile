@@ -41,7 +41,7 @@ lock: .venv/ready  ## renew requirements.lock from pyproject.toml
 clean:  ## remove what was built, and the environment
 	rm -rf .venv build .workshop
 
-.venv/ready: requirements.lock pyproject.toml
+.venv/ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("make PYTHON=... : Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
