@@ -1,0 +1,77 @@
+"""The client as it runs in SageMaker's image 1.4-2-py312: Python 3.12, scikit-learn 1.4, against this server."""
+
+import io
+import os
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from client_code import schema
+from data_prep import prepare, sources
+from workshop import baselines, bundle, federation, tls
+
+
+@dataclass
+class Job:
+    """What the server needs to know of a job that runs outside the embedded AWS."""
+
+    client: object
+    name: str
+    status: str = "InProgress"
+
+    def describe(self):
+        return {"TrainingJobStatus": self.status, "SecondaryStatus": self.status, "CreationTime": datetime.now(UTC)}
+
+
+@dataclass
+class Client:
+    name: str = "client-1"
+    account: str = "444455556666"
+
+
+@pytest.fixture
+def image_python():
+    python = os.environ.get("SAGEMAKER_IMAGE_PYTHON")
+    if not python:
+        pytest.skip("SAGEMAKER_IMAGE_PYTHON names no Python with the image's packages; CI makes one")
+    return python
+
+
+def test_the_client_trains_in_the_images_python(image_python, tmp_path):
+    table = sources.load("synthetic", seed=0, cache=tmp_path)
+    prepare.prepare(table, n_clients=1, how="iid", balance="smote", seed=0, folder=tmp_path)
+    code, model, output = (tmp_path / name for name in ("code", "model", "output"))
+    for folder in (code, model, output):
+        folder.mkdir()
+    with tarfile.open(fileobj=io.BytesIO(bundle.source_archive())) as archive:
+        archive.extractall(code, filter="data")
+    address, certificates = federation.server_address("127.0.0.1"), tls.make_certificates("127.0.0.1")
+    arguments = ["--server-address", address, "--ca-certificate", certificates.authority_hyperparameter()]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "TRAINING_JOB_NAME": "fl-client-1-image",
+        "SM_CHANNEL_TRAIN": str(tmp_path / "client-1"),
+        "SM_MODEL_DIR": str(model),
+        "SM_OUTPUT_DIR": str(output),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    process = subprocess.Popen([image_python, "client.py", *arguments], cwd=code, env=environment)
+    try:
+        test = schema.to_arrays(schema.read_table(tmp_path / "server" / "test.csv"))
+        job = Job(Client(), "fl-client-1-image")
+        result = federation.run([job], address=address, certificates=certificates, test=test, rounds=2)
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    by_hand = baselines.federated_by_hand([baselines.ClientRows.read(tmp_path / "client-1")], rounds=2)
+    # Another scikit-learn stops its solver elsewhere by a little; the sums of the scaler are the same.
+    np.testing.assert_allclose(result.scaler.mean, by_hand.scaler.mean, atol=1e-12)
+    np.testing.assert_allclose(result.parameters[0], by_hand.parameters[0], atol=0.05)
+    assert (model / "model.joblib").exists()
