@@ -9,11 +9,14 @@ from pathlib import Path
 import boto3
 import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
+from botocore.loaders import create_loader
 
 from workshop import state
 from workshop.errors import AccountError
 
 TARGETS = ("embedded", "aws")
+# Descriptions of AWS's services are large (SageMaker's takes 20 MB): sessions share them.
+_LOADER = create_loader()
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ def _target() -> str:
 
 def _botocore_session(name: str, path: str | Path) -> botocore.session.Session:
     core = botocore.session.Session()
+    core.register_component("data_loader", _LOADER)
     core.set_config_variable("config_file", str(path))
     core.set_config_variable("profile", f"fl-{name}")
     return core

@@ -30,6 +30,7 @@ import pandas as pd
 
 from workshop import accounts, connect, lessons, stacks, state
 
+pd.set_option("display.max_colwidth", 100)
 data, target = state.load("data", "target")
 clients = sorted(data["clients"])
 sessions = {name: accounts.session(name) for name in ["server", *clients]}
@@ -37,9 +38,9 @@ server_id = accounts.identity("server", sessions["server"]).account
 
 # %% [markdown]
 # ## Each client: a bucket and two roles
-# A client tells CloudFormation one thing, the id of the server's account. Three outputs come back; the owner sends
-# them to the server's people. A stack that is there already, and unchanged, is left alone: run the cell as often as
-# you like.
+# A client tells CloudFormation one thing, the id of the server's account. Three outputs come back, which the owner
+# sends to the server's people: the names of two roles, shown below, and of a bucket, which is drawn at random. A stack
+# that is there already, and unchanged, is left alone: run the cell as often as you like.
 
 # %%
 granted = {

@@ -21,9 +21,9 @@
 ROUNDS = 3  # rounds of federated averaging, 1 or more
 MAX_ITER = 10  # solver iterations per client and round
 PENALTY = "l2"  # l2 | l1 | none
-SERVER_HOST = "127.0.0.1"  # this machine as the clients see it; on AWS the private IP address of this notebook
+SERVER_HOST = "127.0.0.1"  # as the clients see this machine; on AWS its private address
 SERVER_PORT = 0  # 0: any free port; on AWS the port that the security groups open
-JOIN_DEADLINE = 120  # seconds until every client must have joined; on AWS 900, an instance has to start first
+JOIN_DEADLINE = 120  # seconds until every client must have joined; on AWS 900
 
 # %% [markdown]
 # | needs | makes |
