@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from rich.table import Table
 from workshop import baselines, rehearsal, state
 from workshop.federation import FederationResult
 
+ROLES = ("server, in this process", "clients' jobs", "embedded AWS")
+
 
 @dataclass
 class Meter:
@@ -25,6 +28,7 @@ class Meter:
 
     every: float = 0.2  # seconds
     peak: float = 0.0  # bytes
+    parts: dict[str, float] = field(default_factory=dict)  # bytes by role, at the peak
     cpu: dict[int, float] = field(default_factory=dict)  # seconds by process id
 
     def __enter__(self) -> Meter:
@@ -46,15 +50,17 @@ class Meter:
 
     def _sample(self) -> None:
         while not self._over.is_set():
-            used = 0
+            parts = dict.fromkeys(ROLES, 0.0)
             for process in _family():
                 try:
                     memory = process.memory_full_info()
+                    role = _role(process)
                     self.cpu[process.pid] = _cpu(process)
                 except psutil.Error:
                     continue  # it has just ended
-                used += getattr(memory, "pss", memory.uss)
-            self.peak = max(self.peak, used)
+                parts[role] += getattr(memory, "pss", memory.uss)
+            if (used := sum(parts.values())) > self.peak:
+                self.peak, self.parts = used, parts
             self._over.wait(self.every)
 
 
@@ -78,7 +84,7 @@ def report(result: FederationResult, meter: Meter, loop: float, difference: floa
     for column in ("what", "federation", "plain loop, or minimum", "ratio"):
         table.add_column(column, justify="left" if column == "what" else "right")
     table.add_row(
-        "seconds, kick-off to final model",
+        "seconds, kick-off to model",
         f"{result.seconds:.2f}",
         f"{loop:.3f}",
         f"{result.seconds / loop:.0f}",
@@ -96,8 +102,10 @@ def report(result: FederationResult, meter: Meter, loop: float, difference: floa
         f"{per_round / loop * rounds:.1f}",
     )
     table.add_row("bytes per round, both ways", f"{sent:,.0f}", f"{minimum:,}", f"{sent / minimum:.2f}")
-    table.add_row("peak memory of all processes, MB", f"{meter.peak / 1e6:.0f}", "", "")
-    table.add_row("largest difference of a parameter", f"{difference:.1e}", "1e-12", "")
+    table.add_row("peak memory, MB", f"{meter.peak / 1e6:.0f}", "", "")
+    for role in ROLES:
+        table.add_row(f"  of which {role}", f"{meter.parts[role] / 1e6:.0f}", "", "")
+    table.add_row("difference of parameters", f"{difference:.1e}", "1e-12", "")
     return table
 
 
@@ -118,6 +126,12 @@ def main() -> int:
 def _family() -> list[psutil.Process]:
     this = psutil.Process()
     return [this, *this.children(recursive=True)]
+
+
+def _role(process: psutil.Process) -> str:
+    if process.pid == os.getpid():
+        return "server, in this process"
+    return "clients' jobs" if "client.py" in process.cmdline() else "embedded AWS"
 
 
 def _cpu(process: psutil.Process) -> float:
