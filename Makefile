@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 export DATA CLIENTS ROUNDS SEED
+# The embedded AWS has ten client accounts unless more are asked for.
+ACCOUNTS := $(if $(CLIENTS),--clients $(CLIENTS))
 # The kit calls nobody, and every machine computes the same sums.
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
@@ -15,10 +17,10 @@ help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 workshop: .venv/ready  ## run every notebook on this machine, no AWS account needed
-	@$(BIN)/python -m embedded_aws --home build/workshop/home run -- $(BIN)/python -m workshop run
+	@$(BIN)/python -m embedded_aws --home build/workshop/home $(ACCOUNTS) run -- $(BIN)/python -m workshop run
 
 lab: .venv/ready  ## JupyterLab with the embedded AWS up, to follow step by step
-	@$(BIN)/python -m embedded_aws run -- $(BIN)/jupyter lab --notebook-dir notebooks
+	@$(BIN)/python -m embedded_aws $(ACCOUNTS) run -- $(BIN)/jupyter lab --notebook-dir notebooks
 
 test: .venv/ready  ## everything that proves the kit works
 	@$(BIN)/python -m pytest

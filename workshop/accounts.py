@@ -8,7 +8,7 @@ from pathlib import Path
 
 import boto3
 import botocore.session
-from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import create_loader
 
 from workshop import state
@@ -68,15 +68,15 @@ def session(name: str) -> boto3.Session:
         If no target was chosen yet.
     """
     path = config_file(_target())
-    try:
-        return boto3.Session(botocore_session=_botocore_session(name, path))
-    except ProfileNotFound as error:
+    core = _botocore_session(name, path)
+    if f"fl-{name}" not in core.available_profiles:
         remedy = (
-            "start the embedded AWS with more accounts: `make lab CLIENTS=n`"
+            "start the embedded AWS with more accounts, such as `make lab CLIENTS=12`"
             if _target() == "embedded"
-            else f"add [profile fl-{name}] to {path.name} (docs: AWS CLI, named profiles)"
+            else f"add [profile fl-{name}] to {path} (see the AWS CLI's page on named profiles)"
         )
-        raise AccountError(f"there is no profile fl-{name} for account {name}: {remedy}") from error
+        raise AccountError(f"there is no profile fl-{name} for account {name}: {remedy}")
+    return boto3.Session(botocore_session=core)
 
 
 def assume_role(by: str, role_arn: str, *, session_name: str) -> boto3.Session:
