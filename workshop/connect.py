@@ -77,7 +77,7 @@ def connection_data(granted: Mapping[str, Mapping[str, str]], ids: Mapping[str, 
             "execution_role": granted[name]["ExecutionRoleArn"],
             "kickoff_role": granted[name]["KickoffRoleArn"],
         }
-        for name in sorted(ids)
+        for name in ids
     ]
     return {"clients": clients, "server_bucket": granted["server"]["Bucket"], "image": image}
 

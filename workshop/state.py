@@ -38,7 +38,7 @@ def save(**entries: object) -> None:
     unknown = entries.keys() - MAKERS.keys()
     if unknown:
         raise KeyError(f"no notebook makes {sorted(unknown)}")
-    write_text(home() / "state.json", json.dumps(_read() | entries, indent=1, sort_keys=True))
+    write_text(home() / "state.json", json.dumps(_read() | entries, indent=1))
 
 
 def load(*names: str) -> list:
@@ -59,7 +59,7 @@ def load(*names: str) -> list:
 def forget(*names: str) -> None:
     """Drop entries that are no longer true."""
     kept = {name: entry for name, entry in _read().items() if name not in names}
-    write_text(home() / "state.json", json.dumps(kept, indent=1, sort_keys=True))
+    write_text(home() / "state.json", json.dumps(kept, indent=1))
 
 
 def _read() -> dict:

@@ -30,7 +30,7 @@ def test_a_session_takes_region_and_endpoint_from_its_profile(home):
 
 
 def test_an_account_without_a_profile_is_named_with_the_remedy(home):
-    with pytest.raises(AccountError, match=r"no profile fl-client-11 for account client-11: .* make lab CLIENTS=12"):
+    with pytest.raises(AccountError, match=r"no profile fl-client-11 for account client-11: .*make lab CLIENTS=12"):
         accounts.session("client-11")
 
 
