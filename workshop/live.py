@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pandas as pd
 from IPython.display import HTML, display
 
-from workshop.federation import Round
+from workshop.strategy import Round
 
 
 class LiveRounds:

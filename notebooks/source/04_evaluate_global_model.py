@@ -60,7 +60,7 @@ evaluation.comparison(scores).T.round(3)
 settings = {name: trained.about[name] for name in ("rounds", "max_iter", "penalty", "seed")}
 clients = {
     name: baselines.ClientRows.read(state.home() / "data" / name)
-    for name in list(data["clients"])
+    for name in data["clients"]
 }
 rows = list(clients.values())
 by_hand = baselines.federated_by_hand(rows, **settings)

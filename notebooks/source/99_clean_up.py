@@ -31,7 +31,7 @@ import shutil
 from workshop import accounts, cleanup, state
 
 target, data = state.load("target", "data")
-sessions = {name: accounts.session(name) for name in ["server", *list(data["clients"])]}
+sessions = {name: accounts.session(name) for name in ["server", *data["clients"]]}
 before = cleanup.left_over(sessions)
 before.groupby(["account", "kind"]).size().unstack(fill_value=0)
 

@@ -126,6 +126,20 @@ def test_the_port_is_closed_and_signals_are_as_before_after_a_failure(stage):
     _wait_until_stopped(started)
 
 
+def test_an_interrupted_cell_stops_the_jobs_and_leaves_the_kernel_alive(stage):
+    certificates, address = tls.make_certificates("127.0.0.1"), federation.server_address("127.0.0.1")
+    started = rehearsal.kick_off(stage, certificates=certificates, address=address)
+
+    def interrupt(message, history):
+        if message.startswith("round 1 of 3 is done"):
+            signal.raise_signal(signal.SIGINT)  # what Jupyter's stop button sends
+
+    with pytest.raises(KeyboardInterrupt):
+        federation.run(started, address=address, certificates=certificates, test=stage.test, progress=interrupt)
+    _wait_until_stopped(started)
+    assert federation.server_address("127.0.0.1", int(address.rpartition(":")[2])) == address
+
+
 def test_a_port_that_is_taken_is_named():
     import socket
 
