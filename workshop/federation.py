@@ -51,6 +51,8 @@ def server_address(host: str, port: int = 0) -> str:
         If the port is taken, or the host is not an address of this machine.
     """
     with socket.socket() as probe:
+        # As Flower's own socket: connections of an earlier run that are still closing do not hold the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
