@@ -20,7 +20,7 @@ from flwr.server.strategy import FedAvg
 
 from client_code import task
 from workshop import state
-from workshop.errors import FederationError
+from workshop.errors import FederationError, JobError
 from workshop.jobs import TrainingJob, stop_all
 from workshop.strategy import ExpectedClients, Federation, Progress, Round, fit_round
 from workshop.tls import Certificates
@@ -116,7 +116,10 @@ def run(
             certificates=(certificates.authority, certificates.server, certificates.server_key),
         )
     if server.stopped_by is not None:
-        stop_all(jobs)
+        try:
+            stop_all(jobs)
+        except JobError as error:
+            server.stopped_by.add_note(f"The other jobs may still be running: {error}")
         raise server.stopped_by
     created = min(job.describe()["CreationTime"] for job in jobs)
     seconds = (datetime.now(UTC) - created).total_seconds()

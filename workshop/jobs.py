@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 import pandas as pd
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop.errors import JobError
 
@@ -40,8 +40,18 @@ class TrainingJob:
     session: boto3.Session
 
     def describe(self) -> dict[str, Any]:
-        """Return SageMaker's description of the job."""
-        return self.session.client("sagemaker").describe_training_job(TrainingJobName=self.name)
+        """Return SageMaker's description of the job.
+
+        Raises
+        ------
+        JobError
+            If the account does not answer, or knows no such job.
+        """
+        try:
+            return self.session.client("sagemaker").describe_training_job(TrainingJobName=self.name)
+        except (BotoCoreError, ClientError) as error:
+            where = f"{self.client.name} (account {self.client.account})"
+            raise JobError(f"{where} says nothing about job {self.name}: {error}") from error
 
     def log_lines(self, most: int = 5) -> list[str]:
         """Return the last lines of the job's log; none when it has not written any."""

@@ -11,7 +11,7 @@ import pytest
 
 from client_code import schema
 from workshop import baselines, cleanup, federation, jobs, rehearsal, state, tls
-from workshop.errors import FederationError
+from workshop.errors import FederationError, JobError
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +124,27 @@ def test_the_port_is_closed_and_signals_are_as_before_after_a_failure(stage):
     assert federation.server_address("127.0.0.1", int(address.rpartition(":")[2])) == address
     assert {number: signal.getsignal(number) for number in before} == before
     _wait_until_stopped(started)
+
+
+def test_an_aws_that_goes_away_ends_the_run_and_names_the_job(serve_aws, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKSHOP_HOME", str(tmp_path))
+    process, _ = serve_aws(tmp_path)
+    try:
+        alone = rehearsal.connect_accounts(n_clients=2)
+        certificates, address = tls.make_certificates("127.0.0.1"), federation.server_address("127.0.0.1")
+        started = rehearsal.kick_off(alone, certificates=certificates, address=address)
+
+        def pull_the_plug(message, history):
+            if message.startswith("round 2 of 3: clients"):
+                process.kill()
+                process.wait()
+
+        with pytest.raises((FederationError, JobError), match=r"client-[12]") as error:
+            federation.run(started, address=address, certificates=certificates, test=alone.test, progress=pull_the_plug)
+        assert "may still be running" in " ".join(error.value.__notes__)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_an_interrupted_cell_stops_the_jobs_and_leaves_the_kernel_alive(stage):
