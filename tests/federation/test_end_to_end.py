@@ -155,8 +155,12 @@ def test_an_interrupted_cell_stops_the_jobs_and_leaves_the_kernel_alive(stage):
         if message.startswith("round 1 of 3 is done"):
             signal.raise_signal(signal.SIGINT)  # what Jupyter's stop button sends
 
-    with pytest.raises(KeyboardInterrupt):
-        federation.run(started, address=address, certificates=certificates, test=stage.test, progress=interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores SIGINT
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            federation.run(started, address=address, certificates=certificates, test=stage.test, progress=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
     _wait_until_stopped(started)
     assert federation.server_address("127.0.0.1", int(address.rpartition(":")[2])) == address
 
