@@ -145,7 +145,6 @@ def record(result: FederationResult, jobs: Sequence[TrainingJob], *, model_path:
         "rounds": len(result.history),
         "history": [asdict(entry) for entry in result.history],
         "seconds": round(result.seconds, 2),
-        "threshold": result.threshold,
         "model": str(model_path.relative_to(state.home())),
     }
 

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import boto3
 import pandas as pd
+from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop.errors import JobError
@@ -39,6 +41,10 @@ class TrainingJob:
     name: str
     session: boto3.Session
 
+    @cached_property
+    def _sagemaker(self) -> BaseClient:
+        return self.session.client("sagemaker")
+
     def describe(self) -> dict[str, Any]:
         """Return SageMaker's description of the job.
 
@@ -48,7 +54,7 @@ class TrainingJob:
             If the account does not answer, or knows no such job.
         """
         try:
-            return self.session.client("sagemaker").describe_training_job(TrainingJobName=self.name)
+            return self._sagemaker.describe_training_job(TrainingJobName=self.name)
         except (BotoCoreError, ClientError) as error:
             where = f"{self.client.name} (account {self.client.account})"
             raise JobError(f"{where} says nothing about job {self.name}: {error}") from error
@@ -71,7 +77,7 @@ class TrainingJob:
     def stop(self) -> None:
         """Ask SageMaker to stop the job; a job that has ended already is left alone."""
         if self.describe()["TrainingJobStatus"] == "InProgress":
-            self.session.client("sagemaker").stop_training_job(TrainingJobName=self.name)
+            self._sagemaker.stop_training_job(TrainingJobName=self.name)
 
     def account_of_failure(self) -> str:
         """Say in a few lines who this job is, how it stands, why, and what it wrote last."""

@@ -42,7 +42,7 @@ def class_balance(counts: pd.DataFrame, *, title: str) -> None:
     """
     with plt.rc_context(STYLE):
         _, axes = plt.subplots(1, 2, figsize=(7.5, 2.6), sharey=True, layout="constrained")
-        for ax, kind, label in zip(axes, ("train", "balanced"), ("real rows", "after SMOTE"), strict=True):
+        for ax, kind, label in zip(axes, ("train", "balanced"), ("as they are", "after balancing"), strict=True):
             fraud = counts[f"{kind}_positives"]
             honest = counts[f"{kind}_rows"] - fraud
             ax.bar(counts.index, honest, color=SKY, width=0.6, label="honest")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,14 @@ from flwr.common.serde import fit_ins_to_proto, fit_res_to_proto
 from flwr.server.client_manager import SimpleClientManager
 from flwr.server.client_proxy import ClientProxy
 from flwr.server.strategy import Strategy
+from flwr.server.superlink.fleet.grpc_bidi.grpc_bridge import GrpcBridgeClosed
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from client_code import task
 from workshop.errors import FederationError
 from workshop.jobs import FINISHED, TrainingJob
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -164,17 +168,15 @@ class Federation(Strategy):
     def _gather(self) -> None:
         """Wait until every job has joined; end at once when one of them has ended without joining."""
         missing = {job.name: job for job in self.jobs}
+        expected = frozenset(missing)
         seen: set[str] = set()
         give_up = self.clock() + self.join_deadline
         while missing:
             for proxy in [proxy for cid, proxy in list(self.manager.clients.items()) if cid not in seen]:
                 seen.add(proxy.cid)
-                answer = proxy.get_properties(GetPropertiesIns({}), timeout=10.0, group_id=0)
-                job = missing.pop(str(answer.properties.get("job")), None)
-                if job is None:  # a stranger, or a job of an earlier run
-                    proxy.reconnect(ReconnectIns(seconds=None), timeout=10.0, group_id=None)
-                    continue
-                self.members[proxy.cid] = job
+                if job := missing.pop(_introduce(proxy, expected), None):
+                    self.members[proxy.cid] = job
+            self._require(self.manager.clients, "the wait for the others")
             if not missing:
                 return
             names = ", ".join(sorted(job.client.name for job in missing.values()))
@@ -185,7 +187,8 @@ class Federation(Strategy):
             if ended:
                 raise _lost(ended, "ended before it joined")
             if self.clock() > give_up:
-                raise _lost(list(missing.values()), f"did not join within {self.join_deadline:.0f} s")
+                # Such a job may well be running: there is no end to wait for.
+                raise _lost(list(missing.values()), f"did not join within {self.join_deadline:.0f} s", patience=0)
             self.manager.wait_for_change(0.5)
 
     def _proxies(self) -> list[ClientProxy]:
@@ -213,12 +216,25 @@ class Federation(Strategy):
             raise _lost(gone, f"did not answer in {when}")
 
 
+def _introduce(proxy: ClientProxy, expected: frozenset[str]) -> str | None:
+    """Ask a new connection which job it is; turn a stranger away, or a job of an earlier run.
+
+    A connection that breaks meanwhile is nobody: whether its job has ended is seen where jobs are watched.
+    """
+    try:
+        name = str(proxy.get_properties(GetPropertiesIns({}), timeout=10.0, group_id=0).properties.get("job"))
+        if name not in expected:
+            log.warning("a client that says it is %r was turned away", name)
+            proxy.reconnect(ReconnectIns(seconds=None), timeout=10.0, group_id=None)
+    except GrpcBridgeClosed:
+        return None
+    return name
+
+
 def _lost(jobs: Sequence[TrainingJob], what: str, *, patience: float = 10.0) -> FederationError:
     """Name clients that are missing; give SageMaker a moment to say how their jobs ended."""
     give_up = time.monotonic() + patience
     while time.monotonic() < give_up and any(job.describe()["TrainingJobStatus"] not in FINISHED for job in jobs):
-        if "did not join" in what:
-            break  # such a job may well be running: there is no end to wait for
         time.sleep(0.2)
     names = ", ".join(sorted(job.client.name for job in jobs))
     told = "\n".join(job.account_of_failure() for job in jobs)

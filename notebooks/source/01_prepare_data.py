@@ -97,9 +97,7 @@ prepared.counts
 # alone.
 
 # %%
-plots.class_balance(
-    prepared.counts, title="Balanced for training, in each client's own account"
-)
+plots.class_balance(prepared.counts, title="Training rows, in each client's own account")
 
 # %%
 folder = state.home() / "data" / "client-1"

@@ -31,7 +31,7 @@ import pandas as pd
 from workshop import accounts, connect, lessons, stacks, state
 
 pd.set_option("display.max_colwidth", 100)
-data, target = state.load("data", "target")
+(data,) = state.load("data")
 clients = list(data["clients"])
 sessions = {name: accounts.session(name) for name in ["server", *clients]}
 server_id = accounts.identity("server", sessions["server"]).account

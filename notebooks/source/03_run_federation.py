@@ -196,7 +196,7 @@ print(
 
 # %% [markdown]
 # ## What you saw
-# Jobs in accounts that are not yours trained on rows you never saw. What came over the line: three sums per column,
+# Jobs in accounts that are not yours trained on rows you never saw. What came over the line: two sums per column,
 # fifty numbers per round and client, a row count and a threshold.
 #
 # ## Three questions

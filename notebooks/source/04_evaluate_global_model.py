@@ -34,7 +34,7 @@ import pandas as pd
 from client_code import schema
 from workshop import baselines, evaluation, model, plots, state
 
-data, federation = state.load("data", "federation")
+(data,) = state.load("data")
 trained = model.load(state.home() / "model")
 test = schema.read_table(state.home() / "data" / "server" / "test.csv")
 features, labels = schema.to_arrays(test)
@@ -110,7 +110,7 @@ curves = {
     "centralised": centralised.probabilities(features),
     "client-1 alone": alone["client-1"].probabilities(features),
 }
-plots.roc_and_precision(labels, curves, title="Federated and centralised rank alike")
+plots.roc_and_precision(labels, curves, title="How they rank, at every threshold")
 
 # %% [markdown]
 # ## Where the model is wrong
@@ -133,7 +133,7 @@ corrected = evaluation.recalibrate(
     trained_rate=totals["balanced_positives"] / totals["balanced_rows"],
 )
 promises = {"as trained": probabilities, "corrected": corrected}
-title = "Balanced training promises too much fraud"
+title = "What is promised, and what comes true"
 plots.calibration(labels, promises, title=title)
 
 # %%
@@ -200,7 +200,7 @@ print("the federation equals the loop by hand, and the global model beats doing 
 # ## Three questions
 # <details><summary>Why is there no accuracy in the table?</summary>
 #
-# With one fraudulent provider in twelve, the model that flags nobody is right eleven times out of twelve, and useless.
+# The model that flags nobody is right about every honest provider, which is nearly all of them, and useless.
 # </details>
 # <details><summary>Does SMOTE make the ranking better?</summary>
 #

@@ -165,6 +165,18 @@ def test_an_interrupted_cell_stops_the_jobs_and_leaves_the_kernel_alive(stage):
     assert federation.server_address("127.0.0.1", int(address.rpartition(":")[2])) == address
 
 
+def test_a_job_that_nobody_expects_is_turned_away_and_the_others_go_on(stage):
+    certificates, address = tls.make_certificates("127.0.0.1"), federation.server_address("127.0.0.1")
+    strangers = rehearsal.kick_off(stage, certificates=certificates, address=address)
+    expected = rehearsal.kick_off(stage, certificates=certificates, address=address)
+    result = federation.run(expected, address=address, certificates=certificates, test=stage.test, rounds=1)
+    assert len(result.history) == 1
+    assert set(result.client_rows) == {"client-1", "client-2", "client-3"}
+    jobs.wait(expected)
+    _wait_until_stopped(strangers)
+    assert all(job.describe()["TrainingJobStatus"] == "Failed" for job in strangers)
+
+
 def test_a_port_that_is_taken_is_named():
     import socket
 
