@@ -27,7 +27,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Response
 
-from embedded_aws import access, control, process, profiles, training
+from embedded_aws import control, profiles
+from embedded_aws.iam import isolation
+from embedded_aws.jobs import process, training
 
 PARENT_SECONDS = 0.5
 _XML_ERRORS = {  # by service; every other XML service speaks the query protocol
@@ -74,7 +76,7 @@ def _service(name: str) -> Flask:
 
 def _install_cloudformation() -> None:
     # Imported late: it imports every service of moto.
-    importlib.import_module("embedded_aws.cloudformation").install()
+    importlib.import_module("embedded_aws.stacks.requests").install()
 
 
 def _not_implemented(service: str, error: NotImplementedError) -> Response:
@@ -120,7 +122,7 @@ def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     health = {"pid": os.getpid(), "started": time.time(), "token": secrets.token_hex(16)}
     server = make_server("127.0.0.1", 0, Application(health), threaded=True, request_handler=QuietHandler)
     endpoint = f"http://127.0.0.1:{server.server_port}"
-    access.install()
+    isolation.install()
     training.install(training.Settings(jobs=files.jobs, endpoint=endpoint))
     keys = {name: profiles.create_admin(account) for name, account in profiles.accounts(n_clients).items()}
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -137,7 +139,7 @@ def _warm_up(key: str, secret: str) -> None:
     backend.client("s3", credentials).list_buckets()
     backend.client("logs", credentials).describe_log_groups()
     training.complaint("sagemaker", "ListTrainingJobs", {})
-    importlib.import_module("embedded_aws.cloudformation")
+    importlib.import_module("embedded_aws.stacks.requests")
 
 
 def _on_signals() -> int:

@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from embedded_aws import archive
+from embedded_aws.jobs import archive
 
 
 def packed(path, *members, mode="w:gz"):

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from embedded_aws import contract
+from embedded_aws.jobs import contract
 
 TOOLKIT = os.environ.get("SAGEMAKER_TOOLKIT_PYTHON")
 pytestmark = pytest.mark.skipif(not TOOLKIT, reason="SAGEMAKER_TOOLKIT_PYTHON is not set: see this file's first lines")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from embedded_aws import contract
+from embedded_aws.jobs import contract
 
 
 def not_emulated(request: dict[str, Any]) -> str | None:

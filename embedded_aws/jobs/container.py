@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedded_aws import contract, requirements, transfer
-from embedded_aws.archive import ArchiveError, unpack
-from embedded_aws.joblog import JobLog
-from embedded_aws.process import KILLED, JobProcess
+from embedded_aws.jobs import contract, requirements, transfer
+from embedded_aws.jobs.archive import ArchiveError, unpack
+from embedded_aws.jobs.joblog import JobLog
+from embedded_aws.jobs.process import KILLED, JobProcess
 
 if TYPE_CHECKING:
-    from embedded_aws.training import TrainingJob
+    from embedded_aws.jobs.training import TrainingJob
 
 JOB_SITE = Path(__file__).with_name("jobsite")
 REASON_CHARACTERS = 1024

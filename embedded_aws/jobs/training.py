@@ -17,10 +17,10 @@ from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 from moto.sts.models import sts_backends
 
-from embedded_aws.container import Container
-from embedded_aws.job import ENDED, TrainingJob
-from embedded_aws.limits import not_emulated
-from embedded_aws.validation import complaint
+from embedded_aws.jobs.container import Container
+from embedded_aws.jobs.job import ENDED, TrainingJob
+from embedded_aws.jobs.limits import not_emulated
+from embedded_aws.jobs.validation import complaint
 
 
 @dataclass(frozen=True)

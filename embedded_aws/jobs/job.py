@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from moto.sagemaker.exceptions import AWSValidationException
 
 if TYPE_CHECKING:
-    from embedded_aws.container import Container
+    from embedded_aws.jobs.container import Container
 
 ENDED = ("Completed", "Failed", "Stopped")
 # Returned by DescribeTrainingJob as they came.

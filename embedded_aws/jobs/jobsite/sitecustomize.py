@@ -10,7 +10,7 @@ import os
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100,PTH120 - pathlib costs each job 5 ms
-REPOSITORY = os.path.dirname(os.path.dirname(HERE))  # noqa: PTH120
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))  # noqa: PTH120
 
 
 def _in_repository(finder: object) -> bool:

@@ -1,0 +1,1 @@
+"""Who asks, what the policies say, and a trail of every decision."""

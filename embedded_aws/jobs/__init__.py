@@ -1,0 +1,1 @@
+"""SageMaker training jobs that really run, each as processes of its own."""

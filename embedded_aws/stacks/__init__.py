@@ -1,0 +1,1 @@
+"""CloudFormation: stacks whose resources really take effect and are really deleted."""
