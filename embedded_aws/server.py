@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import logging
 import os
@@ -19,33 +20,29 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from flask import Flask
-from flask import request as flask_request
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Request, Response
 
-from embedded_aws import control, profiles
-from embedded_aws.iam import isolation
+from embedded_aws import answers, control, profiles
+from embedded_aws.iam import calls, isolation, signature
+from embedded_aws.iam.gate import Gate, Incoming
+from embedded_aws.iam.refusals import Refused
 from embedded_aws.jobs import process, training
 
 PARENT_SECONDS = 0.5
-_XML_ERRORS = {  # by service; every other XML service speaks the query protocol
-    "s3": "<Error><Code>{0}</Code><Message>{1}</Message></Error>",
-    "ec2": "<Response><Errors><Error><Code>{0}</Code><Message>{1}</Message></Error></Errors></Response>",
-}
-_QUERY_ERROR = "<ErrorResponse><Error><Code>{0}</Code><Message>{1}</Message></Error></ErrorResponse>"
 log = logging.getLogger(__name__)
 
 
 class Application:
-    """moto's dispatcher with a health page, and without the ways around account boundaries."""
+    """moto's dispatcher behind the gate, with a health page, and without the ways around account boundaries."""
 
-    def __init__(self, health: dict[str, Any]) -> None:
+    def __init__(self, health: dict[str, Any], gate: Gate) -> None:
         self._moto = DomainDispatcherApplication(_service)
         self._health = health
+        self._gate = gate
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
@@ -54,8 +51,30 @@ class Application:
             return Response(json.dumps(self._health), mimetype="application/json")(environ, start_response)
         if path.startswith(("/moto-api", "/latest/")):  # reset and seed everything; instance metadata
             return Response("not here", status=404)(environ, start_response)
-        environ.pop("HTTP_X_MOTO_ACCOUNT_ID", None)  # would let anybody act in any account
+        incoming = _incoming(environ)
+        environ.pop("HTTP_X_MOTO_ACCOUNT_ID", None)  # moto would let anybody act in any account
+        try:
+            self._gate.admit(incoming)
+        except Refused as refused:
+            return refused.response(_protocol(incoming))(environ, start_response)
         return self._moto(environ, start_response)
+
+
+def _incoming(environ: dict[str, Any]) -> Incoming:
+    """Read a request, and put its body back for moto."""
+    request = Request(environ)
+    body = request.get_data(cache=False, parse_form_data=False)
+    environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
+    path, _, query = environ["RAW_URI"].partition("?")
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return Incoming(request.method, path, query, headers, body)
+
+
+def _protocol(incoming: Incoming) -> str:
+    try:
+        return calls.protocol_of(signature.read(incoming.headers, incoming.query).service)
+    except signature.SignatureError:
+        return "json" if "x-amz-target" in incoming.headers else "query"
 
 
 class QuietHandler(MotoRequestHandler):
@@ -81,15 +100,8 @@ def _install_cloudformation() -> None:
 
 def _not_implemented(service: str, error: NotImplementedError) -> Response:
     """Answer 501, which boto3 does not try again, in the service's own words."""
-    code, message = "NotImplemented", f"the embedded AWS does not do this: {error or service}"
-    target = flask_request.headers.get("X-Amz-Target", "")
-    form = flask_request.content_type or ""
-    if service in _XML_ERRORS or "urlencoded" in form:
-        text = _XML_ERRORS.get(service, _QUERY_ERROR).format(code, escape(message))
-        return Response(text, status=501, mimetype="text/xml")
-    headers = {"x-amzn-errortype": code}
-    kind = "application/x-amz-json-1.1" if target else "application/json"
-    return Response(json.dumps({"__type": code, "message": message}), 501, headers, content_type=kind)
+    message = f"the embedded AWS does not do this: {error or service}"
+    return answers.error(calls.protocol_of(service), "NotImplemented", message, status=501)
 
 
 def main(argv: list[str]) -> int:
@@ -120,9 +132,10 @@ def main(argv: list[str]) -> int:
 
 def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     health = {"pid": os.getpid(), "started": time.time(), "token": secrets.token_hex(16)}
-    server = make_server("127.0.0.1", 0, Application(health), threaded=True, request_handler=QuietHandler)
+    gate = Gate()
+    server = make_server("127.0.0.1", 0, Application(health, gate), threaded=True, request_handler=QuietHandler)
     endpoint = f"http://127.0.0.1:{server.server_port}"
-    isolation.install()
+    isolation.install(gate.trail)
     training.install(training.Settings(jobs=files.jobs, endpoint=endpoint))
     keys = {name: profiles.create_admin(account) for name, account in profiles.accounts(n_clients).items()}
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -136,8 +136,8 @@ def test_a_role_that_nobody_made_is_refused(aws, account):
 @pytest.mark.parametrize(
     ("service", "operation", "arguments"),
     [
-        ("sagemaker", "create_presigned_notebook_instance_url", {"NotebookInstanceName": "n"}),
-        ("iam", "simulate_principal_policy", {"PolicySourceArn": "a" * 20, "ActionNames": ["s3:GetObject"]}),
+        ("sagemaker", "describe_mlflow_tracking_server", {"TrackingServerName": "n"}),
+        ("sts", "get_federation_token", {"Name": "somebody"}),
         ("ec2", "describe_fleet_history", {"FleetId": "fleet-" + "0" * 36, "StartTime": 0}),
     ],
 )

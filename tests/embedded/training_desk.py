@@ -31,6 +31,18 @@ def bundle(files: Mapping[str, str | bytes]) -> bytes:
     return packed.getvalue()
 
 
+def _job_policy(bucket: str) -> dict[str, Any]:
+    logs = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    grants = {"s3:*": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"], "s3:ListBucket": "*", "logs": "*"}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": logs if action == "logs" else action, "Resource": resource}
+            for action, resource in grants.items()
+        ],
+    }
+
+
 @dataclass(frozen=True)
 class Desk:
     """Starts small jobs in one account, in a bucket of their own."""
@@ -43,7 +55,9 @@ class Desk:
     def open(cls, session: boto3.Session, bucket: str) -> Desk:
         """Make bucket and role."""
         session.client("s3").create_bucket(Bucket=bucket)
-        role = session.client("iam").create_role(RoleName=f"{bucket}-job", AssumeRolePolicyDocument=json.dumps(TRUST))
+        iam = session.client("iam")
+        role = iam.create_role(RoleName=f"{bucket}-job", AssumeRolePolicyDocument=json.dumps(TRUST))
+        iam.put_role_policy(RoleName=f"{bucket}-job", PolicyName="job", PolicyDocument=json.dumps(_job_policy(bucket)))
         desk = cls(session, bucket, role["Role"]["Arn"])
         desk.s3.put_object(Bucket=bucket, Key="data/rows.csv", Body=b"a,b\n1,2\n")
         return desk

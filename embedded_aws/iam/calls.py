@@ -1,0 +1,176 @@
+"""An HTTP request as the API call that it is: service, operation and parameters, by the service's own model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from botocore.exceptions import UnknownServiceError
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+
+# Signing names whose model botocore files under another name.
+_MODELS = {"monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
+# SageMaker signs all its services with one name; these speak REST, below paths of their own.
+_SAGEMAKER_PATHS = {"/BatchPutMetrics": "sagemaker-metrics", "/BatchGetMetrics": "sagemaker-metrics"}
+# S3 tells these apart by a header or an argument that is no part of the path.
+_BY_HEADER = {("PutObject", "x-amz-copy-source"): "CopyObject", ("UploadPart", "x-amz-copy-source"): "UploadPartCopy"}
+
+
+class CallError(Exception):
+    """No operation of the service is called so."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One API call.
+
+    Parameters
+    ----------
+    service, region, operation : str
+        Such as ``s3``, ``us-east-1``, ``GetObject``.
+    parameters : mapping
+        By the model's names. Of query protocols a flat map, as they were sent: ``SubnetId.1``.
+    headers : mapping
+        Header values by lower-case name.
+    protocol : str
+        ``json``, ``query``, ``ec2``, ``rest-xml`` or ``rest-json``.
+    """
+
+    service: str
+    region: str
+    operation: str
+    parameters: Mapping[str, Any]
+    headers: Mapping[str, str]
+    body: bytes
+    protocol: str
+
+    @property
+    def action(self) -> str:
+        """The operation in the spelling of policies, where both agree."""
+        return f"{'cloudwatch' if self.service == 'monitoring' else self.service}:{self.operation}"
+
+
+def decode(
+    service: str, region: str, *, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+) -> Call:
+    """Find out which operation a request calls.
+
+    Raises
+    ------
+    CallError
+        If the service has no such operation, or botocore knows no such service.
+    """
+    model = _model(_SAGEMAKER_PATHS.get(path, service) if service == "sagemaker" else service)
+    protocol = model.metadata["protocol"]
+    if protocol == "json":
+        if query or path != "/":  # moto would take an Action in the query for the operation
+            raise CallError(f"{service} takes requests at / without a query")
+        target, _, operation = headers.get("x-amz-target", "").rpartition(".")
+        if target != model.metadata["targetPrefix"] or operation not in model.operation_names:
+            raise CallError(f"{service} has no operation {headers.get('x-amz-target', '')!r}")
+        parameters = _json(body)
+    elif protocol in ("query", "ec2"):
+        fields = parse_qsl(f"{query}&{body.decode(errors='replace')}".strip("&"), keep_blank_values=True)
+        parameters = dict(fields)
+        operation = parameters.get("Action", "")
+        if "x-amz-target" in headers or "urlencoded" not in headers.get("content-type", "urlencoded"):
+            raise CallError(f"{service} takes forms, not {headers.get('content-type')}")
+        if operation not in model.operation_names or len({value for name, value in fields if name == "Action"}) != 1:
+            raise CallError(f"{service} has no operation {operation!r}")
+    else:
+        operation, parameters = _rest(model, method, path, query, headers)
+        if protocol == "rest-json":
+            parameters = _json(body) | parameters
+    return Call(service, region, operation, parameters, headers, body, protocol)
+
+
+def protocol_of(service: str) -> str:
+    """Return how a service speaks; ``rest-json`` where nobody knows the service."""
+    try:
+        return _model(service).metadata["protocol"]
+    except CallError:
+        return "rest-json"
+
+
+@lru_cache
+def _model(service: str) -> ServiceModel:
+    name = _MODELS.get(service, service)
+    try:
+        return ServiceModel(Loader().load_service_model(name, "service-2"), name)
+    except UnknownServiceError:
+        raise CallError(f"there is no service {service}") from None
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        parameters = json.loads(body or b"{}")
+    except ValueError:
+        raise CallError("the body is not JSON") from None
+    if not isinstance(parameters, dict):
+        raise CallError("the body is not a JSON object")
+    return parameters
+
+
+@dataclass(frozen=True)
+class _Route:
+    operation: str
+    method: str
+    path: re.Pattern[str]
+    required: frozenset[str]  # query arguments that must be there
+    fixed: Mapping[str, str]  # and those with a value
+    names: Mapping[str, str]  # query argument -> parameter
+
+
+@lru_cache
+def _routes(service: str) -> tuple[_Route, ...]:
+    model = _model(service)
+    routes = []
+    for name in model.operation_names:
+        operation = model.operation_model(name)
+        path, _, arguments = operation.http["requestUri"].partition("?")
+        names = {}
+        required = {pair.partition("=")[0] for pair in arguments.split("&") if pair}
+        fixed = {key: value for key, _, value in (pair.partition("=") for pair in arguments.split("&")) if value}
+        shape = operation.input_shape
+        for member, inner in (shape.members if shape else {}).items():
+            if inner.serialization.get("location") == "querystring":
+                names[inner.serialization["name"]] = member
+                if member in shape.required_members:
+                    required.add(inner.serialization["name"])
+        pattern = re.sub(r"\\\{(\w+)(\\\+)?\\\}", lambda m: f"(?P<{m[1]}>{'.+' if m[2] else '[^/]+'})", re.escape(path))
+        routes.append(
+            _Route(name, operation.http["method"], re.compile(pattern, re.DOTALL), frozenset(required), fixed, names)
+        )
+    # The more a route asks for, the earlier it is tried.
+    return tuple(sorted(routes, key=lambda route: (-len(route.required), route.path.pattern.count("(?P<"))))
+
+
+def _rest(
+    model: ServiceModel, method: str, path: str, query: str, headers: Mapping[str, str]
+) -> tuple[str, dict[str, Any]]:
+    arguments = dict(parse_qsl(query, keep_blank_values=True))
+    if model.service_name == "s3" and re.fullmatch("/[^/]+/", path):
+        path = path.rstrip("/")  # a bucket may be spelt with a slash at its end
+    fits = []
+    for route in _routes(model.service_name):
+        found = route.path.fullmatch(path)
+        if not found or method != route.method or not route.required <= arguments.keys():
+            continue
+        if all(arguments[name] == value for name, value in route.fixed.items()):
+            fits.append((route, found))
+    # Two operations in one request would leave open which of them is carried out.
+    if not fits or any(not other.required <= fits[0][0].required for other, _ in fits):
+        raise CallError(f"{model.service_name} has no operation {method} {path}")
+    route, found = fits[0]
+    parameters = {name: unquote(value) for name, value in found.groupdict().items()}
+    parameters |= {route.names[name]: value for name, value in arguments.items() if name in route.names}
+    for (plain, header), other in _BY_HEADER.items():
+        if route.operation in (plain, other):
+            return (other if header in headers else plain), parameters
+    return route.operation, parameters

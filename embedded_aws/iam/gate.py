@@ -1,0 +1,256 @@
+"""In front of every service call: who signed it, and do the policies allow it.
+
+Source: AWS, IAM user guide, "Policy evaluation logic" and "Cross-account policy evaluation logic".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from moto.kms.models import kms_backends
+
+from embedded_aws.iam import calls, principals, signature
+from embedded_aws.iam.asks import asks
+from embedded_aws.iam.calls import Call, CallError
+from embedded_aws.iam.conditions import PolicyError
+from embedded_aws.iam.policy import Ask, Finding, Policy, Request, evaluate
+from embedded_aws.iam.principals import Principal
+from embedded_aws.iam.refusals import Refused
+from embedded_aws.iam.s3_asks import find_bucket
+from embedded_aws.iam.trail import Entry, Trail
+
+IDENTITY, RESOURCE, ENDPOINT = "identity-based policy", "resource-based policy", "VPC endpoint policy"
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """An HTTP request as it came in; path and query as they were sent, headers by lower-case name."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether one thing is allowed; why not, in AWS's words; and the statement that decided or came closest."""
+
+    allowed: bool
+    why: str = ""
+    statement: str = ""
+    explicit: bool = False
+
+
+class Gate:
+    """Admits requests, and keeps a trail of what it decided.
+
+    Parameters
+    ----------
+    endpoint_policy : callable
+        ``endpoint_policy(access_key_id, service)`` returns the policy of the VPC endpoint that a caller's requests go
+        through, and condition keys about it; None for who stands in no VPC.
+    """
+
+    def __init__(
+        self,
+        endpoint_policy: Callable[[str, str], tuple[Policy, Mapping[str, tuple[str, ...]]] | None] = lambda *_: None,
+    ) -> None:
+        self.trail = Trail()
+        self.endpoint_policy = endpoint_policy
+
+    def admit(self, incoming: Incoming) -> Call:
+        """Return the call that a request makes, if it may.
+
+        Raises
+        ------
+        Refused
+            If it is not signed well, calls nothing that there is, or is denied.
+        """
+        signed, principal = authenticate(incoming)
+        try:
+            call = calls.decode(
+                signed.service, signed.region, method=incoming.method, path=incoming.path, query=incoming.query,
+                headers=incoming.headers, body=incoming.body,
+            )  # fmt: skip
+        except CallError as error:
+            raise Refused("operation", str(error)) from None
+        context = _context_of_call(call, principal)
+        endpoint = self.endpoint_policy(signed.access_key_id, signed.service)
+        for ask in asks(call, principal.account):
+            self._judge(call, principal, ask, context, endpoint)
+        return call
+
+    def _judge(self, call: Call, principal: Principal, ask: Ask, context: Mapping, endpoint: tuple | None) -> None:
+        about_endpoint = endpoint[1] if endpoint else {}
+        request = Request(
+            principal.arn, principal.account, ask.action, ask.resource,
+            {**context, **about_endpoint, **principal.context, **ask.context}, principal.aliases,
+        )  # fmt: skip
+        owner = owner_of(ask, principal.account)
+        layers = layers_of(principal) | ({ENDPOINT: [endpoint[0]]} if endpoint else {})
+        # Of a foreign role the service itself says that it cannot be passed.
+        own = owner == principal.account or ask.action == "iam:PassRole"
+        decision = decide(request, layers, resource_policy(request), own=own)
+        message = ""
+        if not decision.allowed:
+            message = f"User: {principal.arn} is not authorized to perform: {ask.action} on resource: {ask.resource}"
+            message += f" {decision.why}" if decision.why else ""
+        entry = Entry(
+            account=principal.account, owner=owner, principal=principal.arn, region=call.region,
+            service=call.service, operation=call.operation, action=ask.action, resource=ask.resource,
+            allowed=decision.allowed, message=message, statement=decision.statement,
+        )  # fmt: skip
+        self.trail.add(entry)
+        if not decision.allowed:
+            raise Refused("denied", message)
+
+
+def authenticate(incoming: Incoming) -> tuple[signature.Signature, Principal]:
+    """Return the signature of a request and who made it.
+
+    Raises
+    ------
+    Refused
+        If nobody did, the key is nobody's, or the request is not the one that was signed.
+    """
+    now = datetime.now(UTC)
+    try:
+        signed = signature.read(incoming.headers, incoming.query)
+        principal = principals.find(signed.access_key_id)
+        if principal is None or incoming.headers.get("x-amz-security-token", "") != principal.token:
+            raise Refused("unknown key", "The security token included in the request is invalid.")
+        signature.verify(
+            signed, secret=principal.secret, method=incoming.method, path=incoming.path, query=incoming.query,
+            headers=incoming.headers, body=incoming.body, now=now,
+        )  # fmt: skip
+    except signature.SignatureError as error:
+        raise Refused(error.kind, str(error)) from None
+    if principal.expires and now > principal.expires:
+        raise Refused("expired", "The security token included in the request is expired")
+    return signed, principal
+
+
+def decide(
+    request: Request,
+    layers: Mapping[str, Sequence[Policy]],
+    resource: tuple[Policy | None, bool],
+    *,
+    own: bool,
+) -> Decision:
+    """Put together what all policies that matter say of one request.
+
+    Parameters
+    ----------
+    layers : mapping
+        Kind of policy -> policies; each kind has to allow the request.
+    resource : tuple
+        The policy of what is asked for, and whether it has to allow the request even in its own account.
+    own : bool
+        Whether what is asked for belongs to the account of who asks.
+    """
+    policy, required = resource
+    try:
+        found = {
+            kind: evaluate(policies, request, resource_policy=kind == ENDPOINT) for kind, policies in layers.items()
+        }
+        guard = evaluate([policy], request, resource_policy=True) if policy else Finding(None)
+    except PolicyError as error:
+        return Decision(False, f"because the embedded AWS does not know what to make of {error}", str(error))
+    for kind, finding in {**found, RESOURCE: guard}.items():
+        if finding.effect == "Deny":
+            article = "an" if kind == IDENTITY else "a"
+            return Decision(False, f"with an explicit deny in {article} {kind}", finding.statement, explicit=True)
+    # In the own account a policy of the resource that names the one who asks is enough.
+    by_name = guard.effect == "Allow" and guard.by_name and own
+    if guard.effect != "Allow" and (required or not own):
+        return _not_allowed(RESOURCE, request, guard)
+    for kind, finding in found.items():
+        if finding.effect != "Allow" and not (by_name and kind == IDENTITY):
+            return _not_allowed(kind, request, finding)
+    return Decision(True, "", guard.statement if by_name else found[IDENTITY].statement)
+
+
+def layers_of(principal: Principal) -> dict[str, Sequence[Policy]]:
+    """Return the kinds of policies that have to allow whatever a principal asks for."""
+    layers: dict[str, Sequence[Policy]] = {IDENTITY: principal.policies}
+    if principal.boundary:
+        layers["permissions boundary"] = [principal.boundary]
+    if principal.session_policy:
+        layers["session policy"] = [principal.session_policy]
+    return layers
+
+
+def _not_allowed(kind: str, request: Request, finding: Finding) -> Decision:
+    # STS does not say which side refused.
+    why = "" if request.action == "sts:AssumeRole" else f"because no {kind} allows the {request.action} action"
+    return Decision(False, why, finding.statement)
+
+
+def resource_policy(request: Request) -> tuple[Policy | None, bool]:
+    """Return the policy of what is asked for, and whether it has to allow the request even in its own account."""
+    parts = request.resource.split(":", 5)
+    if request.action.startswith("s3:") and request.action != "s3:CreateBucket" and len(parts) == 6:
+        bucket = find_bucket(parts[5].partition("/")[0])
+        text = bucket.policy if bucket else None
+        name = f"policy of bucket {bucket.name}" if bucket else ""
+        return (Policy.of(name, text.decode() if isinstance(text, bytes) else text), False) if text else (None, False)
+    if request.action.startswith("kms:") and ":key/" in request.resource:
+        key = kms_backends[parts[4]][parts[3]].keys.get(parts[5].removeprefix("key/"))
+        return (Policy.of(f"policy of key {key.id}", key.policy), True) if key else (None, False)
+    if request.action == "sts:AssumeRole":
+        role = principals.find_role(request.resource)
+        # A role that is not there trusts nobody.
+        document = role.assume_role_policy_document if role else {"Statement": []}
+        return Policy.of(f"trust policy of {role.name if role else request.resource}", document), True
+    return None, False
+
+
+def owner_of(ask: Ask, account: str) -> str:
+    """Return the account that a resource belongs to; ``account`` where its name does not tell."""
+    parts = ask.resource.split(":", 5)
+    if len(parts) < 6 or ask.action == "s3:CreateBucket":  # whose bucket of that name there is does not matter yet
+        return account
+    if parts[2] == "s3":
+        bucket = find_bucket(parts[5].partition("/")[0])
+        return bucket.account_id if bucket else account
+    return parts[4] or account
+
+
+def service_may_assume(service: str, role_arn: str, *, account: str, source_arn: str) -> Decision:
+    """Decide whether a service may take a role on behalf of an account, as ``sagemaker.amazonaws.com`` for a job."""
+    role = principals.find_role(role_arn)
+    if role is None:
+        return Decision(False, "the role does not exist")
+    context = {
+        "aws:sourceaccount": (account,),
+        "aws:sourcearn": (source_arn,),
+        "aws:principalisawsservice": ("true",),
+    }
+    request = Request(service, "", "sts:AssumeRole", role_arn, context)
+    trust = Policy.of(f"trust policy of {role.name}", role.assume_role_policy_document)
+    try:
+        finding = evaluate([trust], request, resource_policy=True)
+    except PolicyError as error:
+        return Decision(False, str(error))
+    return Decision(finding.effect == "Allow", finding.statement, finding.statement)
+
+
+def _context_of_call(call: Call, principal: Principal) -> dict[str, tuple[str, ...]]:
+    now = datetime.now(UTC)
+    return {
+        "aws:requestedregion": (call.region,),
+        "aws:currenttime": (f"{now:%Y-%m-%dT%H:%M:%SZ}",),
+        "aws:epochtime": (str(int(now.timestamp())),),
+        # The endpoint on loopback stands for AWS's own, which speak TLS 1.2 or later and nothing else.
+        "aws:securetransport": ("true",),
+        "s3:tlsversion": ("1.3",),
+        "aws:sourceip": ("127.0.0.1",),
+        "aws:principalisawsservice": ("false",),
+        "aws:viaawsservice": ("false",),
+        "aws:useragent": (call.headers.get("user-agent", ""),),
+        "kms:calleraccount": (principal.account,),
+    }

@@ -1,0 +1,178 @@
+"""What policies say of one request: a pure evaluator of IAM's policy language.
+
+Source: AWS, IAM user guide, "Policy evaluation logic".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from embedded_aws.iam.conditions import Context, PolicyError, matches, matches_arn, substituted, unmet
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy document and the name under which people find it."""
+
+    name: str
+    document: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, name: str, document: str | Mapping[str, Any]) -> Policy:
+        """Read a document that may still be JSON text."""
+        return cls(name, json.loads(document) if isinstance(document, str) else document)
+
+    def statements(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield every statement with its Sid, or its number where it has none."""
+        for number, statement in enumerate(_listed(self.document.get("Statement", [])), start=1):
+            yield statement.get("Sid") or f"statement {number}", statement
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One permission that a call needs; ``context`` are condition keys in lower case."""
+
+    action: str
+    resource: str = "*"
+    context: Context = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One thing that somebody wants to do.
+
+    Parameters
+    ----------
+    principal : str
+        ARN of who asks: a user, a role's session, or a service such as ``sagemaker.amazonaws.com``.
+    account : str
+        The account of who asks; empty for a service.
+    action, resource : str
+        Such as ``s3:GetObject`` and an ARN, or ``*`` where the action knows no resource.
+    context : mapping
+        Condition keys in lower case with their values.
+    aliases : tuple of str
+        Other ARNs under which a policy may name who asks: of a session, its role.
+    """
+
+    principal: str
+    account: str
+    action: str
+    resource: str
+    context: Context = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a set of policies says: ``Allow``, ``Deny`` or nothing (``None``), and which statement says so.
+
+    ``by_name`` tells of a resource policy whether it names the one who asks, and not only the account: then the
+    account's own policies need not allow it too.
+    """
+
+    effect: str | None
+    statement: str = ""
+    by_name: bool = False
+
+
+def evaluate(policies: Iterable[Policy], request: Request, *, resource_policy: bool = False) -> Finding:
+    """Return what policies of one kind say of a request; an explicit deny wins.
+
+    Where nothing applies, ``statement`` names the statement that came closest and what was missing.
+
+    Raises
+    ------
+    PolicyError
+        If a statement that could decide cannot be evaluated; names policy, statement and element.
+    """
+    allowed, near = None, ""
+    for policy in policies:
+        for sid, statement in policy.statements():
+            where = f"{policy.name}: {sid}"
+            try:
+                named, lacking = _applies(statement, request, resource_policy=resource_policy)
+            except PolicyError as error:
+                raise PolicyError(f"{where}: cannot evaluate {error}") from None
+            if lacking is None and statement.get("Effect") == "Deny":
+                return Finding("Deny", where)
+            if lacking is None and statement.get("Effect") == "Allow":
+                if allowed is None or (named == "name" and not allowed.by_name):
+                    allowed = Finding("Allow", where, by_name=named == "name")
+            elif lacking and statement.get("Effect") == "Allow" and _closer(lacking, near):
+                near = f"{where}: {lacking}"
+    return allowed or Finding(None, near)
+
+
+def _closer(lacking: str, near: str) -> bool:
+    order = ("does not hold", "other principal", "other resource")
+    rank = {word: place for place, word in enumerate(order)}
+    now = next((rank[word] for word in order if word in near), len(order))
+    return next((rank[word] for word in order if word in lacking), len(order)) < now
+
+
+def _applies(statement: Mapping[str, Any], request: Request, *, resource_policy: bool) -> tuple[str, str | None]:
+    """Return how the statement names who asks, and None if it applies, else what is lacking ("" for the action)."""
+    if not _covers(statement, "Action", lambda pattern: matches(pattern.lower(), request.action.lower())):
+        return "", ""
+    if not _covers_resource(statement, request, resource_policy=resource_policy):
+        return "", f"it covers other resources, not {request.resource}"
+    named = _names(statement, request) if resource_policy else "name"
+    if not named:
+        return "", f"it trusts other principals, not {request.principal}"
+    if lacking := unmet(statement.get("Condition", {}), request.context):
+        return named, f"condition {lacking} does not hold"
+    return named, None
+
+
+def _covers(statement: Mapping[str, Any], element: str, test: Any) -> bool:
+    if (element in statement) == (f"Not{element}" in statement):
+        raise PolicyError(f"a statement without exactly one of {element} and Not{element}")
+    if element in statement:
+        return any(test(pattern) for pattern in _listed(statement[element]))
+    return not any(test(pattern) for pattern in _listed(statement[f"Not{element}"]))
+
+
+def _covers_resource(statement: Mapping[str, Any], request: Request, *, resource_policy: bool) -> bool:
+    if resource_policy and "Resource" not in statement and "NotResource" not in statement:
+        return True  # a role's trust policy: the resource is the role
+
+    def test(pattern: str) -> bool:
+        filled = substituted(pattern, request.context)
+        return pattern == "*" or (filled is not None and matches_arn(filled, request.resource))
+
+    return _covers(statement, "Resource", test)
+
+
+def _names(statement: Mapping[str, Any], request: Request) -> str:
+    """Return "name" if a resource policy names who asks, "account" if only the account, "" if neither."""
+    if ("Principal" in statement) == ("NotPrincipal" in statement):
+        raise PolicyError("a statement without exactly one of Principal and NotPrincipal")
+    if "NotPrincipal" in statement:
+        return "" if _named_by(statement["NotPrincipal"], request) else "name"
+    return _named_by(statement["Principal"], request)
+
+
+def _named_by(principal: Any, request: Request) -> str:
+    if principal == "*":
+        return "name"
+    kinds = ("AWS", "Service", "Federated", "CanonicalUser")
+    if not isinstance(principal, Mapping) or not set(principal) <= set(kinds):
+        raise PolicyError(f"principal {principal!r}")
+    if request.principal in _listed(principal.get("Service", [])):
+        return "name"
+    found = ""
+    for value in _listed(principal.get("AWS", [])) if request.account else []:
+        if value in ("*", request.principal, *request.aliases):
+            return "name"
+        parts = value.split(":")
+        whole = value == request.account or (len(parts) == 6 and parts[4:] == [request.account, "root"])
+        found = "account" if whole else found
+    return found
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else [value]
