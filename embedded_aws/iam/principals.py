@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from moto.iam.models import AccessKey, iam_backends
+from moto.iam.models import AccessKey, ManagedPolicy, iam_backends
 from moto.sts.models import AssumedRole, sts_backends
 
 from embedded_aws.iam.policy import Policy
@@ -78,7 +78,7 @@ def of_role(role_arn: str) -> tuple[tuple[Policy, ...], Policy | None, Mapping[s
 
 
 def of_user(account: str, name: str) -> tuple[tuple[Policy, ...], Policy | None, Mapping[str, tuple[str, ...]]]:
-    """Return a user's policies and those of its groups, its boundary, and its condition keys."""
+    """Return a user's policies and those of its groups, no boundary (moto keeps none), and its condition keys."""
     iam = iam_backends[account][PARTITION]
     user = iam.get_user(name)
     groups = [_policies(group) for group in iam.get_groups_for_user(name)]
@@ -90,8 +90,7 @@ def of_user(account: str, name: str) -> tuple[tuple[Policy, ...], Policy | None,
         "aws:username": (name,),
         **_tags(iam.list_user_tags(name)),
     }
-    boundary = _boundary(account, getattr(user, "permissions_boundary_arn", None))
-    return (*_policies(user), *(policy for group in groups for policy in group)), boundary, context
+    return (*_policies(user), *(policy for group in groups for policy in group)), None, context
 
 
 def _user(account: str, key: AccessKey) -> Principal | None:
@@ -124,7 +123,7 @@ def _policies(holder: Any) -> tuple[Policy, ...]:
     inline = holder.policies
     if not isinstance(inline, Mapping):
         inline = {item["policy_name"]: item["policy_document"] for item in inline}
-    attached = [Policy.of(policy.name, policy.document) for policy in holder.managed_policies.values()]
+    attached = [_managed(policy) for policy in holder.managed_policies.values()]
     return (*(Policy.of(name, document) for name, document in inline.items()), *attached)
 
 
@@ -133,7 +132,11 @@ def _boundary(account: str, arn: str | None) -> Policy | None:
         return None
     policy = iam_backends[account][PARTITION].managed_policies.get(arn)
     # A boundary that is gone allows nothing, as on AWS.
-    return Policy.of(policy.name, policy.document) if policy else Policy(arn, {"Statement": []})
+    return _managed(policy) if policy else Policy(arn, {"Statement": []})
+
+
+def _managed(policy: ManagedPolicy) -> Policy:
+    return Policy.of(policy.name, next(version.document for version in policy.versions if version.is_default))
 
 
 def _tags(tags: Any) -> dict[str, tuple[str, ...]]:

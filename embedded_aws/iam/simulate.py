@@ -24,6 +24,12 @@ class Simulator(IamResponse):
     request gives them.
     """
 
+    def create_user(self) -> ActionResult:
+        """CreateUser; moto would forget a boundary, and the user could do more than was meant."""
+        if self._get_param("PermissionsBoundary"):
+            raise NotImplementedError("CreateUser with a PermissionsBoundary")
+        return super().create_user()
+
     def simulate_principal_policy(self) -> ActionResult:
         """SimulatePrincipalPolicy."""
         source = self._get_param("PolicySourceArn")
