@@ -11,7 +11,6 @@ import base64
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is told in one line, by this file
 
 import grpc
 import numpy as np
@@ -108,28 +108,58 @@ class FlowerClient(NumPyClient):
         return loss, len(self.validation[1]), {"threshold": threshold}
 
 
-def wait_for_server(address: str, *, deadline: float) -> None:
-    """Return as soon as something listens at ``host:port``.
+def wait_for_server(address: str, *, deadline: float, root_certificates: bytes) -> None:
+    """Return as soon as the server answers at ``host:port`` with a certificate of its authority.
+
+    Asked as Flower asks, by gRPC: through the proxy that ``grpc_proxy`` names, if there is one.
+
+    Parameters
+    ----------
+    address : str
+        ``host:port`` of the Flower server.
+    deadline : float
+        Seconds to wait.
+    root_certificates : bytes
+        The federation's authority, PEM.
 
     Raises
     ------
     JobError
-        If nothing does before ``deadline`` seconds are over.
+        If nothing answers before the deadline; at once if something does that the authority did not sign.
     """
-    host, _, port = address.rpartition(":")
     give_up = time.monotonic() + deadline
-    while True:
-        try:
-            socket.create_connection((host, int(port)), timeout=max(0.1, give_up - time.monotonic())).close()
-        except OSError as error:
+    credentials = grpc.ssl_channel_credentials(root_certificates)
+    # Asked at least once a second: gRPC's own pauses grow to two minutes.
+    pauses = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 1000)]
+    with grpc.secure_channel(address, credentials, options=pauses) as channel:
+        ask = channel.unary_unary("/federation/AreYouThere")  # no server knows this: any answer is an answer
+        while True:
+            try:
+                ask(b"", timeout=max(0.1, give_up - time.monotonic()))
+                return
+            except grpc.RpcError as error:
+                code, details = error.code(), error.details() or ""
+            if code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                return
+            if "certificate" in details.lower():
+                raise JobError(
+                    f"what answers at {address} has a certificate that is not signed by the authority this job was "
+                    "given, or for another address: start the job again with the address and the authority of the "
+                    "server's notebook"
+                )
             if time.monotonic() + 0.2 > give_up:
                 raise JobError(
-                    f"no Flower server at {address} within {deadline:.0f} s ({type(error).__name__}): is the "
-                    "server's notebook running, and do routes and security groups let this subnet reach it?"
-                ) from error
+                    f"no Flower server at {address} within {deadline:.0f} s ({_told(details)}): is the server's "
+                    "notebook running, and do routes, peering and security groups let this subnet reach it?"
+                )
             time.sleep(0.2)
-        else:
-            return
+
+
+def _told(details: str) -> str:
+    """Put what gRPC says into two words."""
+    if "response code 502" in details or "Connection refused" in details:
+        return "connection refused"
+    return "TLS failed" if "handshake" in details else "no answer"
 
 
 def train(args: argparse.Namespace) -> None:
@@ -138,13 +168,14 @@ def train(args: argparse.Namespace) -> None:
     logging.info("%s real training rows, %s to fit on", len(data.real_features), len(data.train[1]))
     model = task.new_model(penalty=args.penalty, max_iter=args.max_iter, seed=args.seed)
     client = FlowerClient(model, data, job_name=os.environ["TRAINING_JOB_NAME"])
-    wait_for_server(args.server_address, deadline=args.join_deadline)
     certificate = base64.encodebytes(base64.b64decode(args.ca_certificate)).decode()
+    authority = f"-----BEGIN CERTIFICATE-----\n{certificate}-----END CERTIFICATE-----\n".encode()
+    wait_for_server(args.server_address, deadline=args.join_deadline, root_certificates=authority)
     try:
         start_client(
             server_address=args.server_address,
             client=client.to_client(),
-            root_certificates=f"-----BEGIN CERTIFICATE-----\n{certificate}-----END CERTIFICATE-----\n".encode(),
+            root_certificates=authority,
         )
     except grpc.RpcError as error:
         raise JobError(

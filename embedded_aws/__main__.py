@@ -1,4 +1,4 @@
-"""Command line: ``python -m embedded_aws [--home DIR] [--clients N] run -- CMD | start | status | stop | serve``."""
+"""Command line: ``python -m embedded_aws [OPTIONS] run -- CMD | start | status | stop | serve``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ def main(argv: list[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
     options = _parse(sys.argv[1:] if argv is None else argv)
     files = control.Files(options.home.resolve())
+    if options.network:
+        os.environ[control.NETWORK] = options.network  # for the server, which is a process of its own
     try:
         return _COMMANDS[options.command](files, options)
     except control.EmbeddedAWSError as error:
@@ -28,6 +30,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--home", type=Path, default=control.default_home(), help="default: $WORKSHOP_HOME or .workshop"
     )
     parser.add_argument("--clients", type=int, default=10, metavar="N", help="client accounts (default: 10)")
+    parser.add_argument(
+        "--network",
+        choices=control.NETWORKS,
+        help="how jobs meet routes and security groups: through a proxy, or in namespaces of the kernel (root, Linux)",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run a command with an embedded AWS that ends with it")
     run.add_argument("cmd", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command and its arguments")
@@ -53,6 +60,8 @@ def _start(files: control.Files, options: argparse.Namespace) -> int:
     running = control.start(files, n_clients=options.clients)
     print(f"embedded AWS at {running.endpoint}, process {running.pid}; use it with:")
     print(f"  export AWS_CONFIG_FILE={files.config} AWS_SHARED_CREDENTIALS_FILE={files.config} AWS_PROFILE=fl-server")
+    if running.namespace:
+        print(f"start the server's notebook where its network interface is:\n  nsenter --net={running.namespace} CMD")
     print(f"stop it with:\n  python -m embedded_aws --home {files.home} stop")
     return 0
 
@@ -71,6 +80,7 @@ def _stop(files: control.Files, options: argparse.Namespace) -> int:
 
 
 def _serve(files: control.Files, options: argparse.Namespace) -> int:
+    control.network_mode()
     os.chdir(control.REPOSITORY)
     command = control.server_command(files, n_clients=options.clients)
     os.execve(command[0], command, control.server_environment())  # noqa: S606 - a list, no shell

@@ -16,7 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
+from embedded_aws.network import netns
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+NETWORK = "EMBEDDED_AWS_NETWORK"
+NETWORKS = ("gateway", "namespaces")  # the first is the default; the other needs root on Linux
 HEALTH = "/_embedded_aws/health"
 READY_SECONDS = 60.0
 
@@ -52,6 +56,11 @@ class Files:
         return self.folder / "server.log"
 
     @property
+    def network(self) -> Path:
+        """Every connection that a job asked for, as lines of JSON."""
+        return self.folder / "network.jsonl"
+
+    @property
     def lock(self) -> Path:
         """Held by the running server."""
         return self.folder / "lock"
@@ -69,6 +78,7 @@ class Running:
     pid: int
     port: int
     started: float
+    namespace: str | None = None  # the network in which the server's commands run; None: this machine's
 
     @property
     def endpoint(self) -> str:
@@ -81,6 +91,22 @@ def default_home(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(environ.get("WORKSHOP_HOME") or REPOSITORY / ".workshop")
 
 
+def network_mode(environ: Mapping[str, str] = os.environ) -> str:
+    """Return how jobs are kept to what AWS's network would let through.
+
+    Raises
+    ------
+    EmbeddedAWSError
+        If there is no such way, or this machine lacks what it needs.
+    """
+    mode = environ.get(NETWORK) or NETWORKS[0]
+    if mode not in NETWORKS:
+        raise EmbeddedAWSError(f"{NETWORK} is {mode!r}; it takes {' or '.join(NETWORKS)}")
+    if mode == "namespaces" and (lacking := netns.missing()):
+        raise EmbeddedAWSError(lacking)
+    return mode
+
+
 def find(files: Files) -> Running | None:
     """Return the server that runs for this home: its token proves that the process is the one on record."""
     try:
@@ -90,7 +116,7 @@ def find(files: Files) -> Running | None:
             connection.request("GET", HEALTH)
             health = json.loads(connection.getresponse().read())
         if (health["pid"], health["token"]) == (record["pid"], record["token"]):
-            return Running(record["pid"], record["port"], health["started"])
+            return Running(record["pid"], record["port"], health["started"], record.get("namespace"))
     except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
         pass
     return None
@@ -155,7 +181,11 @@ def run(files: Files, command: list[str], *, n_clients: int) -> NoReturn:
     process = _spawn(files, n_clients=n_clients, lifeline=lifeline)
     os.close(lifeline)
     try:
-        _wait_ready(files, process)
+        running = _wait_ready(files, process)
+        if running.namespace:
+            # The command stands where the server's network interface is.
+            with open(running.namespace) as namespace:  # noqa: PTH123 - a descriptor
+                netns.enter(namespace.fileno())
         # The write end lives as long as the command does. Its own children get it too where they are not started
         # by Python, hence the server also watches whether this process is still its parent.
         os.set_inheritable(kept, True)
@@ -209,6 +239,7 @@ def log_tail(files: Files, n_lines: int = 15) -> str:
 
 
 def _spawn(files: Files, *, n_clients: int, lifeline: int | None = None) -> subprocess.Popen[bytes]:
+    network_mode()
     files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with files.log.open("ab") as log:
         return subprocess.Popen(

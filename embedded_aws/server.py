@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import logging
@@ -14,10 +13,12 @@ import secrets
 import select
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from embedded_aws.iam import calls, isolation, signature
 from embedded_aws.iam.gate import Gate, Incoming
 from embedded_aws.iam.refusals import Refused
 from embedded_aws.jobs import process, training
+from embedded_aws.network.switchboard import WIRES, Switchboard
+from embedded_aws.stacks import requests as stacks
 
 PARENT_SECONDS = 0.5
 log = logging.getLogger(__name__)
@@ -85,17 +88,10 @@ class QuietHandler(MotoRequestHandler):
 
 
 def _service(name: str) -> Flask:
-    if name == "cloudformation":
-        _install_cloudformation()
-    app = create_backend_app(name)
+    app = stacks.application() if name == "cloudformation" else create_backend_app(name)
     app.debug = False  # an error is logged once and answered as a 500
     app.register_error_handler(NotImplementedError, lambda error: _not_implemented(name, error))
     return app
-
-
-def _install_cloudformation() -> None:
-    # Imported late: it imports every service of moto.
-    importlib.import_module("embedded_aws.stacks.requests").install()
 
 
 def _not_implemented(service: str, error: NotImplementedError) -> Response:
@@ -136,13 +132,27 @@ def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     server = make_server("127.0.0.1", 0, Application(health, gate), threaded=True, request_handler=QuietHandler)
     endpoint = f"http://127.0.0.1:{server.server_port}"
     isolation.install(gate.trail)
-    training.install(training.Settings(jobs=files.jobs, endpoint=endpoint))
+    network = Switchboard(WIRES[control.network_mode()], trail_file=files.network)
+    network.wires.start(partial(_serve_at, server.app), server.server_port)
+    training.install(training.Settings(jobs=files.jobs, endpoint=endpoint, network=network))
+    stacks.install(endpoint)
     keys = {name: profiles.create_admin(account) for name, account in profiles.accounts(n_clients).items()}
     threading.Thread(target=server.serve_forever, daemon=True).start()
     profiles.write_private(files.config, profiles.config(keys, endpoint=endpoint))
-    profiles.write_private(files.record, json.dumps({**health, "port": server.server_port}))
+    record = {**health, "port": server.server_port, "namespace": network.wires.path}
+    profiles.write_private(files.record, json.dumps(record))
     threading.Thread(target=_warm_up, args=keys["server"], daemon=True).start()
     return server
+
+
+def _serve_at(application: Application, at: socket.socket) -> Callable[[], None]:
+    """Serve at one more socket, such as one of a network namespace; return what ends that."""
+    port = at.getsockname()[1]
+    with at:  # the server has a copy
+        more = make_server("127.0.0.1", port, application, threaded=True, request_handler=QuietHandler, fd=at.fileno())
+    threading.Thread(target=more.serve_forever, daemon=True).start()
+    # It would wait for the server's next look around.
+    return lambda: threading.Thread(target=more.shutdown, daemon=True).start()
 
 
 def _warm_up(key: str, secret: str) -> None:
@@ -152,7 +162,6 @@ def _warm_up(key: str, secret: str) -> None:
     backend.client("s3", credentials).list_buckets()
     backend.client("logs", credentials).describe_log_groups()
     training.complaint("sagemaker", "ListTrainingJobs", {})
-    importlib.import_module("embedded_aws.stacks.requests")
 
 
 def _on_signals() -> int:

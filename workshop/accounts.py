@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import botocore.session
@@ -13,6 +14,9 @@ from botocore.loaders import create_loader
 
 from workshop import state
 from workshop.errors import AccountError
+
+if TYPE_CHECKING:
+    from workshop.jobs import ClientAccount
 
 TARGETS = ("embedded", "aws")
 # Descriptions of AWS's services are large (SageMaker's takes 20 MB): sessions share them.
@@ -67,46 +71,74 @@ def session(name: str) -> boto3.Session:
     MissingStep
         If no target was chosen yet.
     """
-    path = config_file(_target())
+    path = config_file(target())
     core = _botocore_session(name, path)
     if f"fl-{name}" not in core.available_profiles:
         remedy = (
             "start the embedded AWS with more accounts, such as `make lab CLIENTS=12`"
-            if _target() == "embedded"
+            if target() == "embedded"
             else f"add [profile fl-{name}] to {path} (see the AWS CLI's page on named profiles)"
         )
         raise AccountError(f"there is no profile fl-{name} for account {name}: {remedy}")
     return boto3.Session(botocore_session=core)
 
 
-def assume_role(by: str, role_arn: str, *, session_name: str) -> boto3.Session:
-    """Borrow a role of another account for an hour.
+def assume_role(by: boto3.Session, role_arn: str, *, session_name: str, external_id: str = "") -> boto3.Session:
+    """Borrow a role for an hour, in this account or in another.
 
     Parameters
     ----------
-    by : str
-        The account that asks, such as ``"server"``; its region and endpoint carry over.
+    by : boto3.Session
+        Who asks; region and endpoint carry over.
     role_arn : str
         The role, which must trust the one who asks.
     session_name : str
         Stands in the other account's CloudTrail.
+    external_id : str
+        What the two accounts agreed on, where the role asks for it.
 
     Raises
     ------
     AccountError
         Names the role and what AWS answered.
     """
+    agreed = {"ExternalId": external_id} if external_id else {}
     try:
-        answer = session(by).client("sts").assume_role(RoleArn=role_arn, RoleSessionName=session_name)
-    except ClientError as error:
-        raise AccountError(f"{by} may not assume {role_arn}: {error.response['Error']['Message']}") from error
+        answer = by.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=session_name, **agreed)
+    except (BotoCoreError, ClientError) as error:
+        raise AccountError(f"{role_arn} cannot be borrowed: {error}") from error
     keys = answer["Credentials"]
     return boto3.Session(
         aws_access_key_id=keys["AccessKeyId"],
         aws_secret_access_key=keys["SecretAccessKey"],
         aws_session_token=keys["SessionToken"],
-        botocore_session=_botocore_session(by, config_file(_target())),
+        botocore_session=_botocore_session(by.profile_name.removeprefix("fl-"), config_file(target())),
     )
+
+
+def notebook_session(role_arn: str) -> boto3.Session:
+    """Return a session of the server's notebook role: on its notebook instance it is there, on a laptop it is taken."""
+    server = session("server")
+    if f":assumed-role/{role_arn.rpartition('/')[2]}/" in identity("server", server).arn:
+        return server
+    return assume_role(server, role_arn, session_name="notebook")
+
+
+def borrow(server: boto3.Session, client: ClientAccount, *, session_name: str) -> boto3.Session:
+    """Take the kick-off role of a client's account with a session of the server's notebook role.
+
+    Raises
+    ------
+    AccountError
+        Names the client, the role and what AWS answered.
+    """
+    try:
+        return assume_role(server, client.kickoff_role, session_name=session_name, external_id=client.external_id)
+    except AccountError as error:
+        raise AccountError(
+            f"{client.name}: {error}; its owner's stack fl-client-access must trust the server's role, with the "
+            "external id that both agreed on"
+        ) from error
 
 
 def identity(name: str, who: boto3.Session) -> Identity:
@@ -124,7 +156,8 @@ def identity(name: str, who: boto3.Session) -> Identity:
     return Identity(name, answer["Account"], answer["Arn"], who.region_name)
 
 
-def _target() -> str:
+def target() -> str:
+    """Return the chosen target, ``embedded`` or ``aws``."""
     (target,) = state.load("target")
     return target["name"]
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pandas as pd
 from botocore.exceptions import ClientError, WaiterError
 
-from workshop import stacks
+from workshop import blueprint, stacks
 from workshop.jobs import LOG_GROUP
 
 PREFIX = "fl-"
+NOTEBOOK_LOGS = "/aws/sagemaker/NotebookInstances"
 
 
 def delete_jobs(session: boto3.Session) -> int:
@@ -31,43 +33,112 @@ def delete_jobs(session: boto3.Session) -> int:
     return len(jobs)
 
 
-def delete_all(sessions: Mapping[str, boto3.Session]) -> pd.DataFrame:
-    """Delete jobs, logs, buckets and stacks, the server's before the clients'; doing it twice is harmless.
+def delete_all(
+    sessions: Mapping[str, boto3.Session], *, progress: Callable[[str, str, str, int, int], None] = lambda *_: None
+) -> pd.DataFrame:
+    """Delete jobs, stacks and logs, what depends on others first; doing it twice is harmless.
+
+    Parameters
+    ----------
+    progress : callable
+        Called with account, stack, its status, how many of its resources are left to say so, and of how many.
 
     Returns
     -------
     DataFrame
-        One line per account: how many jobs it had, its stack, and whether there was one.
+        One line per account: how many jobs and stacks it had.
+
+    Raises
+    ------
+    StackError
+        Names the first stack and resource that could not be deleted.
     """
-    lines = []
-    for name in sorted(sessions, reverse=True):  # server before clients: it refers to their roles
-        session, template = sessions[name], _template(name)
-        jobs = delete_jobs(session)
-        _delete_logs(session)
-        lines.append((name, jobs, f"fl-{template}", stacks.delete(session, template, account=name)))
-    return pd.DataFrame(lines, columns=["account", "jobs", "stack", "deleted"]).set_index("account")
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        jobs = dict(zip(sessions, pool.map(delete_jobs, sessions.values()), strict=True))
+        found = dict(zip(sessions, map(stacks.names, sessions.values()), strict=True))
+        for wave in _waves(found):
+            list(pool.map(lambda entry: _delete_stack(sessions, *entry, progress), wave))
+        list(pool.map(_delete_logs, sessions.values()))
+    lines = [(name, jobs[name], len(found[name])) for name in sessions]
+    return pd.DataFrame(lines, columns=["account", "jobs", "stacks"]).set_index("account")
+
+
+def _delete_stack(sessions: Mapping, account: str, stack: str, progress: Callable) -> None:
+    stacks.delete(
+        sessions[account], stack, account=account,
+        progress=lambda status, done, of: progress(account, stack, status, done, of),
+    )  # fmt: skip
+
+
+def _waves(found: Mapping[str, list[str]]) -> Iterator[list[tuple[str, str]]]:
+    """Yield the stacks of all accounts in the blueprint's order turned round; first those that no blueprint knows."""
+
+    def step(stack: str) -> int:
+        templates = [item.template for item in blueprint.STEPS]
+        fits = [number for number, name in enumerate(templates) if stack in (PREFIX + name,)]
+        fits += [number for number, name in enumerate(templates) if name == "peering" and _is_peering(stack)]
+        return fits[0] if fits else len(templates)
+
+    entries = [(account, stack) for account, names in found.items() for stack in names]
+    for number in sorted({step(stack) for _, stack in entries}, reverse=True):
+        yield [entry for entry in entries if step(entry[1]) == number]
+
+
+def _is_peering(stack: str) -> bool:
+    return stack.startswith("fl-peering-") and stack not in ("fl-peering-accepter", "fl-peering-routes")
 
 
 def left_over(sessions: Mapping[str, boto3.Session]) -> pd.DataFrame:
-    """List what is still there of the workshop, one line per resource; an empty table is what you want."""
-    lines = []
-    for name, session in sessions.items():
-        lines += [(name, "stack", stack) for stack in _stacks(session)]
-        buckets = session.client("s3").list_buckets()["Buckets"]
-        lines += [(name, "bucket", bucket["Name"]) for bucket in buckets if bucket["Name"].startswith(PREFIX)]
-        roles = session.client("iam").list_roles()["Roles"]
-        lines += [(name, "role", role["RoleName"]) for role in roles if role["RoleName"].startswith("FL-")]
-        policies = session.client("iam").list_policies(Scope="Local")["Policies"]
-        lines += [
-            (name, "policy", policy["PolicyName"]) for policy in policies if policy["PolicyName"].startswith("FL-")
-        ]
-        lines += [(name, "training job", job) for job in sorted(_jobs(session.client("sagemaker")))]
-        lines += [(name, "log stream", stream) for stream in _log_streams(session)]
+    """List what is still there of the workshop, one line per resource; an empty table is what you want.
+
+    A KMS key that waits for its deletion (AWS keeps it for seven days, unusable and free of charge) is not listed.
+    """
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        lists = pool.map(lambda item: [(item[0], *found) for found in _resources(item[1])], sessions.items())
+    lines = [line for lines in lists for line in lines]
     return pd.DataFrame(lines, columns=["account", "kind", "name"])
 
 
-def _template(name: str) -> str:
-    return "server-access" if name == "server" else "client-access"
+def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
+    sagemaker, ec2, iam, logs = (session.client(name) for name in ("sagemaker", "ec2", "iam", "logs"))
+    yield from (("stack", name) for name in stacks.names(session))
+    yield from (("training job", name) for name in sorted(_jobs(sagemaker)))
+    for kind, call, key, name in (
+        ("notebook instance", sagemaker.list_notebook_instances, "NotebookInstances", "NotebookInstanceName"),
+        (
+            "lifecycle configuration",
+            sagemaker.list_notebook_instance_lifecycle_configs,
+            "NotebookInstanceLifecycleConfigs",
+            "NotebookInstanceLifecycleConfigName",
+        ),
+        ("bucket", session.client("s3").list_buckets, "Buckets", "Name"),
+    ):
+        yield from ((kind, item[name]) for item in call()[key] if item[name].startswith(PREFIX))
+    roles = [role["RoleName"] for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]]
+    yield from (("role", name) for name in roles if name.startswith(("FL-", PREFIX)))
+    policies = iam.list_policies(Scope="Local")["Policies"]
+    yield from (("policy", policy["PolicyName"]) for policy in policies if policy["PolicyName"].startswith("FL-"))
+    yield from _network(ec2)
+    keys = session.client("kms").list_aliases()["Aliases"]
+    yield from (("key alias", key["AliasName"]) for key in keys if key["AliasName"].startswith("alias/fl-"))
+    groups = logs.describe_log_groups(logGroupNamePrefix="/fl/")["logGroups"]
+    yield from (("log group", group["logGroupName"]) for group in groups)
+    yield from (("log stream", stream) for group in (LOG_GROUP, NOTEBOOK_LOGS) for stream in _log_streams(logs, group))
+
+
+def _network(ec2) -> Iterator[tuple[str, str]]:
+    named = [{"Name": "tag:Name", "Values": ["fl-*"]}]
+    vpcs = [vpc["VpcId"] for vpc in ec2.describe_vpcs(Filters=named)["Vpcs"]]
+    yield from (("VPC", vpc) for vpc in vpcs)
+    for peering in ec2.describe_vpc_peering_connections(Filters=named)["VpcPeeringConnections"]:
+        if peering["Status"]["Code"] in ("active", "pending-acceptance", "provisioning"):
+            yield "peering", peering["VpcPeeringConnectionId"]
+    if vpcs:
+        inside = [{"Name": "vpc-id", "Values": vpcs}]
+        endpoints = ec2.describe_vpc_endpoints(Filters=inside)["VpcEndpoints"]
+        yield from (("endpoint", endpoint["VpcEndpointId"]) for endpoint in endpoints)
+        interfaces = ec2.describe_network_interfaces(Filters=inside)["NetworkInterfaces"]
+        yield from (("network interface", interface["NetworkInterfaceId"]) for interface in interfaces)
 
 
 def _jobs(client) -> dict[str, str]:
@@ -78,26 +149,18 @@ def _jobs(client) -> dict[str, str]:
     }
 
 
-def _stacks(session: boto3.Session) -> list[str]:
-    pages = session.client("cloudformation").get_paginator("describe_stacks").paginate()
-    names = [stack["StackName"] for page in pages for stack in page["Stacks"]]
-    return [name for name in names if name.startswith(PREFIX)]
-
-
-def _log_streams(session: boto3.Session) -> list[str]:
-    pages = session.client("logs").get_paginator("describe_log_streams")
+def _log_streams(logs, group: str) -> list[str]:
+    pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group, logStreamNamePrefix=PREFIX)
     try:
-        found = [
-            s for page in pages.paginate(logGroupName=LOG_GROUP, logStreamNamePrefix=PREFIX) for s in page["logStreams"]
-        ]
+        return [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
     except ClientError as error:
         if error.response["Error"]["Code"] == "ResourceNotFoundException":
             return []
         raise
-    return [stream["logStreamName"] for stream in found]
 
 
 def _delete_logs(session: boto3.Session) -> None:
-    client = session.client("logs")
-    for stream in _log_streams(session):
-        client.delete_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
+    logs = session.client("logs")
+    for group in (LOG_GROUP, NOTEBOOK_LOGS):
+        for stream in _log_streams(logs, group):
+            logs.delete_log_stream(logGroupName=group, logStreamName=stream)

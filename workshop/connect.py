@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from data_prep import owners
 from workshop import bundle, state
+from workshop.deployment import Federation
 from workshop.errors import AccountError
 
 IMAGE_VERSION = "1.4-2-py312"  # flwr 1.41 needs Python 3.11 or later: the only scikit-learn image that has it
@@ -50,12 +51,12 @@ def upload(name: str, session: boto3.Session, bucket: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["object", "kB", "sha256"], index=pd.Index([name] * len(lines), name="owner"))
 
 
-def verify(sessions: Mapping[str, boto3.Session], granted: Mapping[str, Mapping[str, str]]) -> bool:
+def verify(sessions: Mapping[str, boto3.Session], buckets: Mapping[str, str]) -> bool:
     """Return whether every bucket gives back, byte for byte, what its owner uploaded."""
     for name, session in sessions.items():
         client = session.client("s3")
         for key, body in _objects(name).items():
-            if client.get_object(Bucket=granted[name]["Bucket"], Key=key)["Body"].read() != body:
+            if client.get_object(Bucket=buckets[name], Key=key)["Body"].read() != body:
                 return False
     return True
 
@@ -67,19 +68,47 @@ def training_image(region: str) -> str:
     return image_uris.retrieve("sklearn", region, version=IMAGE_VERSION, py_version="py3", instance_type="ml.m5.large")
 
 
-def connection_data(granted: Mapping[str, Mapping[str, str]], ids: Mapping[str, str], *, image: str) -> dict:
-    """Gather what notebook 03 needs: stack outputs and account ids, as JSON values."""
+def connection_data(federation: Federation, *, image: str) -> dict:
+    """Gather what notebook 03 needs: what the stacks gave back, and where the server stands, as JSON values."""
+    told = federation.outputs
     clients = [
         {
             "name": name,
-            "account": ids[name],
-            "bucket": granted[name]["Bucket"],
-            "execution_role": granted[name]["ExecutionRoleArn"],
-            "kickoff_role": granted[name]["KickoffRoleArn"],
+            "account": federation.ids[name],
+            "bucket": told[name]["fl-storage"]["Bucket"],
+            "execution_role": told[name]["fl-client-job"]["ExecutionRoleArn"],
+            "kickoff_role": told[name]["fl-client-access"]["KickoffRoleArn"],
+            "subnets": told[name]["fl-network"]["SubnetIds"].split(","),
+            "security_group": told[name]["fl-network"]["FederationGroupId"],
+            "external_id": federation.agreed.external_ids[name],
         }
-        for name in ids
+        for name in federation.clients
     ]
-    return {"clients": clients, "server_bucket": granted["server"]["Bucket"], "image": image}
+    return {
+        "clients": clients,
+        "image": image,
+        "server_bucket": told["server"]["fl-storage"]["Bucket"],
+        "server_role": told["server"]["fl-server-access"]["NotebookRoleArn"],
+        "server_host": server_host(federation.sessions["server"], told["server"]["fl-notebook-instance"]),
+        "server_port": federation.agreed.port,
+    }
+
+
+def server_host(session: boto3.Session, outputs: Mapping[str, str]) -> str:
+    """Return the private address of the server's notebook instance: where clients dial.
+
+    Raises
+    ------
+    AccountError
+        If the instance has no address in the VPC.
+    """
+    name = outputs["NotebookInstanceName"]
+    try:
+        instance = session.client("sagemaker").describe_notebook_instance(NotebookInstanceName=name)
+        found = session.client("ec2").describe_network_interfaces(NetworkInterfaceIds=[instance["NetworkInterfaceId"]])
+    except (ClientError, KeyError) as error:
+        raise AccountError(f"account server: notebook instance {name} has no address in the VPC: {error!r}") from error
+    return found["NetworkInterfaces"][0]["PrivateIpAddress"]
 
 
 def _objects(name: str) -> dict[str, bytes]:

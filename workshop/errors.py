@@ -17,6 +17,10 @@ class StackError(WorkshopError):
     """A CloudFormation stack did not reach the state it should."""
 
 
+class AgreementError(WorkshopError):
+    """What the owners want to agree on cannot work."""
+
+
 class JobError(WorkshopError):
     """A training job did not do its part."""
 

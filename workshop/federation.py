@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import signal
 import socket
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -42,22 +44,49 @@ class FederationResult:
         return pd.DataFrame([asdict(entry) for entry in self.history]).set_index("round")
 
 
-def server_address(host: str, port: int = 0) -> str:
-    """Return ``host:port`` for the Flower server; port 0 lets the machine choose a free one.
+class Place(NamedTuple):
+    """Where the server is: the address that clients dial, and the one that it listens at."""
+
+    address: str
+    listen: str
+
+
+def place(host: str, port: int = 0, *, forwarded: bool = True) -> Place:
+    """Find the server's place; port 0 lets the machine choose a free one.
+
+    Parameters
+    ----------
+    host : str
+        The address in the VPC of the machine that the server stands for, its notebook instance's.
+    forwarded : bool
+        Whether calls to that address arrive at this machine's loopback where the address is not its own: the embedded
+        AWS brings them. AWS does not.
 
     Raises
     ------
     FederationError
-        If the port is taken, or the host is not an address of this machine.
+        If the port is taken, or the address is not this machine's.
     """
+    here = host
     with socket.socket() as probe:
         # As Flower's own socket: connections of an earlier run that are still closing do not hold the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if not forwarded or error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                here = "127.0.0.1"
+                probe.bind((here, port))
         except OSError as error:
-            raise FederationError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
-        return f"{host}:{probe.getsockname()[1]}"
+            advice = {
+                errno.EADDRINUSE: "another program listens there: end it, or run 02_connect_accounts with another PORT",
+                errno.EADDRNOTAVAIL: "not an address of this machine: run this on the server's notebook instance",
+            }.get(error.errno, "choose another")
+            raise FederationError(f"cannot listen at {here}:{port} ({error.strerror}): {advice}") from error
+        taken = probe.getsockname()[1]
+    return Place(f"{host}:{taken}", f"{here}:{taken}")
 
 
 def run(
@@ -78,7 +107,7 @@ def run(
     jobs : sequence of TrainingJob
         The client jobs that were started for this federation: all of them must come, nobody else may.
     address, certificates
-        Where to listen, and with which certificate.
+        Where to listen (``Place.listen``), and with which certificate.
     test : tuple of ndarray
         The server's own rows ``(n, 49)`` and labels ``(n,)``, real and never resampled.
     rounds : int

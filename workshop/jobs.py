@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -31,6 +31,14 @@ class ClientAccount:
     bucket: str
     execution_role: str
     kickoff_role: str
+    subnets: tuple[str, ...]
+    security_group: str
+    external_id: str = field(repr=False)
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> ClientAccount:
+        """Read what ``connect.connection_data`` wrote down."""
+        return cls(**{**entry, "subnets": tuple(entry["subnets"])})
 
 
 @dataclass(frozen=True)
@@ -147,9 +155,10 @@ def training_request(
         "OutputDataConfig": {"S3OutputPath": f"{bucket}/artefacts/"},
         "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
         "StoppingCondition": {"MaxRuntimeInSeconds": max_seconds},
+        "VpcConfig": {"Subnets": list(client.subnets), "SecurityGroupIds": [client.security_group]},
         # One BLAS thread: the same sums on every machine.
         "Environment": dict.fromkeys(threads, "1") | {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"},
-        "EnableNetworkIsolation": False,  # it would cut the link to the server
+        "EnableNetworkIsolation": False,  # it would cut the link to the server; subnet and group do that job
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 from botocore.exceptions import ClientError
@@ -12,6 +14,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from client_code import schema
 from data_prep import balance, split
 from workshop.errors import AccountError
+from workshop.jobs import ClientAccount, job_name, training_request
+
+DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
 
 def smote_before_and_after_the_split(frame: pd.DataFrame, *, seed: int) -> pd.DataFrame:
@@ -67,7 +72,20 @@ def refused(call: Callable, **request: object) -> str:
     try:
         call(**request)
     except ClientError as error:
-        if "AccessDenied" in error.response["Error"]["Code"]:
+        if error.response["Error"]["Code"] in DENIALS:
             return str(error)
         raise AccountError(f"{call.__name__} failed, but not for a missing permission: {error}") from error
-    raise AccountError(f"{call.__name__} was allowed: an account can read what it must not; do not go on")
+    raise AccountError(f"{call.__name__} was allowed, and must not be: do not go on before it is clear why")
+
+
+def job_request(client: ClientAccount, *, image: str) -> dict[str, Any]:
+    """Return a complete request for a job in a client's account that would reach no server; to be refused."""
+    return training_request(
+        client, name=job_name(client.name), image=image, server_address="192.0.2.1:1", ca_certificate="none",
+        join_deadline=1,
+    )  # fmt: skip
+
+
+def without_secrets(statement: str) -> str:
+    """Return a statement with its external id struck out."""
+    return re.sub(r'("sts:ExternalId": )"[^"]*"', r'\1"..."', statement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from dataclasses import asdict
 import pandas as pd
 from IPython.display import HTML, display
 
+from workshop.blueprint import Placement
 from workshop.strategy import Round
 
 
@@ -27,6 +29,33 @@ class LiveRounds:
             text += curve([0.5, *table["roc_auc"]])
             text += table.to_html(float_format=lambda value: f"{value:.3f}")
         self.view.update(HTML(text))
+
+
+class LiveStacks:
+    """A grid of accounts and stacks that a deployment or a clean-up fills in; hand it over as ``progress``."""
+
+    def __init__(self) -> None:
+        self.cells: dict[tuple[str, str], str] = {}
+        self.lock = threading.Lock()
+        self.view = display(HTML("asking what is there"), display_id=True)
+
+    def __call__(self, account: str, stack: str, status: str, done: int, of: int) -> None:
+        """Write how far one stack of an account is."""
+        with self.lock:
+            self.cells[stack, account] = _mark(status, done, of)
+            table = pd.Series(self.cells).unstack(fill_value="").rename_axis(index="stack", columns="")
+            order = dict.fromkeys(name for name, _ in self.cells)
+            self.view.update(HTML(table.loc[list(order)].to_html()))
+
+    def deploying(self, place: Placement, status: str, done: int, of: int) -> None:
+        """Write how far a placement of the blueprint is; a peering stands in the server's column, by client."""
+        self(place.account, "-".join(filter(None, (place.step.template, place.peer))), status, done, of)
+
+
+def _mark(status: str, done: int, of: int) -> str:
+    if status.endswith("_COMPLETE") and "ROLLBACK" not in status:
+        return "gone" if status.startswith("DELETE") else f"{of} of {of}"
+    return f"{done} of {of}" if status.endswith("_IN_PROGRESS") else status.lower().replace("_", " ")
 
 
 def curve(values: Sequence[float], *, width: int = 300, height: int = 80) -> str:

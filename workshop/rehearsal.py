@@ -8,7 +8,7 @@ import boto3
 
 from client_code import schema
 from data_prep import prepare, sources
-from workshop import accounts, cleanup, connect, federation, jobs, stacks, state, tls
+from workshop import accounts, cleanup, connect, deployment, federation, jobs, state, tls
 
 # No container image is pulled on the embedded AWS; asking the SageMaker SDK for its address takes seconds.
 IMAGE = "sagemaker-scikit-learn:1.4-2-py312-cpu-py3"
@@ -19,38 +19,44 @@ class Stage:
     """Accounts that are connected and hold their owners' files."""
 
     sessions: dict[str, boto3.Session]
+    accounts: deployment.Federation
     clients: tuple[jobs.ClientAccount, ...]
     test: tuple  # features (n_rows, 49), labels (n_rows,)
+    server_role: str
+    server_host: str
+
+    @property
+    def port(self) -> int:
+        """The one port that the accounts' networks leave open."""
+        return self.accounts.agreed.port
 
 
 def connect_accounts(*, n_clients: int = 3, seed: int = 0, data: str = "synthetic", balance: str = "smote") -> Stage:
-    """Prepare the rows, deploy every account's stack, let every owner upload its files."""
+    """Prepare the rows, deploy every account's stacks, let every owner upload its files."""
     state.save(target={"name": "embedded", "clients": n_clients})
     table = sources.load(data, seed=seed, cache=state.home() / "cache")
     folder = state.home() / "data"
     prepared = prepare.prepare(table, n_clients=n_clients, how="iid", balance=balance, seed=seed, folder=folder)
     state.save(data=prepared.record())
-    names = accounts.client_names(n_clients)
-    sessions = {name: accounts.session(name) for name in ["server", *names]}
-    ids = {name: accounts.identity(name, session).account for name, session in sessions.items()}
-    trust = {"ServerAccountId": ids["server"]}
-    granted = {name: stacks.deploy(sessions[name], "client-access", trust, account=name) for name in names}
-    roles = ",".join(outputs["KickoffRoleArn"] for outputs in granted.values())
-    granted["server"] = stacks.deploy(sessions["server"], "server-access", {"KickoffRoleArns": roles}, account="server")
+    sessions = {name: accounts.session(name) for name in ["server", *accounts.client_names(n_clients)]}
+    members = deployment.meet(sessions, network="10.80.0.0/16")
+    deployment.deploy(members)
     for name, session in sessions.items():
-        connect.upload(name, session, granted[name]["Bucket"])
-    data_for_server = connect.connection_data(granted, {name: ids[name] for name in names}, image=IMAGE)
+        connect.upload(name, session, members.outputs[name]["fl-storage"]["Bucket"])
+    known = connect.connection_data(members, image=IMAGE)
     test = schema.to_arrays(schema.read_table(folder / "server" / "test.csv"))
-    return Stage(sessions, tuple(jobs.ClientAccount(**entry) for entry in data_for_server["clients"]), test)
+    clients = tuple(jobs.ClientAccount.of(entry) for entry in known["clients"])
+    return Stage(sessions, members, clients, test, known["server_role"], known["server_host"])
 
 
 def kick_off(
     stage: Stage, *, certificates: tls.Certificates, address: str, seed: int = 0, **hyperparameters
 ) -> list[jobs.TrainingJob]:
     """Start one training job per client, with the kick-off role of its account."""
+    server = accounts.notebook_session(stage.server_role)
     started = []
     for client in stage.clients:
-        session = accounts.assume_role("server", client.kickoff_role, session_name="rehearsal")
+        session = accounts.borrow(server, client, session_name="rehearsal")
         request = jobs.training_request(
             client, name=jobs.job_name(client.name), image=IMAGE, server_address=address, seed=seed,
             ca_certificate=certificates.authority_hyperparameter(), **hyperparameters,
@@ -59,12 +65,17 @@ def kick_off(
     return started
 
 
-def federate(stage: Stage, *, rounds: int = 3, seed: int = 0, host: str = "127.0.0.1", **options):
+def stand(stage: Stage) -> tuple[federation.Place, tls.Certificates]:
+    """Return where the server is, and a certificate for it."""
+    return federation.place(stage.server_host, stage.port), tls.make_certificates(stage.server_host)
+
+
+def federate(stage: Stage, *, rounds: int = 3, seed: int = 0, **options):
     """Kick off, train, wait for the jobs; return the result and the jobs."""
-    address, certificates = federation.server_address(host), tls.make_certificates(host)
-    started = kick_off(stage, certificates=certificates, address=address, seed=seed)
+    place, certificates = stand(stage)
+    started = kick_off(stage, certificates=certificates, address=place.address, seed=seed)
     result = federation.run(
-        started, address=address, certificates=certificates, test=stage.test, rounds=rounds, **options
+        started, address=place.listen, certificates=certificates, test=stage.test, rounds=rounds, **options
     )
     jobs.wait(started)
     return result, started

@@ -26,9 +26,11 @@ def home() -> Path:
     return folder
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write a file so that it is there whole or not at all; if ``private``, for nobody else to read."""
     temporary = path.with_name(path.name + ".tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600 if private else 0o644)
     temporary.write_text(text)
     temporary.replace(path)
 

@@ -15,7 +15,11 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 # Signing names whose model botocore files under another name.
-_MODELS = {"monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
+_MODELS = {
+    "monitoring": "cloudwatch",
+    "servicequotas": "service-quotas",
+    "tagging": "resourcegroupstaggingapi",
+}
 # SageMaker signs all its services with one name; these speak REST, below paths of their own.
 _SAGEMAKER_PATHS = {"/BatchPutMetrics": "sagemaker-metrics", "/BatchGetMetrics": "sagemaker-metrics"}
 # S3 tells these apart by a header or an argument that is no part of the path.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.iam.exceptions import NotFoundException
+from moto.iam.exceptions import DeleteConflictException, NotFoundException
 from moto.iam.responses import IamResponse
 
 from embedded_aws.iam import principals
@@ -29,6 +29,13 @@ class Simulator(IamResponse):
         if self._get_param("PermissionsBoundary"):
             raise NotImplementedError("CreateUser with a PermissionsBoundary")
         return super().create_user()
+
+    def delete_policy(self) -> ActionResult:
+        """DeletePolicy; moto would delete one that somebody still has attached."""
+        policy = self.backend.get_policy(self._get_param("PolicyArn"))
+        if policy.attachment_count:
+            raise DeleteConflictException("Cannot delete a policy attached to entities.")
+        return super().delete_policy()
 
     def simulate_principal_policy(self) -> ActionResult:
         """SimulatePrincipalPolicy."""

@@ -18,9 +18,11 @@ from embedded_aws.jobs import contract, requirements, transfer
 from embedded_aws.jobs.archive import ArchiveError, unpack
 from embedded_aws.jobs.joblog import JobLog
 from embedded_aws.jobs.process import KILLED, JobProcess
+from embedded_aws.network.interfaces import NoSuchNetwork
 
 if TYPE_CHECKING:
     from embedded_aws.jobs.training import TrainingJob
+    from embedded_aws.network.switchboard import Line
 
 JOB_SITE = Path(__file__).with_name("jobsite")
 REASON_CHARACTERS = 1024
@@ -46,12 +48,21 @@ class Container:
         ``client("s3")`` returns a boto3 client with the credentials of the execution role.
     credentials : mapping
         These credentials, region and endpoint as environment variables.
+    plug_in : callable
+        Connects the job to the network.
     """
 
     def __init__(
-        self, job: TrainingJob, *, folder: Path, client: Callable[[str], Any], credentials: Mapping[str, str]
+        self,
+        job: TrainingJob,
+        *,
+        folder: Path,
+        client: Callable[[str], Any],
+        credentials: Mapping[str, str],
+        plug_in: Callable[[], Line],
     ) -> None:
         self.job, self.folder, self._credentials = job, folder, credentials
+        self._plug_in, self._line = plug_in, None
         self.base = folder / "opt" / "ml"
         self._client = client
         self._process: JobProcess | None = None
@@ -87,7 +98,13 @@ class Container:
         for name in ("input/config", "input/data", "model", "output/data", "code"):
             (self.base / name).mkdir(parents=True)
         (self.folder / "home").mkdir()
+        try:
+            self._line = self._plug_in()
+        except NoSuchNetwork as error:
+            raise JobFailed(f"ClientError: {error}") from error
         self.job.enter("Downloading", "Downloading input data")
+        if unreached := self._s3_out_of_reach():
+            raise JobFailed(f"ClientError: Data download failed: {unreached}")
         request, s3 = self.job.request, self._client("s3")
         try:
             for channel in request.get("InputDataConfig", []):
@@ -104,6 +121,13 @@ class Container:
         except ArchiveError as error:
             raise JobFailed(f"ClientError: sagemaker_submit_directory is refused: {error}") from error
         self._check_bundle()
+
+    def _s3_out_of_reach(self) -> str | None:
+        """Say why the network keeps the job from S3, if it does: SageMaker moves its data through the job's VPC."""
+        verdict = self._line.service("s3")
+        if verdict is None or verdict.allowed:
+            return None
+        return f"S3 cannot be reached from the job's VPC: {verdict.reason}"
 
     def _fetch_checkpoints(self, s3: Any, uri: str) -> None:
         bucket, prefix = transfer.split_uri(uri)
@@ -146,7 +170,10 @@ class Container:
             if self._stopping:
                 return 0
             self._process = JobProcess(
-                [sys.executable, *self.command], cwd=self.base / "code", env=self._environment(variables)
+                [sys.executable, *self.command],
+                cwd=self.base / "code",
+                env=self._environment(variables),
+                start=self._line.way.start,
             )
         deadline = time.monotonic() + request["StoppingCondition"].get("MaxRuntimeInSeconds", 86_400)
         code = self._process.follow(self._log.feed, lambda: self._tick(deadline))
@@ -179,9 +206,10 @@ class Container:
             "HOME": str(self.folder / "home"),
             **own,
             **variables,
-            **self._credentials,
+            # A container without a network gets no credentials either.
+            **({} if self.job.request["EnableNetworkIsolation"] else self._credentials),
+            **self._line.way.environment,
             "CURRENT_HOST": contract.HOST,
-            "NO_PROXY": "127.0.0.1,localhost",
             "PYTHONPATH": os.pathsep.join(python_path),
             "PYTHONUNBUFFERED": "1",
             "SAGEMAKER_JOB_NAME": "",
@@ -198,6 +226,8 @@ class Container:
         output = f"{request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.job.name}/output"
         failure = self.base / "output" / "failure"
         try:
+            if unreached := self._s3_out_of_reach():
+                raise transfer.TransferError(unreached)
             if not failed:
                 transfer.upload_archive(s3, self.base / "model", f"{output}/model.tar.gz")
                 self.job.model_artifacts = f"{output}/model.tar.gz"
@@ -217,6 +247,8 @@ class Container:
     def _finish(self, status: str, reason: str | None = None) -> None:
         if self._log:
             self.job.final_metrics = list(self._log.final_metrics.values())
+        if self._line:
+            self._line.unplug()
         secondary = self._stopping if status == "Stopped" and self._stopping else status
         # Before the end is told: from then on a new job may have this name.
         shutil.rmtree(self.folder, ignore_errors=True)

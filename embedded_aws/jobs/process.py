@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 KILLED = 128 + signal.SIGKILL
@@ -27,21 +28,32 @@ class JobProcess:
         The script's command line; the first item is an absolute path.
     cwd, env
         Folder and whole environment of the script.
+    start : callable
+        Calls a function where the process belongs: in the job's network namespace, if it has one.
     """
 
-    def __init__(self, command: list[str], *, cwd: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        *,
+        cwd: Path,
+        env: dict[str, str],
+        start: Callable[[Callable[[], Any]], Any] = lambda function: function(),
+    ) -> None:
         self._status, status = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(SUPERVISOR), str(status), *command],
-                cwd=cwd,
-                env=env,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(status,),
-                start_new_session=True,
-                bufsize=0,
+            self._process: subprocess.Popen[bytes] = start(
+                lambda: subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(SUPERVISOR), str(status), *command],
+                    cwd=cwd,
+                    env=env,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    pass_fds=(status,),
+                    start_new_session=True,
+                    bufsize=0,
+                )
             )
         except OSError:
             os.close(self._status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,22 @@ from embedded_aws.jobs.container import Container
 from embedded_aws.jobs.job import ENDED, TrainingJob
 from embedded_aws.jobs.limits import not_emulated
 from embedded_aws.jobs.validation import complaint
+from embedded_aws.network.interfaces import NoSuchNetwork
+from embedded_aws.network.switchboard import Switchboard
+from embedded_aws.notebook_requests import NotebookRequests
+from embedded_aws.notebooks import Notebooks
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where jobs have their folders, and under which URL they reach this AWS."""
+    """Where jobs have their folders, under which URL they reach this AWS, and the network between all of them."""
 
     jobs: Path
     endpoint: str
+    network: Switchboard
 
 
-class TrainingBackend(SageMakerModelBackend):
+class TrainingBackend(Notebooks, SageMakerModelBackend):
     """moto's SageMaker of one account and region, with training jobs that run."""
 
     settings: Settings
@@ -51,14 +57,27 @@ class TrainingBackend(SageMakerModelBackend):
         if told := complaint("sagemaker", "CreateTrainingJob", request) or not_emulated(request):
             raise AWSValidationException(told)
         self._check_role(request["RoleArn"])
+        try:
+            self.settings.network.check(request, account=self.account_id, region=self.region_name)
+        except NoSuchNetwork as error:
+            raise AWSValidationException(str(error)) from error
         request.setdefault("EnableNetworkIsolation", False)
         job = TrainingJob(request, account=self.account_id, region=self.region_name)
         credentials = self._credentials(request["RoleArn"])
+        platform = self._credentials(request["RoleArn"])  # logs do not go through the job's VPC, its data does
         job.container = Container(
             job,
             folder=self.settings.jobs / self.account_id / job.name,
-            client=lambda service: self.client(service, credentials),
+            client=lambda service: self.client(service, credentials if service == "s3" else platform),
             credentials=credentials,
+            plug_in=partial(
+                self.settings.network.plug_in,
+                request,
+                account=self.account_id,
+                region=self.region_name,
+                job_arn=job.arn,
+                access_key=credentials["AWS_ACCESS_KEY_ID"],
+            ),
         )
         with self._lock:
             if job.name in self.training_jobs:
@@ -132,7 +151,7 @@ class TrainingBackend(SageMakerModelBackend):
         }
 
 
-class TrainingResponse(SageMakerResponse):
+class TrainingResponse(NotebookRequests, SageMakerResponse):
     """The five operations on training jobs; everything else is moto's."""
 
     @property

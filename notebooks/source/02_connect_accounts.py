@@ -6,65 +6,97 @@
 # ---
 
 # %% [markdown]
-# # Connect the accounts: buckets, and roles that allow one thing each
+# # Connect the accounts: networks that touch at one port, roles that allow one thing
 #
-# The server must be able to start a training job in an account it does not own, and must not be able to do anything
-# else there. Two roles in the client's account make that possible, and both belong to the client.
+# The hardest part of learning together is not the model. It is two owners who connect their networks and roles without
+# giving anything away. Here every owner deploys a few small CloudFormation templates in its own account, and in the
+# end the server can start a job in accounts that it does not own, and do nothing else there.
 #
-# - **You will** deploy one small CloudFormation stack per account, let every owner upload its own files, and borrow a role.
-# - **You will learn** what a cross-account role is, what `iam:PassRole` means, and what a refusal looks like.
-# - **You need** three minutes, and notebook 01.
+# - **You will** deploy each owner's stacks, watch the peering turn active, borrow a role, and try five forbidden things.
+# - **You will learn** what a cross-account role, an external id and `iam:PassRole` are, and how to read a refusal.
+# - **You need** five minutes, and notebook 01. On AWS: twenty minutes, and an administrator's profile per account.
 #
-# ![The server account may assume the kick-off role, which may start a job and hand it the execution role; only the execution role reads rows](images/accounts.svg)
+# ![The server's and a client's VPC, peered at one port; the server's role borrows the kick-off role, which may start a job with the execution role; only that role reads rows](images/accounts.svg)
 
 # %% tags=["parameters"]
+NETWORK = "10.80.0.0/16"  # private addresses that none of the accounts uses yet
+PORT = 0  # where the server listens; 0: 8080 on AWS, any free port on this machine
 SHOW = "client-1"  # client-1 | client-2 | ...: whose resources are shown in detail
 
 # %% [markdown]
 # | needs | makes |
 # |---|---|
-# | the files that 01 wrote for every owner | a bucket per account with its owner's files, the roles, the connection data |
+# | the files that 01 wrote for every owner | networks, roles and a bucket in every account, and the connection data |
 
 # %%
 import pandas as pd
 
-from workshop import accounts, connect, lessons, stacks, state
+from workshop import access, accounts, blueprint, connect, costs, deployment, doctor
+from workshop import jobs, lessons, peering, state, trail
+from workshop.live import LiveStacks
 
-pd.set_option("display.max_colwidth", 100)
-(data,) = state.load("data")
-clients = list(data["clients"])
-sessions = {name: accounts.session(name) for name in ["server", *clients]}
-server_id = accounts.identity("server", sessions["server"]).account
-
-# %% [markdown]
-# ## Each client: a bucket and two roles
-# A client tells CloudFormation one thing, the id of the server's account. Three outputs come back, which the owner
-# sends to the server's people: the names of two roles, shown below, and of a bucket, which is drawn at random. A stack
-# that is there already, and unchanged, is left alone: run the cell as often as you like.
-
-# %%
-granted = {
-    name: stacks.deploy(
-        sessions[name], "client-access", {"ServerAccountId": server_id}, account=name
-    )
-    for name in clients
-}
-pd.DataFrame({"role": granted[SHOW]}).rename_axis("output").query("output != 'Bucket'")
+pd.set_option("display.max_colwidth", 120)
+target, data = state.load("target", "data")
+sessions = {name: accounts.session(name) for name in ["server", *data["clients"]]}
 
 # %% [markdown]
-# ## The server: a bucket and a policy
-# The policy `FL-allow-kickoff-client-job` names the roles that may be borrowed, one by one. Both sides have to agree:
-# the client's role trusts the server's account, and the server's policy allows the call.
+# ## Agree before anything is created
+# The owners agree on three things: who has which addresses (networks that overlap cannot be connected, so this is
+# checked now), the one port, and for each pair an *external id*, a word that only these two use.
 
 # %%
-kickoff_roles = ",".join(outputs["KickoffRoleArn"] for outputs in granted.values())
-granted["server"] = stacks.deploy(
-    sessions["server"],
-    "server-access",
-    {"KickoffRoleArns": kickoff_roles},
-    account="server",
-)
-granted["server"]["AllowKickoffPolicyArn"]
+federation = deployment.meet(sessions, network=NETWORK, port=PORT)
+pd.DataFrame({"account": federation.ids, "addresses": federation.agreed.cidrs})
+
+# %% [markdown]
+# ## What will stand where, and what it costs
+# Nothing on this machine. On AWS the endpoints and the notebook instance cost money as long as they stand: list
+# prices of us-east-1, May 2026. Check them on AWS's pricing pages, and end with notebook 99.
+
+# %%
+costs.table(len(federation.clients))
+
+# %% [markdown]
+# ## Every owner: a bucket, a network without internet, endpoints
+# Three templates, the same in every account. Each account gets a VPC with two private subnets and no way to the
+# internet. AWS's services are reached through endpoints inside the VPC. A stack that is there already, and unchanged,
+# is left alone: run the cell as often as you like.
+
+# %% tags=["nbval-ignore-output"]
+own = deployment.deploy(federation, blueprint.STEPS[:3], progress=LiveStacks().deploying)
+
+# %% [markdown]
+# The grid above fills in while the stacks are made, in all accounts at once. This is what one of them made:
+
+# %%
+deployment.resources(sessions[SHOW], "fl-network")
+
+# %% [markdown]
+# ## Server and clients: roles
+# The server's account gets one role, for its notebooks. Each client's account gets two: `FL-kickoff-client-job`, which
+# trusts the server's role and nobody else, and `FL-client-job-execution`, with which the job runs.
+
+# %%
+roles = deployment.deploy(federation, blueprint.STEPS[3:6])
+access.statements(sessions[SHOW], "FL-kickoff-client-job")[["allows", "conditions"]]
+
+# %% [markdown]
+# ## Peering: two networks touch
+# A client first makes a role that may accept one peering and nothing else. The server then asks for the peering, and
+# its CloudFormation accepts in the client's name with that role. Last, each side adds a route to the other and opens
+# the one port. Until both have, no packet arrives.
+
+# %%
+asked = deployment.deploy(federation, blueprint.STEPS[6:8])
+peering.table(sessions, federation.outputs)
+
+# %% [markdown]
+# The peering is active and the server has done its part, but no client can call yet. Now the clients do theirs, and
+# the server gets the notebook instance from which it will work.
+
+# %%
+answered = deployment.deploy(federation, blueprint.STEPS[8:])
+peering.table(sessions, federation.outputs)
 
 # %% [markdown]
 # ## Every owner uploads its own files
@@ -72,82 +104,155 @@ granted["server"]["AllowKickoffPolicyArn"]
 # that the same files always give the same bytes; a client can compare the checksum with the one it reviewed.
 
 # %%
+buckets = {
+    name: outputs["fl-storage"]["Bucket"] for name, outputs in federation.outputs.items()
+}
 uploads = pd.concat(
-    [connect.upload(name, sessions[name], granted[name]["Bucket"]) for name in sessions]
+    [connect.upload(name, session, buckets[name]) for name, session in sessions.items()]
 )
 uploads.loc[[SHOW, "server"]]
 
 # %% [markdown]
-# ## Try to read another account's rows
-# The server's session asks for the content of a client's bucket. This must be refused, and the refusal is the point:
-# the cell fails if AWS lets it through.
+# ## Write down what the server knows
+# Names of roles and subnets, the address at which it will wait, the external ids. The image is SageMaker's own
+# scikit-learn container; the SageMaker SDK knows its address in every region.
 
 # %%
-server_storage = sessions["server"].client("s3")
-lessons.refused(server_storage.list_objects_v2, Bucket=granted[SHOW]["Bucket"])
+image = connect.training_image(sessions["server"].region_name)
+connection = connect.connection_data(federation, image=image)
+state.save(accounts=connection)
+image.rpartition("/")[2]
 
 # %% [markdown]
 # ## Borrow the kick-off role
-# The server now asks STS for the role `FL-kickoff-client-job` in every client account. It receives keys that are good
-# for an hour and belong to the client's account: look at the ids.
+# The server's notebook role asks STS for `FL-kickoff-client-job` in every client account. It receives keys that are
+# good for an hour and belong to the client's account: look at the ids.
 
 # %%
+clients = {entry["name"]: jobs.ClientAccount.of(entry) for entry in connection["clients"]}
+server = accounts.notebook_session(connection["server_role"])
 borrowed = {
-    name: accounts.assume_role(
-        "server", granted[name]["KickoffRoleArn"], session_name="connect"
-    )
-    for name in clients
+    name: accounts.borrow(server, client, session_name="lesson")
+    for name, client in clients.items()
 }
-who = pd.DataFrame(
-    [accounts.identity(name, session) for name, session in borrowed.items()]
-).set_index("name")
+who = pd.DataFrame([accounts.identity(*item) for item in borrowed.items()]).set_index(
+    "name"
+)
 who["role"] = who["arn"].str.split("/").str[1]
 who[["account", "role"]]
 
 # %% [markdown]
-# ## Write down what the server knows
-# The image is SageMaker's own scikit-learn container; the SageMaker SDK knows its address in every region.
+# ## Ask the doctor
+# One look at everything that has to be right before a federation can run, in all accounts: how many checks of a kind
+# passed, and how many there are. One that does not pass says what is wrong and what to do. The same look as a command:
+# `python -m workshop doctor`.
 
 # %%
-image = connect.training_image(sessions["server"].region_name)
-state.save(accounts=connect.connection_data(granted, who["account"].to_dict(), image=image))
-image.rpartition("/")[2]
+health = doctor.examine(sessions, connection)
+health.groupby("checked", sort=False)["ok"].agg(["sum", "count"])
+
+# %% [markdown]
+# ## Five refusals
+# Whoever may start a job must not be able to do more. Each of the next cells tries something forbidden, fails if AWS
+# allows it, and shows the statement that the refusal comes from.
+#
+# **One: read the client's rows.** The kick-off role has no statement on data. The server's own role is of another
+# account, and the bucket's policy shuts out whoever is not of this one.
+
+# %%
+listing = {"Bucket": buckets[SHOW]}
+print(lessons.refused(borrowed[SHOW].client("s3").list_objects_v2, **listing))
+print(lessons.refused(server.client("s3").list_objects_v2, **listing))
+print(access.bucket_statement(sessions[SHOW], buckets[SHOW], "OnlyThisAccount"))
+
+# %% [markdown]
+# **Two: borrow the role with a wrong external id.** Were the server's people talked into starting a job "for client X"
+# by somebody else, they would not have the word that belongs to the pair.
+
+# %%
+kickoff = {"RoleArn": clients[SHOW].kickoff_role, "RoleSessionName": "lesson"}
+print(
+    lessons.refused(server.client("sts").assume_role, **kickoff, ExternalId="a-wrong-guess")
+)
+print(
+    lessons.without_secrets(
+        access.statement(sessions[SHOW], "FL-kickoff-client-job", "ServerRoleMayBorrow")
+    )
+)
+
+# %% [markdown]
+# **Three: start a job outside the client's network.** Without `VpcConfig` the job would stand in SageMaker's network,
+# with internet. `ForAllValues` alone would allow it: a job that names no subnet names none that is wrong. The `Null`
+# conditions close that gap.
+
+# %%
+start = borrowed[SHOW].client("sagemaker").create_training_job
+request = lessons.job_request(clients[SHOW], image=image)
+outside = {key: value for key, value in request.items() if key != "VpcConfig"}
+print(lessons.refused(start, **outside))
+print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "StartFederationJobs"))
+
+# %% [markdown]
+# **Four: hand the job another role.** `iam:PassRole` names one role. Otherwise whoever may start a job could give it
+# the most powerful role of the account, and read everything through the job.
+
+# %%
+print(lessons.refused(start, **request | {"RoleArn": clients[SHOW].kickoff_role}))
+print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "HandOverExecutionRole"))
+
+# %% [markdown]
+# **Five: another account takes the role.** A neighbour who got hold of the external id is still not the server's role.
+
+# %%
+neighbour = sessions[next(name for name in clients if name != SHOW)].client("sts")
+word = {"ExternalId": clients[SHOW].external_id}
+print(lessons.refused(neighbour.assume_role, **kickoff, **word))
+
+# %% [markdown]
+# ## The trail
+# Every account keeps a record of who asked for what. The client's owner finds all of it there: who tried, what was
+# refused, and which statement came closest to allowing it. On AWS the events appear in CloudTrail after a few minutes.
+
+# %%
+trail.refusals(sessions[SHOW]).tail(6)
 
 # %% [markdown]
 # ## Check
 
 # %%
+assert health["ok"].all(), health[~health["ok"]].to_string()
 assert set(who["role"]) == {"FL-kickoff-client-job"}, (
     "a role other than the kick-off role was borrowed"
 )
-assert who["account"].nunique() == len(clients), "two clients share an account"
-assert server_id not in set(who["account"]), (
-    "a borrowed role landed in the server's own account"
+assert who["account"].to_dict() == {name: federation.ids[name] for name in clients}, (
+    "a borrowed role landed in another account"
 )
-assert connect.verify(sessions, granted), (
+assert connect.verify(sessions, buckets), (
     "a bucket does not hold what its owner's manifest lists"
 )
 print(
-    f"{len(clients)} kick-off roles can be borrowed; every bucket holds its owner's files, byte for byte"
+    f"{len(clients)} networks touch the server's at one port; {len(clients)} roles can be borrowed; five things refused"
 )
 
 # %% [markdown]
 # ## What you saw
-# Every account owns its bucket and its roles. The server holds the names of three roles and nothing else: when it
-# asked for rows, it was refused.
+# Every owner holds its own end: the client's role, its route, its open port, its bucket. Take any one away and the
+# connection ends, without asking anybody.
 #
 # ## Three questions
 # <details><summary>Why are there two roles in the client's account, and not one?</summary>
 #
 # One starts the job, the other is what the job may do. Were they one, whoever may start a job could also read the rows.
 # </details>
-# <details><summary>What does <code>iam:PassRole</code> allow?</summary>
+# <details><summary>The peering is active, the routes are there, and still the job does not reach the server. What is missing?</summary>
 #
-# To hand a role to a service. The kick-off role may hand over exactly one role, and only to SageMaker.
+# An open port on one side: the job's security group must let it call, the server's must let it in. The doctor says
+# which one does not.
 # </details>
 # <details><summary>What can the client do when it changes its mind?</summary>
 #
-# Delete its stack. The role is gone at once, and with it every way in.
+# Delete `fl-peering-routes`, and no packet leaves. Delete `fl-client-access`, and nobody can start a job. Both work at
+# once and need nobody's permission.
 # </details>
 #
 # **Next:** [03_run_federation](03_run_federation.ipynb) starts the jobs and trains the model.

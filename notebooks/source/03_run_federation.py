@@ -21,8 +21,6 @@
 ROUNDS = 3  # rounds of federated averaging, 1 or more
 MAX_ITER = 10  # solver iterations per client and round
 PENALTY = "l2"  # l2 | l1 | none
-SERVER_HOST = "127.0.0.1"  # as the clients see this machine; on AWS its private address
-SERVER_PORT = 0  # 0: any free port; on AWS the port that the security groups open
 JOIN_DEADLINE = 120  # seconds until every client must have joined; on AWS 900
 
 # %% [markdown]
@@ -40,7 +38,7 @@ from workshop import accounts, federation, jobs, model, state, tls
 from workshop.live import LiveRounds
 
 data, connection = state.load("data", "accounts")
-clients = [jobs.ClientAccount(**entry) for entry in connection["clients"]]
+clients = [jobs.ClientAccount.of(entry) for entry in connection["clients"]]
 test = schema.read_table(state.home() / "data" / "server" / "test.csv")
 print(
     f"{len(clients)} clients; {len(test):,} test rows, {test[schema.LABEL].sum()} of them fraudulent"
@@ -51,10 +49,9 @@ print(
 # You do not log in to the clients' accounts. You borrow `FL-kickoff-client-job` in each of them for an hour.
 
 # %%
+server = accounts.notebook_session(connection["server_role"])
 borrowed = {
-    client.name: accounts.assume_role(
-        "server", client.kickoff_role, session_name="federation"
-    )
+    client.name: accounts.borrow(server, client, session_name="federation")
     for client in clients
 }
 pd.Series(
@@ -62,24 +59,31 @@ pd.Series(
 ).to_frame("account")
 
 # %% [markdown]
-# ## Give the server a certificate
+# ## Give the server a place and a certificate
+# Clients dial the private address of the server's notebook instance, at the one port that the networks leave open. On
+# this machine the embedded AWS brings their calls to this kernel, if routes and security groups let them pass.
+#
 # A certificate authority is made for this one federation. The server's certificate is signed by it, the jobs receive
 # it as a hyperparameter and talk to nobody else; the authority's own key is forgotten on the spot.
 
 # %%
-address = federation.server_address(SERVER_HOST, SERVER_PORT)
-certificates = tls.make_certificates(SERVER_HOST)
-print("clients will dial", SERVER_HOST, "and accept only the certificate made here")
+here = accounts.target() == "embedded"
+place = federation.place(
+    connection["server_host"], connection["server_port"], forwarded=here
+)
+certificates = tls.make_certificates(connection["server_host"])
+print("clients accept only the certificate that was made here")
 
 # %% [markdown]
 # ## Write the request
 # This is what one client's account receives: SageMaker's `CreateTrainingJob`, as boto3 sends it. Bucket, code and
-# role are the client's own; the server adds where it can be reached and how to train.
+# role are the client's own, as are the subnets in which the job must stand; the server adds where it can be reached
+# and how to train.
 
 # %%
 settings = {
     "image": connection["image"],
-    "server_address": address,
+    "server_address": place.address,
     "ca_certificate": certificates.authority_hyperparameter(),
     "max_iter": MAX_ITER,
     "penalty": PENALTY,
@@ -92,7 +96,7 @@ requests = [
 ]
 
 # %%
-parts = ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition", "Environment")
+parts = ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition", "VpcConfig")
 print(json.dumps({part: requests[0][part] for part in parts}, indent=1))
 print("hyperparameters:", ", ".join(requests[0]["HyperParameters"]))
 
@@ -115,7 +119,7 @@ print(f"{len(started)} jobs started")
 # %% tags=["nbval-ignore-output"]
 result = federation.run(
     started,
-    address=address,
+    address=place.listen,
     certificates=certificates,
     test=schema.to_arrays(test),
     rounds=ROUNDS,
@@ -165,7 +169,7 @@ path = model.save(
     threshold=result.threshold,
     about=about,
 )
-model.upload(path.parent, accounts.session("server"), connection["server_bucket"])
+model.upload(path.parent, server, connection["server_bucket"])
 
 # %%
 state.save(federation=federation.record(result, started, model_path=path))

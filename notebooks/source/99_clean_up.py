@@ -29,6 +29,7 @@ KEEP_MODEL = True  # True | False: keep the global model and the rows in the loc
 import shutil
 
 from workshop import accounts, cleanup, state
+from workshop.live import LiveStacks
 
 target, data = state.load("target", "data")
 sessions = {name: accounts.session(name) for name in ["server", *data["clients"]]}
@@ -37,16 +38,20 @@ before.groupby(["account", "kind"]).size().unstack(fill_value=0)
 
 # %% [markdown]
 # ## Delete
-# Jobs first, as they hold roles and write to buckets. Then objects with all their versions, since a bucket that is
-# not empty cannot go. The server's stack goes before the clients', because its policy names their roles. Running this
-# cell a second time does no harm.
+# Jobs first, as they hold roles and write to buckets. Then the stacks, in the order in which they were made turned
+# round: what refers to others goes before them. Buckets are emptied, with all versions of all objects, since one that
+# is not empty cannot go. Running this cell a second time does no harm.
+
+# %% tags=["nbval-ignore-output"]
+deleted = cleanup.delete_all(sessions, progress=LiveStacks())
 
 # %%
-cleanup.delete_all(sessions)
+deleted
 
 # %% [markdown]
 # ## Look
-# Ask every account again. The table must be empty.
+# Ask every account again. The table must be empty. (A deleted KMS key is kept by AWS for seven days, unusable and free
+# of charge; it is not listed.)
 
 # %%
 left = cleanup.left_over(sessions)

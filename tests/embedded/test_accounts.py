@@ -154,7 +154,7 @@ def test_only_loopback_listens(aws):
         for connection in psutil.Process(aws.pid).net_connections(kind="inet")
         if connection.status == psutil.CONN_LISTEN
     ]
-    assert listening == ["127.0.0.1"]
+    assert set(listening) == {"127.0.0.1"}
 
 
 def test_the_config_file_is_private(aws):

@@ -274,7 +274,14 @@ def test_a_bundle_without_the_program_fails(desk, name):
 
 
 def test_network_settings_tags_and_isolation_are_described(desk, name):
-    network = {"SecurityGroupIds": ["sg-0123456789abcdef0"], "Subnets": ["subnet-0123456789abcdef0"]}
+    ec2 = desk.session.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/24")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="job", Description="job", VpcId=vpc)["GroupId"]
+    table = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"][0]["RouteTableId"]
+    s3 = {"ServiceName": "com.amazonaws.us-east-1.s3", "RouteTableIds": [table]}  # else the job finds no input
+    ec2.create_vpc_endpoint(VpcId=vpc, VpcEndpointType="Gateway", **s3)
+    network = {"SecurityGroupIds": [group], "Subnets": [subnet]}
     job = desk.run(name=name, VpcConfig=network, EnableNetworkIsolation=True, Tags=[{"Key": "a", "Value": "b"}])
     assert job["VpcConfig"] == network
     assert job["EnableNetworkIsolation"] is True

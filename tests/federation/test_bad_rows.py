@@ -3,7 +3,7 @@
 import pytest
 
 from client_code import schema
-from workshop import federation, jobs, rehearsal, state, tls
+from workshop import federation, jobs, rehearsal, state
 from workshop.errors import FederationError
 
 SECRET = "8675309"  # stands in a bad cell: it must not come out
@@ -48,13 +48,13 @@ def failed(stage):
     for number, (case, (damage, _)) in enumerate(CASES.items()):
         body = "".join(f"{line}\n" for line in damage(text)).encode("latin-1")
         for name, content in (good | {"train_balanced.csv": body}).items():
-            storage.put_object(Bucket=client.bucket, Key=f"data-{number}/{name}", Body=content)
+            storage.put_object(Bucket=client.bucket, Key=f"data/bad-{number}/{name}", Body=content)
         request = jobs.training_request(
             client, name=f"fl-bad-{number}", image=rehearsal.IMAGE, server_address="127.0.0.1:9",
             ca_certificate="MII", join_deadline=1,
         )  # fmt: skip
         source = request["InputDataConfig"][0]["DataSource"]["S3DataSource"]
-        source["S3Uri"] = f"s3://{client.bucket}/data-{number}/"
+        source["S3Uri"] = f"s3://{client.bucket}/data/bad-{number}/"
         started[case] = jobs.start(client, session, request)
     with pytest.raises(jobs.JobError):
         jobs.wait(list(started.values()), deadline=200)
@@ -76,11 +76,11 @@ def test_the_failure_reason_names_file_column_and_rule(failed, case):
 
 
 def test_the_server_shows_a_clients_bad_rows_while_it_waits(stage):
-    certificates, address = tls.make_certificates("127.0.0.1"), federation.server_address("127.0.0.1")
+    place, certificates = rehearsal.stand(stage)
     client, session = stage.clients[1], stage.sessions["client-2"]
     session.client("s3").put_object(Bucket=client.bucket, Key="data/train.csv", Body=b"nothing,of,the,kind\n1,2,3,4\n")
-    started = rehearsal.kick_off(stage, certificates=certificates, address=address)
+    started = rehearsal.kick_off(stage, certificates=certificates, address=place.address)
     with pytest.raises(FederationError, match="client-2 ended before it joined") as error:
-        federation.run(started, address=address, certificates=certificates, test=stage.test)
+        federation.run(started, address=place.listen, certificates=certificates, test=stage.test)
     assert "train.csv" in str(error.value)
     assert "column" in str(error.value)

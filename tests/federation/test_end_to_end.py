@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from client_code import schema
-from workshop import baselines, cleanup, federation, jobs, rehearsal, state, tls
+from workshop import baselines, cleanup, federation, jobs, rehearsal, state
 from workshop.errors import FederationError, JobError
 
 
@@ -60,16 +60,16 @@ def test_weights_are_real_rows_and_not_those_that_smote_made(finished):
 
 
 def test_a_client_that_never_comes_is_named_with_its_jobs_status_and_log(stage):
-    certificates = tls.make_certificates("127.0.0.1")
-    address, elsewhere = federation.server_address("127.0.0.1"), federation.server_address("127.0.0.1")
-    started = rehearsal.kick_off(stage, certificates=certificates, address=address)
+    place, certificates = rehearsal.stand(stage)
+    elsewhere = f"{stage.server_host}:9"  # a port that the networks keep shut
+    started = rehearsal.kick_off(stage, certificates=certificates, address=place.address)
     started[2].stop()
     lost = rehearsal.kick_off(stage, certificates=certificates, address=elsewhere)  # dials where nobody listens
     for job in lost[:2]:
         job.stop()
     with pytest.raises(FederationError) as error:
         federation.run(
-            [*started[:2], lost[2]], address=address, certificates=certificates, test=stage.test, join_deadline=12
+            [*started[:2], lost[2]], address=place.listen, certificates=certificates, test=stage.test, join_deadline=12
         )
     assert "client-3 did not join within 12 s" in str(error.value)
     assert f"job {lost[2].name}: InProgress" in str(error.value)
@@ -79,23 +79,23 @@ def test_a_client_that_never_comes_is_named_with_its_jobs_status_and_log(stage):
 
 
 def test_a_job_that_fails_before_it_joins_ends_the_wait_at_once(stage):
-    certificates, address = tls.make_certificates("127.0.0.1"), federation.server_address("127.0.0.1")
+    place, certificates = rehearsal.stand(stage)
     client = stage.clients[0]
     request = jobs.training_request(
-        client, name=jobs.job_name(client.name), image=rehearsal.IMAGE, server_address=address,
+        client, name=jobs.job_name(client.name), image=rehearsal.IMAGE, server_address=place.address,
         ca_certificate=certificates.authority_hyperparameter(), penalty="l3",
     )  # fmt: skip
     job = jobs.start(client, stage.sessions[client.name], request)
     began = time.monotonic()
     with pytest.raises(FederationError, match="client-1 ended before it joined") as error:
-        federation.run([job], address=address, certificates=certificates, test=stage.test, join_deadline=100)
+        federation.run([job], address=place.listen, certificates=certificates, test=stage.test, join_deadline=100)
     assert time.monotonic() - began < 60
     assert "Failed" in str(error.value)
 
 
 def test_a_client_that_dies_in_round_2_is_named_and_the_others_are_stopped(stage):
-    certificates, address = tls.make_certificates("127.0.0.1"), federation.server_address("127.0.0.1")
-    started = rehearsal.kick_off(stage, certificates=certificates, address=address)
+    place, certificates = rehearsal.stand(stage)
+    started = rehearsal.kick_off(stage, certificates=certificates, address=place.address)
     killed = threading.Event()
 
     def kill_client_2(message, history):
@@ -105,7 +105,7 @@ def test_a_client_that_dies_in_round_2_is_named_and_the_others_are_stopped(stage
 
     with pytest.raises(FederationError) as error:
         federation.run(
-            started, address=address, certificates=certificates, test=stage.test, progress=kill_client_2, rounds=3
+            started, address=place.listen, certificates=certificates, test=stage.test, progress=kill_client_2, rounds=3
         )
     assert killed.is_set()
     assert "client-2 did not answer in round 2" in str(error.value)
@@ -115,13 +115,13 @@ def test_a_client_that_dies_in_round_2_is_named_and_the_others_are_stopped(stage
 
 def test_the_port_is_closed_and_signals_are_as_before_after_a_failure(stage):
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    certificates, address = tls.make_certificates("127.0.0.1"), federation.server_address("127.0.0.1")
-    started = rehearsal.kick_off(stage, certificates=certificates, address=address)
+    place, certificates = rehearsal.stand(stage)
+    started = rehearsal.kick_off(stage, certificates=certificates, address=place.address)
     for job in started:
         job.stop()
     with pytest.raises(FederationError):
-        federation.run(started, address=address, certificates=certificates, test=stage.test, join_deadline=30)
-    assert federation.server_address("127.0.0.1", int(address.rpartition(":")[2])) == address
+        federation.run(started, address=place.listen, certificates=certificates, test=stage.test, join_deadline=30)
+    assert rehearsal.stand(stage)[0] == place
     assert {number: signal.getsignal(number) for number in before} == before
     _wait_until_stopped(started)
 
@@ -131,8 +131,8 @@ def test_an_aws_that_goes_away_ends_the_run_and_names_the_job(serve_aws, tmp_pat
     process, _ = serve_aws(tmp_path)
     try:
         alone = rehearsal.connect_accounts(n_clients=2)
-        certificates, address = tls.make_certificates("127.0.0.1"), federation.server_address("127.0.0.1")
-        started = rehearsal.kick_off(alone, certificates=certificates, address=address)
+        place, certificates = rehearsal.stand(alone)
+        started = rehearsal.kick_off(alone, certificates=certificates, address=place.address)
 
         def pull_the_plug(message, history):
             if message.startswith("round 2 of 3: clients"):
@@ -140,7 +140,9 @@ def test_an_aws_that_goes_away_ends_the_run_and_names_the_job(serve_aws, tmp_pat
                 process.wait()
 
         with pytest.raises((FederationError, JobError), match=r"client-[12]") as error:
-            federation.run(started, address=address, certificates=certificates, test=alone.test, progress=pull_the_plug)
+            federation.run(
+                started, address=place.listen, certificates=certificates, test=alone.test, progress=pull_the_plug
+            )
         assert "may still be running" in " ".join(error.value.__notes__)
     finally:
         process.kill()
@@ -148,8 +150,8 @@ def test_an_aws_that_goes_away_ends_the_run_and_names_the_job(serve_aws, tmp_pat
 
 
 def test_an_interrupted_cell_stops_the_jobs_and_leaves_the_kernel_alive(stage):
-    certificates, address = tls.make_certificates("127.0.0.1"), federation.server_address("127.0.0.1")
-    started = rehearsal.kick_off(stage, certificates=certificates, address=address)
+    place, certificates = rehearsal.stand(stage)
+    started = rehearsal.kick_off(stage, certificates=certificates, address=place.address)
 
     def interrupt(message, history):
         if message.startswith("round 1 of 3 is done"):
@@ -158,18 +160,20 @@ def test_an_interrupted_cell_stops_the_jobs_and_leaves_the_kernel_alive(stage):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores SIGINT
     try:
         with pytest.raises(KeyboardInterrupt):
-            federation.run(started, address=address, certificates=certificates, test=stage.test, progress=interrupt)
+            federation.run(
+                started, address=place.listen, certificates=certificates, test=stage.test, progress=interrupt
+            )
     finally:
         signal.signal(signal.SIGINT, before)
     _wait_until_stopped(started)
-    assert federation.server_address("127.0.0.1", int(address.rpartition(":")[2])) == address
+    assert rehearsal.stand(stage)[0] == place
 
 
 def test_a_job_that_nobody_expects_is_turned_away_and_the_others_go_on(stage):
-    certificates, address = tls.make_certificates("127.0.0.1"), federation.server_address("127.0.0.1")
-    strangers = rehearsal.kick_off(stage, certificates=certificates, address=address)
-    expected = rehearsal.kick_off(stage, certificates=certificates, address=address)
-    result = federation.run(expected, address=address, certificates=certificates, test=stage.test, rounds=1)
+    place, certificates = rehearsal.stand(stage)
+    strangers = rehearsal.kick_off(stage, certificates=certificates, address=place.address)
+    expected = rehearsal.kick_off(stage, certificates=certificates, address=place.address)
+    result = federation.run(expected, address=place.listen, certificates=certificates, test=stage.test, rounds=1)
     assert len(result.history) == 1
     assert set(result.client_rows) == {"client-1", "client-2", "client-3"}
     jobs.wait(expected)
@@ -182,15 +186,20 @@ def test_a_port_that_is_taken_is_named():
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(FederationError, match=f"cannot listen on 127.0.0.1:{port}"):
-            federation.server_address("127.0.0.1", port)
+        with pytest.raises(FederationError, match=f"cannot listen at 127.0.0.1:{port}.*another program listens there"):
+            federation.place("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_is_named_where_nobody_forwards():
+    with pytest.raises(FederationError, match=r"cannot listen at 192\.0\.2\.1:0 .*the server's notebook instance"):
+        federation.place("192.0.2.1", forwarded=False)
 
 
 def test_cleaning_up_twice_leaves_nothing_and_harms_nothing(stage, finished):
     del finished
     cleanup.delete_all(stage.sessions)
     again = cleanup.delete_all(stage.sessions)
-    assert not again["deleted"].any()
+    assert not again.to_numpy().any()
     assert cleanup.left_over(stage.sessions).empty
 
 

@@ -49,7 +49,7 @@ def test_the_client_trains_in_the_images_python(image_python, tmp_path):
         folder.mkdir()
     with tarfile.open(fileobj=io.BytesIO(bundle.source_archive())) as archive:
         archive.extractall(code, filter="data")
-    address, certificates = federation.server_address("127.0.0.1"), tls.make_certificates("127.0.0.1")
+    address, certificates = federation.place("127.0.0.1").address, tls.make_certificates("127.0.0.1")
     arguments = ["--server-address", address, "--ca-certificate", certificates.authority_hyperparameter()]
     environment = {
         "PATH": os.environ["PATH"],

@@ -22,6 +22,7 @@ def test_the_committed_outputs_come_out_again(tmp_path):
         "no:cacheprovider",
         "--nbval",
         "--nbval-cell-timeout=300",
+        "--nbval-sanitize-with=tests/notebooks/sanitize.cfg",
         *notebooks,
     ]
     run = subprocess.run(

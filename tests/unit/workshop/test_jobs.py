@@ -14,6 +14,9 @@ CLIENT = jobs.ClientAccount(
     bucket="rows",
     execution_role="arn:aws:iam::444455556666:role/FL-client-job-execution",
     kickoff_role="arn:aws:iam::444455556666:role/FL-kickoff-client-job",
+    subnets=("subnet-0123456789abcdef0", "subnet-0123456789abcdef1"),
+    security_group="sg-0123456789abcdef0",
+    external_id="agreed-by-the-pair",
 )
 
 
@@ -28,6 +31,17 @@ def test_the_request_is_one_that_sagemaker_accepts():
     from botocore.validate import ParamValidator
 
     assert not ParamValidator().validate(request(), model.input_shape).has_errors()
+
+
+def test_the_job_stands_in_the_client_s_own_network():
+    assert request()["VpcConfig"] == {
+        "Subnets": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+        "SecurityGroupIds": ["sg-0123456789abcdef0"],
+    }
+
+
+def test_the_external_id_is_in_no_request_and_no_printed_account():
+    assert "agreed-by-the-pair" not in str(request()) + repr(CLIENT)
 
 
 def test_the_original_samples_hyperparameters_keep_their_names():

@@ -1,0 +1,89 @@
+"""The network interfaces of training jobs: made in the account's own subnets as SageMaker makes them, and removed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import EC2Backend, ec2_backends
+
+from embedded_aws.network.model import JOB_NOTE
+
+_lock = threading.Lock()  # moto may give an address twice when two jobs ask at once
+
+
+class NoSuchNetwork(Exception):
+    """A VpcConfig that leads nowhere, in AWS's words."""
+
+
+def check(config: Mapping[str, Sequence[str]], *, account: str, region: str) -> None:
+    """Look at the subnets and security groups of a VpcConfig.
+
+    Raises
+    ------
+    NoSuchNetwork
+        If one of them does not exist in this account, or they belong to different VPCs.
+    """
+    network = ec2_backends[account][region]
+    homes = {}
+    for name in config["Subnets"]:
+        homes[name] = _vpc_of_subnet(network, name)
+    for name in config["SecurityGroupIds"]:
+        group = network.get_security_group_from_id(name)
+        if group is None:
+            raise NoSuchNetwork(f"The security group '{name}' does not exist in account {account}")
+        homes[name] = group.vpc_id
+    first = config["Subnets"][0]
+    for name, vpc in homes.items():
+        if vpc != homes[first]:
+            kind = "Subnet" if name.startswith("subnet-") else "Security group"
+            raise NoSuchNetwork(f"{kind} {name} and subnet {first} belong to different networks.")
+
+
+def attach(config: Mapping[str, Sequence[str]], *, account: str, region: str, job_arn: str) -> str:
+    """Make a job's network interface in the first of its subnets with a free address; return its id.
+
+    Raises
+    ------
+    NoSuchNetwork
+        If subnets or groups have gone since the job was created, or no subnet has a free address.
+    """
+    check(config, account=account, region=region)
+    network = ec2_backends[account][region]
+    told = f"none of the subnets {', '.join(config['Subnets'])} has a free address"
+    with _lock:
+        for subnet in config["Subnets"]:
+            try:
+                address = _free_address(network, subnet)
+                eni = network.create_network_interface(
+                    subnet, address, group_ids=list(config["SecurityGroupIds"]), description=f"{JOB_NOTE}{job_arn}"
+                )
+            except (EC2ClientError, StopIteration) as error:
+                told = getattr(error, "message", told)
+                continue
+            eni.status, eni.requester_managed = "in-use", True
+            return eni.id
+    raise NoSuchNetwork(told)
+
+
+def release(name: str, *, account: str, region: str) -> None:
+    """Remove a job's network interface, and free its address."""
+    with _lock:
+        if eni := ec2_backends[account][region].enis.pop(name, None):
+            eni.subnet.del_subnet_ip(eni.private_ip_address)
+
+
+def _free_address(network: EC2Backend, subnet: str) -> str:
+    taken = {one["PrivateIpAddress"] for eni in list(network.enis.values()) for one in eni.private_ip_addresses}
+    address = network.get_subnet(subnet).get_available_subnet_ip(None)
+    while address in taken:  # moto does not count addresses that CreateNetworkInterface was given
+        address = network.get_subnet(subnet).get_available_subnet_ip(None)
+    return address
+
+
+def _vpc_of_subnet(network: EC2Backend, name: str) -> str:
+    try:
+        return network.get_subnet(name).vpc_id
+    except EC2ClientError:
+        raise NoSuchNetwork(f"The subnet ID '{name}' does not exist in account {network.account_id}") from None

@@ -1,0 +1,46 @@
+"""How one job's process gets to the network: what the gateway and the namespaces both hand out."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+def _here(start: Callable[[], Any]) -> Any:
+    return start()
+
+
+def _nothing() -> None:
+    pass
+
+
+Serve = Callable[[socket.socket], Callable[[], None]]  # serves the embedded AWS at a socket; returns how to end that
+
+
+@dataclass(frozen=True)
+class Way:
+    """Variables for the process, where to start it, and what to do when it has ended."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    start: Callable[[Callable[[], Any]], Any] = _here  # calls a function where the process belongs
+    leave: Callable[[], None] = _nothing
+
+
+class Wires(Protocol):
+    """The gateway, or the namespaces.
+
+    ``path`` names the namespace in which the server's commands run, None for the one they are in.
+    """
+
+    path: str | None
+
+    def start(self, serve: Serve, port: int) -> None:
+        """Begin; the embedded AWS answers at ``port`` of 127.0.0.1, wherever ``serve`` is given a socket for it."""
+
+    def admit(self, name: str, source: str | None, *, why_not: str = "", aws: bool = True) -> Way:
+        """Let a job in that has a network interface, or none and the reason why it reaches nothing."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""

@@ -1,0 +1,203 @@
+"""The deployed templates under attack: who may borrow the kick-off role, which jobs it may start, what it may read.
+
+Each table has its positive control: the same call, made as it is meant, goes through.
+"""
+
+import json
+from dataclasses import replace
+
+import pytest
+from botocore.exceptions import ClientError
+
+from workshop import accounts, jobs, lessons, rehearsal
+from workshop.errors import AccountError
+
+FOREIGN_SUBNET, FOREIGN_GROUP = "subnet-0123456789abcdef0", "sg-0123456789abcdef0"
+
+
+@pytest.fixture(scope="module")
+def server(stage):
+    """The server's notebook role."""
+    return accounts.notebook_session(stage.server_role)
+
+
+@pytest.fixture(scope="module")
+def kickoff(stage, server):
+    """The kick-off role of client-1, borrowed by the server."""
+    return accounts.borrow(server, stage.clients[0], session_name="attack")
+
+
+@pytest.fixture(scope="module")
+def other_role(stage):
+    """Another role of the server's account, which may assume anything."""
+    admin = stage.sessions["server"]
+    iam, account = admin.client("iam"), stage.accounts.ids["server"]
+    trust = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "sts:AssumeRole"}
+    grant = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    documents = [json.dumps({"Version": "2012-10-17", "Statement": [part]}) for part in (trust, grant)]
+    arn = iam.create_role(RoleName="other", AssumeRolePolicyDocument=documents[0])["Role"]["Arn"]
+    iam.put_role_policy(RoleName="other", PolicyName="everything", PolicyDocument=documents[1])
+    yield accounts.assume_role(admin, arn, session_name="other")
+    iam.delete_role_policy(RoleName="other", PolicyName="everything")
+    iam.delete_role(RoleName="other")
+
+
+def code(call, **request):
+    """Return the error code of a call, or "allowed"."""
+    try:
+        call(**request)
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    return "allowed"
+
+
+def test_the_kickoff_role_is_lent_to_one_role_with_the_agreed_word_and_to_nobody_else(stage, server, other_role):
+    client = stage.clients[0]
+    ask = {"RoleArn": client.kickoff_role, "RoleSessionName": "attack"}
+    word = {"ExternalId": client.external_id}
+    attempts = {
+        "the server's notebook role": (server, word),
+        "wrong external id": (server, {"ExternalId": "w" * 24}),
+        "no external id": (server, {}),
+        "another client's external id": (server, {"ExternalId": stage.clients[1].external_id}),
+        "administrator of the server's account": (stage.sessions["server"], word),
+        "another role of the server's account": (other_role, word),
+        "administrator of another client": (stage.sessions["client-2"], word),
+        "administrator of the client itself": (stage.sessions["client-1"], word),
+    }
+    verdicts = {name: code(who.client("sts").assume_role, **ask, **extra) for name, (who, extra) in attempts.items()}
+    expected = dict.fromkeys(attempts, "AccessDenied") | {"the server's notebook role": "allowed"}
+    assert verdicts == expected
+
+
+def test_the_execution_role_is_lent_to_nobody(stage, server, kickoff):
+    for who in (server, kickoff, *stage.sessions.values()):
+        ask = {"RoleArn": stage.clients[0].execution_role, "RoleSessionName": "attack"}
+        assert code(who.client("sts").assume_role, **ask) == "AccessDenied"
+
+
+@pytest.fixture
+def request_of_client_1(stage):
+    return lessons.job_request(stage.clients[0], image=rehearsal.IMAGE)
+
+
+def network(client, **changes):
+    own = {"Subnets": list(client.subnets), "SecurityGroupIds": [client.security_group]}
+    return {"VpcConfig": {**own, **changes}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda stage, request: {"TrainingJobName": "my-own-job"},
+        lambda stage, request: {"TrainingJobName": "xfl-1"},
+        lambda stage, request: {"VpcConfig": None},
+        lambda stage, request: network(stage.clients[0], Subnets=[FOREIGN_SUBNET]),
+        lambda stage, request: network(stage.clients[0], Subnets=[*stage.clients[0].subnets, FOREIGN_SUBNET]),
+        lambda stage, request: network(stage.clients[0], SecurityGroupIds=[FOREIGN_GROUP]),
+        lambda stage, request: network(
+            stage.clients[0], SecurityGroupIds=[stage.clients[0].security_group, FOREIGN_GROUP]
+        ),
+        lambda stage, request: network(stage.clients[1]),
+        lambda stage, request: {"RoleArn": stage.clients[0].kickoff_role},
+        lambda stage, request: {"RoleArn": stage.clients[1].execution_role},
+    ],
+    ids=[
+        "name of its own", "name with fl- inside", "no network", "foreign subnet", "one foreign subnet",
+        "foreign group", "one foreign group", "another client's network", "the kick-off role",
+        "another account's role",
+    ],
+)  # fmt: skip
+def test_a_job_that_is_not_the_agreed_one_is_refused(stage, kickoff, request_of_client_1, change):
+    changed = {**request_of_client_1, **change(stage, request_of_client_1)}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    assert code(kickoff.client("sagemaker").create_training_job, **changed) == "AccessDeniedException"
+
+
+def test_the_agreed_job_is_started_followed_and_stopped(stage, kickoff, request_of_client_1):
+    sagemaker, name = kickoff.client("sagemaker"), request_of_client_1["TrainingJobName"]
+    assert code(sagemaker.create_training_job, **request_of_client_1) == "allowed"
+    assert code(sagemaker.describe_training_job, TrainingJobName=name) == "allowed"
+    assert code(sagemaker.stop_training_job, TrainingJobName=name) in (
+        "allowed",
+        "ValidationException",
+    )  # ended already
+    job = jobs.TrainingJob(stage.clients[0], name, kickoff)
+    with pytest.raises(jobs.JobError):
+        jobs.wait([job], deadline=60)
+    assert job.log_lines() or job.describe()["TrainingJobStatus"] == "Stopped"
+
+
+def test_a_role_cannot_be_passed_to_another_service(stage, kickoff):
+    """The kick-off role names SageMaker; asked of the simulator, as it may call no other service anyway."""
+    iam, role = stage.sessions["client-1"].client("iam"), stage.clients[0].kickoff_role
+    verdicts = {}
+    for service in ("sagemaker.amazonaws.com", "ec2.amazonaws.com", "lambda.amazonaws.com"):
+        passed = {"ContextKeyName": "iam:PassedToService", "ContextKeyType": "string", "ContextKeyValues": [service]}
+        (result,) = iam.simulate_principal_policy(
+            PolicySourceArn=role, ActionNames=["iam:PassRole"], ResourceArns=[stage.clients[0].execution_role],
+            ContextEntries=[passed],
+        )["EvaluationResults"]  # fmt: skip
+        verdicts[service.partition(".")[0]] = result["EvalDecision"]
+    assert verdicts == {"sagemaker": "allowed", "ec2": "implicitDeny", "lambda": "implicitDeny"}
+
+
+PROBES = [
+    ("s3", "list_buckets", lambda client: {}),
+    ("s3", "list_objects_v2", lambda client: {"Bucket": client.bucket}),
+    ("s3", "list_objects_v2", lambda client: {"Bucket": client.bucket, "Prefix": "data/"}),
+    ("s3", "get_object", lambda client: {"Bucket": client.bucket, "Key": "data/train.csv"}),
+    ("s3", "head_object", lambda client: {"Bucket": client.bucket, "Key": "data/train.csv"}),
+    ("s3", "put_object", lambda client: {"Bucket": client.bucket, "Key": "code/source.tar.gz", "Body": b""}),
+    ("s3", "delete_object", lambda client: {"Bucket": client.bucket, "Key": "data/train.csv"}),
+    ("s3", "get_bucket_policy", lambda client: {"Bucket": client.bucket}),
+    ("s3", "put_bucket_policy", lambda client: {"Bucket": client.bucket, "Policy": "{}"}),
+    ("sagemaker", "list_training_jobs", lambda client: {}),
+    ("sagemaker", "describe_training_job", lambda client: {"TrainingJobName": "somebody-else-s"}),
+    ("sagemaker", "delete_training_job", lambda client: {"TrainingJobName": "fl-x"}),
+    ("sagemaker", "list_notebook_instances", lambda client: {}),
+    ("sagemaker", "create_presigned_notebook_instance_url", lambda client: {"NotebookInstanceName": "fl-notebook"}),
+    ("logs", "describe_log_groups", lambda client: {}),
+    ("logs", "delete_log_group", lambda client: {"logGroupName": jobs.LOG_GROUP}),
+    ("logs", "filter_log_events", lambda client: {"logGroupName": jobs.LOG_GROUP}),
+    (
+        "logs",
+        "get_log_events",
+        lambda client: {"logGroupName": jobs.LOG_GROUP, "logStreamName": "somebody-else-s/algo-1"},
+    ),
+    ("iam", "list_roles", lambda client: {}),
+    ("iam", "create_user", lambda client: {"UserName": "me"}),
+    ("iam", "update_assume_role_policy", lambda client: {"RoleName": "FL-kickoff-client-job", "PolicyDocument": "{}"}),
+    ("kms", "list_keys", lambda client: {}),
+    ("ec2", "describe_vpcs", lambda client: {}),
+    ("ec2", "authorize_security_group_egress", lambda client: {"GroupId": client.security_group}),
+    ("cloudformation", "describe_stacks", lambda client: {}),
+    ("cloudformation", "delete_stack", lambda client: {"StackName": "fl-storage"}),
+    ("cloudtrail", "lookup_events", lambda client: {}),
+]
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=[f"{service}:{operation}" for service, operation, _ in PROBES])
+def test_neither_the_kickoff_role_nor_the_server_reaches_anything_else_of_a_client(stage, server, kickoff, probe):
+    service, operation, arguments = probe
+    request = arguments(stage.clients[0])
+    denied = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403")
+    assert code(getattr(kickoff.client(service), operation), **request) in denied
+    if service == "s3" and request:  # by its name the server reaches a client's bucket from its own account too
+        assert code(getattr(server.client(service), operation), **request) in denied
+        assert code(getattr(stage.sessions["client-2"].client(service), operation), **request) in denied
+
+
+def test_the_owner_itself_reads_its_rows(stage):
+    client = stage.clients[0]
+    found = stage.sessions["client-1"].client("s3").get_object(Bucket=client.bucket, Key="data/train.csv")
+    assert found["ServerSideEncryption"] == "aws:kms"
+    assert found["Body"].read(20)
+
+
+def test_a_refusal_to_borrow_names_the_client_and_what_its_owner_must_do(stage, server):
+
+    with pytest.raises(
+        AccountError, match=r"client-1: .*FL-kickoff-client-job cannot be borrowed: .*AccessDenied.*owner"
+    ):
+        accounts.borrow(server, replace(stage.clients[0], external_id="x" * 16), session_name="attack")

@@ -1,0 +1,70 @@
+"""A world of VPCs on an embedded AWS, once behind the gateway and once in network namespaces."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import network_world
+import probing
+import probing_desk
+import pytest
+from network_world import World
+from probing_desk import Desk
+
+from embedded_aws import control
+from embedded_aws.network import netns, trail
+
+
+@dataclass
+class Live:
+    """A running embedded AWS with the world in it."""
+
+    mode: str
+    aws: Any
+    process: subprocess.Popen[bytes]
+    world: World
+    namespace: str | None  # of the server
+    desks: dict[str, Desk] = field(default_factory=dict)
+
+    @property
+    def listens_at(self) -> str:
+        """Where the server's notebook listens."""
+        return "127.0.0.1" if self.namespace is None else "10.0.0.10"
+
+    def desk(self, account: str) -> Desk:
+        """Return what starts jobs in an account."""
+        if account not in self.desks:
+            self.desks[account] = probing_desk.open_desk(self.aws.session(account), account)
+        return self.desks[account]
+
+    def trail(self) -> list[trail.Entry]:
+        """Return every connection so far."""
+        return trail.read(control.Files(self.aws.home).network)
+
+
+def _live(mode: str, serve_aws: Any, home: Path) -> Iterator[Live]:
+    process, aws = serve_aws(home, EMBEDDED_AWS_NETWORK=mode)
+    try:
+        port, other, closed = probing.free_ports(3)
+        world = network_world.build(aws.session, port=port, other=other, closed=closed)
+        namespace = json.loads(control.Files(home).record.read_text()).get("namespace")
+        if namespace:  # the wiring follows the state within a tenth of a second
+            wired = lambda: "10.0.0.10" in probing.inside(namespace, probing.addresses)  # noqa: E731
+            probing_desk.until(wired, "the server's interface does not appear")
+        yield Live(mode, aws, process, world, namespace)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="module", params=["gateway", "namespaces"])
+def live(request, serve_aws, tmp_path_factory) -> Iterator[Live]:
+    """Return the world on an embedded AWS, in one mode after the other."""
+    if request.param == "namespaces" and (lacking := netns.missing()):
+        pytest.skip(lacking)
+    yield from _live(request.param, serve_aws, tmp_path_factory.mktemp(request.param))
