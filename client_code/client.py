@@ -141,7 +141,7 @@ def wait_for_server(address: str, *, deadline: float, root_certificates: bytes) 
                 code, details = error.code(), error.details() or ""
             if code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 return
-            if "certificate" in details.lower():
+            if "certificate" in details.lower() or "Hostname Verification" in details:
                 raise JobError(
                     f"what answers at {address} has a certificate that is not signed by the authority this job was "
                     "given, or for another address: start the job again with the address and the authority of the "

@@ -1,39 +1,64 @@
-"""Commands behind the Makefile: ``python -m workshop run | render | bench | results``."""
+"""Commands behind the Makefile, and those with which an owner works alone: ``python -m workshop COMMAND --help``."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from workshop.errors import WorkshopError
 
 
 def main() -> int:
-    """Run one command; each is imported only when it is asked for."""
+    """Run one command; its module is imported only when it is asked for."""
     parser = argparse.ArgumentParser(prog="python -m workshop", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="run every notebook in order; options come from the environment")
+
+    def command(name: str, module: str, call: Callable, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(module=module, call=call)
+        return added
+
+    run = command("run", "run", lambda m, o: m.main(o.output.resolve()), "run every notebook in order")
     run.add_argument("--output", type=Path, default=Path("build/workshop"))
-    render = commands.add_parser("render", help="render notebooks/source/*.py to executed notebooks")
+    render = command("render", "render", lambda m, o: m.main(o.names), "render notebooks/source/*.py")
     render.add_argument("names", nargs="*", help="only these notebooks, such as 03")
-    commands.add_parser("bench", help="measure the federation against the plain loop")
-    results = commands.add_parser("results", help="render docs/results.md from five seeds")
+    command("bench", "bench", lambda m, o: m.main(), "measure the federation against the plain loop")
+    results = command("results", "results", lambda m, o: m.main(o.table), "render docs/results.md from five seeds")
     results.add_argument("table", help="the curated table")
+    command("blueprint", "blueprint", lambda m, o: m.main(), "write the table of cloudformation/README.md")
+    wheels = command("wheelhouse", "wheelhouse", lambda m, o: m.main(o.versions), "collect the wheels of client jobs")
+    wheels.add_argument("versions", nargs="*", help="Python versions; else the image's and this one")
+    bundle = command("bundle", "bundle", lambda m, o: m.main(o.versions), "pack the kit for a notebook instance")
+    bundle.add_argument("versions", nargs="*", help="Python versions of the instance; else 3.11 and 3.12")
+
+    agree = command("agree", "owner", lambda m, o: m.agree(o.clients, network=o.network, port=o.port), "server: begin")
+    agree.add_argument("clients", nargs="+", metavar="NAME=ACCOUNT", help="such as client-1=444455556666")
+    agree.add_argument("--network", default="10.80.0.0/16", help="private addresses that none of the accounts uses")
+    agree.add_argument("--port", type=int, default=0)
+    card = command("card", "owner", lambda m, o: m.card(o.name, o.for_client), "print what the others must know")
+    card.add_argument("name", help="your account's name")
+    card.add_argument("--for", dest="for_client", default="", help="the server's card: for which client")
+    join = command("join", "owner", lambda m, o: m.join(o.cards), "read cards that others have sent")
+    join.add_argument("cards", nargs="+", type=Path)
+    deploy = command("deploy", "owner", lambda m, o: m.deploy(o.name, yes=o.yes), "deploy your account's stacks")
+    deploy.add_argument("name", help="your account's name")
+    deploy.add_argument("--yes", action="store_true", help="make changes to standing stacks without asking")
+    upload = command("upload", "owner", lambda m, o: m.upload(o.name), "upload your files; 01 wrote them")
+    upload.add_argument("name", help="your account's name")
+    delete = command("delete", "owner", lambda m, o: m.delete(o.name), "delete everything in your account")
+    delete.add_argument("name", help="your account's name")
+    doctor = command("doctor", "owner", lambda m, o: m.examine(o.names), "look at everything that must be right")
+    doctor.add_argument("names", nargs="*", help="the accounts at hand; else all")
+
     options = parser.parse_args()
-    if options.command == "run":
-        from workshop import run as command
-
-        return command.main(options.output.resolve())
-    if options.command == "render":
-        from workshop import render as command
-
-        return command.main(options.names)
-    if options.command == "bench":
-        from workshop import bench as command
-
-        return command.main()
-    from workshop import results as command
-
-    return command.main(options.table)
+    try:
+        return options.call(importlib.import_module(f"workshop.{options.module}"), options)
+    except WorkshopError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

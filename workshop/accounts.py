@@ -156,6 +156,14 @@ def identity(name: str, who: boto3.Session) -> Identity:
     return Identity(name, answer["Account"], answer["Arn"], who.region_name)
 
 
+def principal(name: str, who: boto3.Session) -> str:
+    """Return the ARN by which policies may name the one who uses a session: a user, or the role behind a session."""
+    arn = identity(name, who).arn
+    if ":assumed-role/" not in arn:
+        return arn
+    return who.client("iam").get_role(RoleName=arn.split("/")[1])["Role"]["Arn"]
+
+
 def target() -> str:
     """Return the chosen target, ``embedded`` or ``aws``."""
     (target,) = state.load("target")

@@ -1,4 +1,4 @@
-"""What the owners of the accounts agree on before anything is created: addresses, a port, one secret word per pair."""
+"""What the owners of the accounts agree on before anything is created: who takes part, addresses, a port, a word."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import ipaddress
 import json
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
 
 from workshop import state
-from workshop.errors import AgreementError
+from workshop.errors import AgreementError, MissingStep
 
 PORT = 8080  # on AWS, where the notebook instance has all its ports to itself
 SIZE = 24  # of each account's network: 256 addresses
@@ -19,10 +19,12 @@ SIZE = 24  # of each account's network: 256 addresses
 
 @dataclass(frozen=True)
 class Agreement:
-    """The addresses of every account, the server's port, and an external id per client."""
+    """Account ids and addresses by member, the server's port, who deploys for it, and an external id per client."""
 
+    ids: dict[str, str]
     cidrs: dict[str, str]
     port: int
+    requester: str  # ARN of the user or role that deploys in the server's account
     external_ids: dict[str, str] = field(repr=False)
 
     def subnets(self, name: str) -> tuple[str, str]:
@@ -30,16 +32,28 @@ class Agreement:
         first, second = ipaddress.ip_network(self.cidrs[name]).subnets(prefixlen_diff=1)
         return str(first), str(second)
 
+    def for_client(self, name: str) -> Agreement:
+        """Return what one client has to know: nothing about the others but that there are some."""
+        return Agreement(
+            {member: self.ids[member] for member in ("server", name)},
+            {member: self.cidrs[member] for member in ("server", name)},
+            self.port,
+            self.requester,
+            {name: self.external_ids[name]},
+        )
 
-def agree(names: Sequence[str], *, network: str, port: int = 0) -> Agreement:
+
+def agree(ids: Mapping[str, str], *, network: str, requester: str, port: int = 0) -> Agreement:
     """Give every account its own part of a network, and every client an external id; keep both for the next time.
 
     Parameters
     ----------
-    names : sequence of str
-        ``"server"`` and the clients.
+    ids : mapping
+        Account ids by name: ``"server"`` first, then the clients.
     network : str
         Addresses that nothing else uses which one of the accounts is connected to.
+    requester : str
+        ARN of the user or role that deploys in the server's account.
     port : int
         Where the Flower server will listen; 0 keeps the port of the last time, or takes 8080, on the embedded AWS any
         that is free on this machine.
@@ -47,24 +61,26 @@ def agree(names: Sequence[str], *, network: str, port: int = 0) -> Agreement:
     Raises
     ------
     AgreementError
-        If the network is too small or not private, or two accounts' addresses overlap.
+        If two members are one account, the network is too small or not private, or two accounts' addresses overlap.
     """
+    for (one, first), (other, second) in combinations(ids.items(), 2):
+        if first == second:
+            raise AgreementError(f"{one} and {other} are both account {first}: every member needs one of its own")
     try:
         whole = ipaddress.ip_network(network)
         parts = list(whole.subnets(new_prefix=SIZE))
     except ValueError as error:
         raise AgreementError(f"NETWORK {network!r} is no network of at least /{SIZE}: {error}") from error
-    if not whole.is_private or len(parts) < len(names):
+    if not whole.is_private or len(parts) < len(ids):
         raise AgreementError(
-            f"NETWORK {network} must be private and hold {len(names)} networks of size /{SIZE}, such as 10.80.0.0/16"
+            f"NETWORK {network} must be private and hold {len(ids)} networks of size /{SIZE}, such as 10.80.0.0/16"
         )
     known = _read()
     words = known.get("external_ids", {})
-    external_ids = {name: words.get(name) or secrets.token_urlsafe(24) for name in names if name != "server"}
-    cidrs = dict(zip(names, map(str, parts), strict=False))
-    agreed = Agreement(cidrs, port or known.get("port") or _any_port(), external_ids)
-    check(agreed)
-    state.write_text(_path(), json.dumps(asdict(agreed), indent=1), private=True)
+    external_ids = {name: words.get(name) or secrets.token_urlsafe(24) for name in ids if name != "server"}
+    cidrs = dict(zip(ids, map(str, parts), strict=False))
+    agreed = Agreement(dict(ids), cidrs, port or known.get("port") or _any_port(), requester, external_ids)
+    save(agreed)
     return agreed
 
 
@@ -79,6 +95,25 @@ def check(agreed: Agreement) -> None:
     for (one, first), (other, second) in combinations(agreed.cidrs.items(), 2):
         if ipaddress.ip_network(first).overlaps(ipaddress.ip_network(second)):
             raise AgreementError(f"{one} ({first}) and {other} ({second}) overlap: give one of them other addresses")
+
+
+def save(agreed: Agreement) -> None:
+    """Keep an agreement, readable by nobody else, if its addresses do not overlap."""
+    check(agreed)
+    state.write_text(_path(), json.dumps(asdict(agreed), indent=1), private=True)
+
+
+def load() -> Agreement:
+    """Return what was agreed on.
+
+    Raises
+    ------
+    MissingStep
+        If nothing was yet.
+    """
+    if not (known := _read()):
+        raise MissingStep("nothing is agreed on yet: run 02_connect_accounts.ipynb, or `python -m workshop agree`")
+    return Agreement(**known)
 
 
 def _path():

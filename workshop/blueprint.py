@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+TEMPLATES = Path(__file__).resolve().parents[1] / "cloudformation"
+BEGIN, END = "<!-- blueprint -->", "<!-- end of blueprint -->"
 EVERY, SERVER, CLIENT, PER_CLIENT = "every account", "server", "every client", "server, once per client"
 
 
@@ -61,8 +64,8 @@ STEPS = (
         EVERY,
         {
             "VpcCidr": Agreed("agreed addresses"),
-            "SubnetACidr": Agreed("their first half"),
-            "SubnetBCidr": Agreed("their second half"),
+            "SubnetACidr": Agreed("its first half"),
+            "SubnetBCidr": Agreed("its second half"),
             "S3PrefixListId": Agreed("the region's list of S3 addresses"),
             "LogKeyArn": Output("own", "storage", "KeyArn"),
         },
@@ -80,7 +83,7 @@ STEPS = (
         SERVER,
         {
             "KickoffRoleArns": Agreed("the clients' account ids"),
-            "OperatorArn": Agreed("who deploys"),
+            "OperatorArn": Agreed("who deploys for the server"),
             **_STORAGE,
         },
     ),
@@ -155,8 +158,16 @@ def placements(step: Step, names: Sequence[str]) -> Iterator[Placement]:
         yield from (Placement(step, "server", peer=name) for name in clients)
 
 
+def main() -> int:
+    """Write the table into ``cloudformation/README.md``."""
+    page = TEMPLATES / "README.md"
+    begin, end = page.read_text().partition(BEGIN)[0], page.read_text().partition(END)[2]
+    page.write_text(f"{begin}{BEGIN}\n{table()}\n{END}{end}")
+    return 0
+
+
 def table() -> str:
-    """Return the blueprint as a Markdown table, for ``cloudformation/README.md``."""
+    """Return the blueprint as a Markdown table."""
     lines = ["| step | template | who runs it | parameters |", "|---|---|---|---|"]
     for number, step in enumerate(STEPS, start=1):
         takes = "<br>".join(f"`{name}`: {source}" for name, source in step.takes.items()) or "defaults"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import boto3
 import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
-from workshop import accounts, agreement, blueprint, stacks
+from workshop import accounts, agreement, blueprint, bundle, stacks
 from workshop.agreement import Agreement
 from workshop.blueprint import Agreed, Output, Placement
 from workshop.errors import MissingStep, StackError
@@ -28,21 +28,18 @@ class Federation:
     ----------
     sessions : mapping
         By account name. Not everybody has them all: of the other accounts ``outputs`` must hold what they told.
-    ids : mapping
-        The account id of every member, at hand or not.
     outputs : dict
         ``outputs[account][stack]``: what the stacks gave back.
     """
 
     sessions: Mapping[str, boto3.Session]
-    ids: Mapping[str, str]
     agreed: Agreement
     outputs: dict[str, dict[str, Outputs]]
 
     @property
-    def names(self) -> list[str]:
-        """All members, the server first."""
-        return list(self.ids)
+    def ids(self) -> Mapping[str, str]:
+        """The account id of every member, at hand or not; the server first."""
+        return self.agreed.ids
 
     @property
     def clients(self) -> list[str]:
@@ -51,22 +48,19 @@ class Federation:
 
 
 def meet(sessions: Mapping[str, boto3.Session], *, network: str, port: int = 0) -> Federation:
-    """Find out who the accounts are and agree on addresses; nothing is created yet.
+    """Find out who the accounts are, all of them at hand, and agree on addresses; nothing is created yet.
 
     Raises
     ------
     AccountError
-        If an account does not answer, or two names lead to one account.
+        If an account does not answer.
     AgreementError
-        If addresses overlap.
+        If two names lead to one account, or addresses overlap.
     """
     ids = {name: accounts.identity(name, session).account for name, session in sessions.items()}
-    twice = {account for account in ids.values() if list(ids.values()).count(account) > 1}
-    if twice:
-        names = [name for name, account in ids.items() if account in twice]
-        raise StackError(f"{' and '.join(names)} are one account: every member needs an account of its own")
-    agreed = agreement.agree(list(ids), network=network, port=port)
-    return Federation(sessions, ids, agreed, {name: {} for name in ids})
+    requester = accounts.principal("server", sessions["server"])
+    agreed = agreement.agree(ids, network=network, requester=requester, port=port)
+    return Federation(sessions, agreed, {name: {} for name in ids})
 
 
 def deploy(
@@ -93,7 +87,7 @@ def deploy(
     lines = []
     for step in steps:
         places = [
-            place for place in blueprint.placements(step, federation.names) if place.account in federation.sessions
+            place for place in blueprint.placements(step, list(federation.ids)) if place.account in federation.sessions
         ]
         with ThreadPoolExecutor(max_workers=8) as pool:
             done = list(pool.map(lambda place: _deploy(federation, place, progress, review), places))
@@ -162,18 +156,10 @@ def resources(session: boto3.Session, stack: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["resource", "type"]).set_index("resource")
 
 
-def operator(session: boto3.Session, name: str) -> str:
-    """Return the ARN by which policies may name the one who uses a session: a user, or the role behind a session."""
-    arn = accounts.identity(name, session).arn
-    if ":assumed-role/" not in arn:
-        return arn
-    return session.client("iam").get_role(RoleName=arn.split("/")[1])["Role"]["Arn"]
-
-
 _AGREED: dict[str, Callable[[Federation, Placement], str]] = {
     "agreed addresses": lambda all_, place: all_.agreed.cidrs[place.account],
-    "their first half": lambda all_, place: all_.agreed.subnets(place.account)[0],
-    "their second half": lambda all_, place: all_.agreed.subnets(place.account)[1],
+    "its first half": lambda all_, place: all_.agreed.subnets(place.account)[0],
+    "its second half": lambda all_, place: all_.agreed.subnets(place.account)[1],
     "the region's list of S3 addresses": _prefix_list,
     "own account id; for the server those of the clients too": lambda all_, place: ",".join(
         all_.ids.values() if place.account == "server" else [all_.ids[place.account]]
@@ -181,16 +167,10 @@ _AGREED: dict[str, Callable[[Federation, Placement], str]] = {
     "the clients' account ids": lambda all_, place: ",".join(
         f"arn:aws:iam::{all_.ids[name]}:role/FL-kickoff-client-job" for name in all_.clients
     ),
-    "who deploys": lambda all_, place: operator(all_.sessions[place.account], place.account),
-    "who deploys for the server": lambda all_, place: operator(all_.sessions["server"], "server"),
+    "who deploys for the server": lambda all_, place: all_.agreed.requester,
     "the pair's external id": lambda all_, place: all_.agreed.external_ids[place.account],
     "the server's account id": lambda all_, place: all_.ids["server"],
     "the client's account id": lambda all_, place: all_.ids[place.peer],
     "agreed port": lambda all_, place: str(all_.agreed.port),
-    "what make bundle printed": lambda all_, place: "",
+    "what make bundle printed": lambda all_, place: bundle.kit_digest(),
 }
-
-
-def narrowed(federation: Federation, *names: str) -> Federation:
-    """Return the same federation with only some of its accounts at hand: as one owner alone sees it."""
-    return replace(federation, sessions={name: federation.sessions[name] for name in names})

@@ -21,6 +21,10 @@ class AgreementError(WorkshopError):
     """What the owners want to agree on cannot work."""
 
 
+class BundleError(WorkshopError):
+    """What should travel cannot be packed."""
+
+
 class JobError(WorkshopError):
     """A training job did not do its part."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,6 @@ from workshop.errors import StackError
 TEMPLATES = Path(__file__).resolve().parents[1] / "cloudformation"
 PREFIX = "fl-"
 DEADLINE = 1800.0  # seconds; interface endpoints and notebook instances take minutes
-CHANGE_SET = "fl-change"
 _DIGEST = "fl-digest"  # a tag: what the stack was made from, so that an unchanged one is known without a change set
 _REMEDIES = {
     "AccessDenied": "this profile may not do that: deploy with an administrator of the account",
@@ -136,9 +136,10 @@ def deploy(
             return Deployed(stack.name, "created", outputs(session, stack))
         if _tag(there) == _tag({"Tags": request["Tags"]}) and there["StackStatus"].endswith("_COMPLETE"):
             return Deployed(stack.name, "unchanged", _outputs(there))
-        changes = _make_change_set(client, stack, request, review=review, deadline=deadline)
+        name = f"fl-{secrets.token_hex(4)}"
+        changes = _make_change_set(client, stack, request | {"ChangeSetName": name}, review=review, deadline=deadline)
         if changes:
-            client.execute_change_set(StackName=stack.name, ChangeSetName=CHANGE_SET)
+            client.execute_change_set(StackName=stack.name, ChangeSetName=name)
             _follow(client, stack, "UPDATE_COMPLETE", progress, deadline)
     except (BotoCoreError, ClientError) as error:
         raise StackError(_failure(stack, str(error))) from error
@@ -203,9 +204,8 @@ def empty_bucket(session: boto3.Session, bucket: str) -> None:
 
 def _make_change_set(client, stack: Stack, request: dict, *, review: Callable, deadline: float) -> tuple[Change, ...]:
     """Make a change set and show it; return its changes."""
-    set_of = {"StackName": stack.name, "ChangeSetName": CHANGE_SET}
-    client.delete_change_set(**set_of)  # of an attempt that was given up
-    client.create_change_set(**request, ChangeSetName=CHANGE_SET, ChangeSetType="UPDATE")
+    set_of = {"StackName": stack.name, "ChangeSetName": request["ChangeSetName"]}
+    client.create_change_set(**request, ChangeSetType="UPDATE")
     give_up = time.monotonic() + deadline
     for pause in _pauses():
         made = client.describe_change_set(**set_of)

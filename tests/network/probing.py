@@ -48,8 +48,10 @@ def knock(host, port):
             return "open" if connection.recv(6) == b"hello\\n" else "silent"
     except ConnectionRefusedError:
         return "refused"
-    except OSError:
+    except TimeoutError:
         return "dropped"
+    except OSError:
+        return "unreachable"
 
 with concurrent.futures.ThreadPoolExecutor(16) as pool:
     print(json.dumps(dict(zip(TARGETS, pool.map(lambda target: knock(*target), TARGETS.values())))))

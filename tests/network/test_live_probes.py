@@ -31,7 +31,9 @@ def outcomes(live):
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: f"{probe[0]}-{probe[1]}-{probe[2]}")
 def test_a_job_meets_what_the_table_says(live, outcomes, probe):
     job, target, outcome, reason = probe
-    assert outcomes[job][target] == outcome
+    # Who has no interface at all learns so from its own kernel; AWS's network answers nothing.
+    without = live.mode == "namespaces" and (JOBS[job].isolated or not JOBS[job].subnet)
+    assert outcomes[job][target] == ("unreachable" if without else outcome)
     if live.mode == "gateway":
         host, port = live.world.target(target)
         told = [one for one in live.trail() if (one.job, one.destination) == (f"probe-{job}", f"{host}:{port}")]

@@ -1,0 +1,115 @@
+"""Two owners, each alone with one account and the other's card, as docs/run-on-aws.md tells them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def owners(serve_aws, tmp_path_factory):
+    """Return a function that runs a command as one owner; each has a folder and a profile of its own."""
+    process, aws = serve_aws(tmp_path_factory.mktemp("cloud"), n_clients=2)
+    homes = {}
+    for name in ("server", "client-1"):
+        homes[name] = home = tmp_path_factory.mktemp(name)
+        (home / "embedded").mkdir()
+        profiles = aws.config.read_text().split("\n[")
+        mine = [part for part in profiles if f"profile fl-{name}]" in part]
+        (home / "embedded" / "aws-config").write_text("[" + mine[0].removeprefix("["))
+        (home / "state.json").write_text(json.dumps({"target": {"name": "embedded", "clients": 1}}))
+
+    def command(name, *arguments, code=0):
+        run = subprocess.run(
+            [sys.executable, "-m", "workshop", *map(str, arguments)], capture_output=True, text=True, timeout=120,
+            env=os.environ | {"WORKSHOP_HOME": str(homes[name])}, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert run.returncode == code, run.stdout + run.stderr
+        return run.stdout + run.stderr
+
+    command.homes, command.aws = homes, aws
+    yield command
+    process.terminate()
+    process.wait(10)
+    for home in homes.values():
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def connected(owners, tmp_path_factory):
+    """Go through the page step by step; return what every step said."""
+    mail = tmp_path_factory.mktemp("mail")
+
+    def send(sender, card, *options):
+        (mail / card).write_text(owners(sender, "card", sender, *options))
+        return mail / card
+
+    told = {"agree": owners("server", "agree", f"client-1={owners.aws.accounts['client-1']}")}
+    told["server 1"] = owners("server", "deploy", "server", code=3)
+    owners("client-1", "join", send("server", "for-client-1", "--for", "client-1"))
+    told["client 1"] = owners("client-1", "deploy", "client-1", code=3)
+    owners("server", "join", send("client-1", "client-1"))
+    told["server 2"] = owners("server", "deploy", "server")
+    owners("client-1", "join", send("server", "for-client-1", "--for", "client-1"))
+    told["client 2"] = owners("client-1", "deploy", "client-1")
+    told["cards"] = "".join(path.read_text() for path in mail.iterdir())
+    return told
+
+
+def test_each_deploys_as_far_as_it_can_and_says_whom_it_waits_for(connected):
+    assert "server's stack peering needs VpcId of client-1's stack fl-network" in connected["server 1"]
+    assert (
+        "client-1's stack peering-routes needs PeeringId of server's stack fl-peering-client-1" in connected["client 1"]
+    )
+    assert "all stacks of server stand" in connected["server 2"]
+    assert "all stacks of client-1 stand" in connected["client 2"]
+    assert connected["client 2"].count("unchanged") == 6  # a stack that stands already is left alone
+
+
+def test_the_network_between_them_stands(owners, connected):
+    server, client = (owners.aws.session(name).client("ec2") for name in ("server", "client-1"))
+    for ec2 in (server, client):
+        (peering,) = ec2.describe_vpc_peering_connections()["VpcPeeringConnections"]
+        assert peering["Status"]["Code"] == "active"
+
+
+def test_a_card_holds_no_key_and_a_foreign_or_broken_one_is_refused(owners, connected, tmp_path):
+    assert "AKIA" not in connected["cards"]
+    assert "secret" not in connected["cards"].lower()
+    broken, foreign = tmp_path / "broken", tmp_path / "foreign"
+    broken.write_text("{}")
+    assert "is no card of this kit" in owners("server", "join", broken, code=1)
+    card = {"name": "client-1", "account": "999999999999", "outputs": {}}
+    foreign.write_text(json.dumps(card))
+    assert "of account 999999999999; the agreement has 444455556666" in owners("server", "join", foreign, code=1)
+
+
+def test_the_agreement_is_private(owners, connected):
+    for home in owners.homes.values():
+        assert (home / "agreement.json").stat().st_mode & 0o077 == 0
+        assert all(path.stat().st_mode & 0o077 == 0 for path in (home / "cards").glob("*.json"))
+
+
+def test_a_change_of_a_standing_stack_is_shown_and_not_made_without_a_yes(owners, connected):
+    home = owners.homes["server"]
+    agreement = json.loads((home / "agreement.json").read_text())
+    before = agreement["port"]
+    agreement["port"] = 9999
+    (home / "agreement.json").write_text(json.dumps(agreement))
+    refused = owners("server", "deploy", "server", code=1)
+    assert "Modify ClientMayCall (AWS::EC2::SecurityGroupIngress)" in refused
+    assert "nothing was changed" in refused
+    done = owners("server", "deploy", "server", "--yes")
+    assert "fl-peering-client-1              changed" in done
+    agreement["port"] = before
+    (home / "agreement.json").write_text(json.dumps(agreement))
+    owners("server", "deploy", "server", "--yes")
+
+
+def test_each_deletes_its_own_and_nothing_is_left(owners, connected):
+    assert "nothing is left in client-1" in owners("client-1", "delete", "client-1")
+    assert "nothing is left in server" in owners("server", "delete", "server")
+    assert "nothing is left in server" in owners("server", "delete", "server")

@@ -1,0 +1,109 @@
+"""What owners who never share an account send each other: a card, a small JSON file, each way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from workshop import accounts, agreement, blueprint, deployment, stacks, state
+from workshop.agreement import Agreement
+from workshop.deployment import Federation
+from workshop.errors import AgreementError, MissingStep
+from workshop.stacks import Stack
+
+
+def federation(names: Sequence[str]) -> Federation:
+    """Return the federation as the owner of some accounts sees it: own sessions, the others' cards.
+
+    Raises
+    ------
+    MissingStep
+        If nothing is agreed on yet.
+    """
+    agreed = agreement.load()
+    unknown = [name for name in names if name not in agreed.ids]
+    if unknown:
+        raise AgreementError(f"{unknown[0]} is no member; the agreement knows {', '.join(agreed.ids)}")
+    told = {name: _read(name).get("outputs", {}) for name in agreed.ids}
+    return Federation({name: accounts.session(name) for name in names}, agreed, told)
+
+
+def write(name: str, *, for_client: str = "") -> dict[str, Any]:
+    """Return an account's card: outputs of its stacks; the server's also tells one client what was agreed on.
+
+    Parameters
+    ----------
+    name : str
+        Whose card; its session must be at hand.
+    for_client : str
+        For the server's card: who will read it. It holds this client's external id and nothing about the others.
+    """
+    session, mine = accounts.session(name), agreement.load()
+    if name == "server" and for_client not in mine.external_ids:
+        raise AgreementError(f"whose is this card? --for {' | '.join(mine.external_ids)}")
+    wanted = [Stack(step.template, name) for step in blueprint.STEPS if step.where != blueprint.PER_CLIENT]
+    wanted += [Stack("peering", name, peer=for_client)] if name == "server" else []
+    there = set(stacks.names(session))
+    card: dict[str, Any] = {"name": name, "account": accounts.identity(name, session).account}
+    card["outputs"] = {stack.name: stacks.outputs(session, stack) for stack in wanted if stack.name in there}
+    if name == "server":
+        card["agreed"] = asdict(mine.for_client(for_client))
+    return card
+
+
+def read(path: Path) -> str:
+    """Keep a card that somebody sent; return whose it is.
+
+    Raises
+    ------
+    AgreementError
+        If it is no card, of nobody we know, or of another account than was agreed on.
+    """
+    try:
+        card = json.loads(path.read_text())
+        name, account = card["name"], card["account"]
+        agreed = Agreement(**card["agreed"]) if "agreed" in card else None
+        card["outputs"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AgreementError(f"{path} is no card of this kit ({error!r}): ask its owner to send it again") from error
+    if agreed is not None:
+        agreement.save(agreed)
+    known = agreement.load().ids
+    if known.get(name) != account:
+        raise AgreementError(
+            f"{path} is {name}'s card, of account {account}; the agreement has {known.get(name, 'nobody of that name')}"
+        )
+    state.write_text(_folder() / f"{name}.json", json.dumps(card, indent=1), private=True)
+    return name
+
+
+def deploy(name: str, *, progress: deployment.Progress = lambda *_: None, review=lambda *_: None) -> tuple[list, str]:
+    """Deploy an owner's stacks as far as the others' cards allow.
+
+    Returns
+    -------
+    tuple
+        One ``(stack, what was done)`` per stack, and what is missing to go on ("" if nothing is).
+    """
+    mine, done = federation([name]), []
+    for step in blueprint.STEPS:
+        try:
+            table = deployment.deploy(mine, [step], progress=progress, review=review)
+        except MissingStep as missing:
+            return done, str(missing)
+        done += [(stack, line["did"]) for (_, stack), line in table.iterrows()]
+    return done, ""
+
+
+def _folder() -> Path:
+    folder = state.home() / "cards"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    return folder
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = _folder() / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}

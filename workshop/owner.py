@@ -1,0 +1,103 @@
+"""The commands of an owner who works alone in one account: agree, card, join, deploy, upload, doctor, delete."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from workshop import accounts, agreement, cards, cleanup, connect, doctor, stacks, state
+from workshop.blueprint import Placement
+from workshop.errors import AgreementError
+from workshop.stacks import Change, Stack
+
+
+def agree(clients: Sequence[str], *, network: str, port: int) -> int:
+    """The server's owner names the clients; addresses and external ids are drawn and kept."""
+    pairs = dict(client.partition("=")[::2] for client in clients)
+    wrong = [name for name, account in pairs.items() if not (len(account) == 12 and account.isdigit())]
+    if wrong:
+        raise AgreementError(f"{wrong[0]}={pairs[wrong[0]]}: an account id has 12 digits")
+    server = accounts.session("server")
+    ids = {"server": accounts.identity("server", server).account, **pairs}
+    agreed = agreement.agree(ids, network=network, requester=accounts.principal("server", server), port=port)
+    for name, cidr in agreed.cidrs.items():
+        print(f"{name:10} {ids[name]}  {cidr}")
+    return 0
+
+
+def card(name: str, for_client: str) -> int:
+    """Print a card, to be sent over a way that only its reader can read."""
+    print(json.dumps(cards.write(name, for_client=for_client), indent=1))
+    return 0
+
+
+def join(paths: Sequence[Path]) -> int:
+    """Keep the cards that others have sent."""
+    for path in paths:
+        print(f"{cards.read(path)}'s card is kept")
+    return 0
+
+
+def deploy(name: str, *, yes: bool = False) -> int:
+    """Deploy as far as the others' cards allow; a change of a standing stack is shown and asked about first."""
+
+    def progress(place: Placement, status: str, done: int, of: int) -> None:
+        if not status.endswith("_IN_PROGRESS"):
+            print(f"  {Stack(place.step.template, place.account, peer=place.peer).name}: {status}", flush=True)
+
+    def review(place: Placement, changes: tuple[Change, ...]) -> None:
+        print(f"{place.step.template} would change:")
+        for change in changes:
+            anew = " (made anew)" if change.replacement == "True" else ""
+            print(f"  {change.action} {change.resource} ({change.type}){anew}")
+        if not yes and (not sys.stdin.isatty() or input("make these changes? [y/N] ").lower() != "y"):
+            raise AgreementError("nothing was changed; --yes changes without asking")
+
+    done, missing = cards.deploy(name, progress=progress, review=review)
+    for stack, did in done:
+        print(f"{stack:32} {did}")
+    if missing:
+        print(f"waiting: {missing}")
+        return 3
+    print(f"all stacks of {name} stand; send your card to the others if they wait for it")
+    return 0
+
+
+def upload(name: str) -> int:
+    """Upload an owner's files; the server also writes down what its notebook needs."""
+    mine = cards.federation([name])
+    session = mine.sessions[name]
+    bucket = stacks.outputs(session, Stack("storage", name))["Bucket"]
+    print(connect.upload(name, session, bucket).to_string())
+    if name == "server":
+        mine.outputs["server"] = {
+            stack: stacks.outputs(session, Stack(stack.removeprefix(stacks.PREFIX), "server"))
+            for stack in stacks.names(session)
+        }
+        state.save(accounts=connect.connection_data(mine, image=connect.training_image(session.region_name)))
+    return 0
+
+
+def examine(names: Sequence[str]) -> int:
+    """Print the doctor's findings; return 1 if something is wrong."""
+    (connection,) = state.load("accounts")
+    wanted = names or ["server", *(entry["name"] for entry in connection["clients"])]
+    findings = doctor.examine({name: accounts.session(name) for name in wanted}, connection)
+    for of, line in findings.iterrows():
+        print(f"{'ok   ' if line['ok'] else 'WRONG'} {of:13} {line['checked']:16} {line['found']}")
+        if not line["ok"]:
+            print(f"      -> {line['remedy']}")
+    return 0 if findings["ok"].all() else 1
+
+
+def delete(name: str) -> int:
+    """Delete everything of the workshop in one account and show that nothing is left."""
+    sessions = {name: accounts.session(name)}
+    cleanup.delete_all(
+        sessions, progress=lambda _, stack, status, *__: status.endswith("COMPLETE") and print(f"  {stack}: {status}")
+    )
+    left = cleanup.left_over(sessions)
+    print(left.to_string() if len(left) else f"nothing is left in {name}")
+    return 1 if len(left) else 0
