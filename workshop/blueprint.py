@@ -20,7 +20,8 @@ class Output:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.name} of {self.whose} {self.template}"
+        owner = {"own": "own", "server": "the server's", "client": "the client's"}[self.whose]
+        return f"{self.name} of {owner} {self.template}"
 
 
 @dataclass(frozen=True)
