@@ -5,6 +5,9 @@ interface a connection comes. What AWS would drop gets no answer at all, and is 
 SYN again: a route that appears in time still helps. What AWS would deliver to an interface of the server's account
 arrives at the same port of this machine's loopback, where the notebook's Flower server listens.
 
+It asks a client to follow the proxy variables, as gRPC, boto3, pip and curl do. What opens sockets by itself is not
+held back here; in network namespaces it is.
+
 An established connection depends on routes, peerings and interfaces only (see ``reachability.still_routed``). When one
 of them goes, its bytes stop, in both directions and without a word, until it is back or somebody gives up: they are
 looked at every half second. A security group's rule that goes leaves an established connection alone. On AWS that
@@ -100,7 +103,9 @@ class Gateway:
         self._guests[password] = Guest(name, source, why_not)
         url = f"http://{name}:{password}@{HOST}:{self.port}"
         names = ("grpc_proxy", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
-        past = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost")  # the embedded AWS itself
+        # Past the gateway goes what speaks HTTP with the embedded AWS. gRPC has nothing to say to this machine's
+        # loopback: in a container on AWS that would be the container's own.
+        past = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost") | {"no_grpc_proxy": "none.invalid"}
         return Way(dict.fromkeys(names, url) | past, leave=lambda: self._forget(password))
 
     def close(self) -> None:
@@ -201,7 +206,10 @@ class Gateway:
         if source is None:
             return None, Verdict(False, f"{guest.source} of job {guest.name} does not exist any more")
         try:
-            return source, connection(snapshot, source, IPv4Address(host), int(port))
+            address = IPv4Address(host)
+            if address.is_loopback:
+                return source, Verdict(True, f"{host} is the job's own loopback, where nothing listens")
+            return source, connection(snapshot, source, address, int(port))
         except (AddressValueError, ValueError):
             return source, Verdict(False, f"{host} is a name of the internet, and there is no way to the internet")
 

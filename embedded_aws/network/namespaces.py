@@ -5,6 +5,8 @@ routes, peerings and security groups let through. Wiring follows the state of th
 a second, and whenever a job comes or goes; only differences are applied, so that connections go on across changes that
 do not concern them. (Comparing costs a millisecond or two; so no API call has to tell, and none can be forgotten.)
 
+They keep a job's connections in, not a hostile root: a job is a process of the same user, who may enter any namespace.
+
 The embedded AWS answers at 127.0.0.1 inside the namespaces too: its sockets there are opened by threads that stand in
 them. The host's namespace is not touched: no device, route, filter rule or switch of it changes.
 """
@@ -26,6 +28,7 @@ from embedded_aws.network.trail import Entry, Trail
 from embedded_aws.network.way import Serve, Way
 
 LOOK_SECONDS = 0.1  # sooner than a notebook instance is in service
+RETRY_SECONDS = 2.0  # after a failure: one line in the log for each
 log = logging.getLogger(__name__)
 
 
@@ -139,6 +142,7 @@ class Namespaces:
                 self._follow()
             except Exception:
                 log.exception("the network namespaces do not follow the state of EC2")
+                self._ended.wait(RETRY_SECONDS)
 
     def _follow(self) -> None:
         with self._lock:
@@ -148,10 +152,12 @@ class Namespaces:
             wanted = self._wanted(now)
             if now == self._seen and wanted == self._plugged:
                 return
-            for name in self._plugged.keys() - {one for one in wanted if wanted[one] == self._plugged.get(one)}:
-                self._unplug(self._plugged[name])
+            for name, was in list(self._plugged.items()):
+                if name not in wanted or _place(wanted[name]) != _place(was):
+                    self._unplug(was)
             for name in wanted.keys() - self._plugged.keys():
                 self._plug(wanted[name])
+            self._plugged = wanted
             self._peer(now)
             for vpc, router in list(self._routers.items()):
                 if router.interfaces:
@@ -222,3 +228,8 @@ class Namespaces:
 
     def _occupied(self) -> list[str]:
         return [vpc for vpc, router in self._routers.items() if router.interfaces]
+
+
+def _place(interface: Interface) -> tuple[object, ...]:
+    """Return what the wiring of an interface depends on; its security groups are the router's business."""
+    return interface.vpc, interface.subnet, interface.addresses

@@ -15,7 +15,7 @@ from embedded_aws.network.model import ANY, LOCAL, Interface, Rule, Snapshot
 ROUTER = "169.254.0.1"  # what every interface sees as its router, like AWS's first address of a subnet
 REQUESTER, ACCEPTER = "169.254.1.1", "169.254.1.2"  # the two ends of a peering
 FROM_PEERS = 99  # the table for what comes over a peering: this VPC's own addresses, and nothing beyond
-FIRST_TABLE = 100
+FIRST_TABLE = 1000  # beyond the kernel's own tables
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def plan(snapshot: Snapshot, vpc: str, devices: Devices, tables: Mapping[str, in
     devices : Devices
         What is plugged in.
     tables : mapping
-        A number of its own for each subnet that something is plugged into, from 100.
+        A number of its own for each subnet that something is plugged into, from 1000.
     """
     plugged = {snapshot.interfaces[name]: device for name, device in devices.interfaces.items()}
     routes = set(_own_addresses(plugged, FROM_PEERS)) | {f"blackhole default metric 4096 table {FROM_PEERS}"}

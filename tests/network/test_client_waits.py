@@ -70,10 +70,20 @@ def serve():
         server.stop(None)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", ADDRESS])
-def test_the_wait_ends_when_the_server_answers(client, proxied, serve, host):
-    certificates = tls.make_certificates(host)
-    client.wait_for_server(f"{host}:{serve(certificates)}", deadline=5, root_certificates=certificates.authority)
+def test_the_wait_ends_when_the_server_answers(client, proxied, serve):
+    certificates = tls.make_certificates(ADDRESS)
+    client.wait_for_server(f"{ADDRESS}:{serve(certificates)}", deadline=5, root_certificates=certificates.authority)
+
+
+def test_the_wait_needs_no_proxy(client, serve):
+    certificates = tls.make_certificates("127.0.0.1")
+    client.wait_for_server(f"127.0.0.1:{serve(certificates)}", deadline=5, root_certificates=certificates.authority)
+
+
+def test_a_jobs_loopback_is_its_own(client, proxied, serve):
+    certificates = tls.make_certificates("127.0.0.1")
+    with pytest.raises(client.JobError, match="connection refused"):
+        client.wait_for_server(f"127.0.0.1:{serve(certificates)}", deadline=1, root_certificates=certificates.authority)
 
 
 def test_a_stranger_with_another_authority_is_told_at_once(client, proxied, serve):

@@ -14,9 +14,10 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from probing import Greeter
 
+from embedded_aws.network import trail
 from embedded_aws.network.gateway import Gateway
 from embedded_aws.network.model import LOCAL, Group, Interface, Route, RouteTable, Rule, Snapshot, Subnet, Vpc
-from embedded_aws.network.trail import Trail, read
+from embedded_aws.network.trail import Entry, Trail, read
 
 ANYWHERE = IPv4Network("0.0.0.0/0")
 RANGE = IPv4Network("10.0.0.0/24")
@@ -162,3 +163,13 @@ def test_names_of_the_internet_lead_nowhere(place):
     with pytest.raises(TimeoutError):
         place.dial(443, host="pypi.org", seconds=0.5)
     assert "no way to the internet" in place.trail.entries()[-1].reason
+
+
+def test_the_file_of_the_trail_does_not_grow_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(trail, "FILE_BYTES", 1000)
+    kept = Trail(tmp_path / "trail.jsonl")
+    for number in range(100):
+        kept.add(Entry("job", "10.0.0.4", f"10.0.0.5:{number}", True))
+    assert kept.file.stat().st_size < 1500
+    assert read(kept.file)[-1].destination == "10.0.0.5:99"
+    assert len(kept.entries()) == 100

@@ -176,3 +176,19 @@ def test_an_isolated_job_gets_no_credentials(live):
     job = desk.start(script, name="no-keys", EnableNetworkIsolation=True)
     desk.ended(job)
     assert desk.lines(job) == ["[]"]
+
+
+def test_a_peering_that_is_deleted_stops_old_connections_and_new_ones(live):
+    # The last one: nothing of client 1 reaches the server afterwards.
+    world, desk = live.world, live.desk("client-1")
+    with greeting(live.namespace, (live.listens_at, world.port)) as (greeter,):
+        job = talk(live, "talk-peered")
+        moves(greeter)
+        world.ec2("server").delete_vpc_peering_connection(VpcPeeringConnectionId=world.peerings["client-1"])
+        until(lambda: stands_still(greeter), "lines still come")
+        knock = knocking({"server": world.target("server")})
+        late = desk.start(knock, name="probe-peered", VpcConfig=world.vpc_config(JOBS["good"]))
+        desk.ended(late)
+        assert json.loads(desk.lines(late)[-1]) == {"server": "dropped"}
+        desk.client("sagemaker").stop_training_job(TrainingJobName=job)
+        desk.ended(job)
