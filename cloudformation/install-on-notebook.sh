@@ -1,9 +1,14 @@
 #!/bin/bash
 # Install the kit on a notebook instance from the wheels that travelled with it: no internet, no root.
-# Started by the lifecycle configuration of notebook-instance.yaml, in the folder where the bundle was unpacked.
-# WORKSHOP_PYTHON=/path/to/python chooses another interpreter.
+# Started by the lifecycle configuration of notebook-instance.yaml, at every start; the second time there is little to
+# do. First argument: the region. WORKSHOP_PYTHON=/path/to/python chooses another interpreter.
 set -euo pipefail
 kit=$(cd "$(dirname "$0")/.." && pwd)
+
+# The instance's role is the server's: a profile without keys takes it.
+mkdir -p "$HOME/.aws"
+grep -qs '^\[profile fl-server\]' "$HOME/.aws/config" ||
+  printf '[profile fl-server]\nregion = %s\n' "$1" >> "$HOME/.aws/config"
 
 usable() {
   "$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2> /dev/null
@@ -24,14 +29,16 @@ if [ -z "$python" ]; then
   exit 1
 fi
 
-echo "installing with $("$python" --version) ($python)"
-"$python" -m venv --clear "$kit/.venv"
-PIP_CONFIG_FILE=/dev/null PIP_DISABLE_PIP_VERSION_CHECK=1 "$kit/.venv/bin/python" -m pip install --quiet --no-index \
-  --find-links "$kit/wheelhouse" --require-hashes --requirement "$kit/requirements.lock"
-# The kit itself: a path file needs no build.
-"$kit/.venv/bin/python" -c "import pathlib, sysconfig
+if [ ! -e "$kit/.venv/ready" ]; then
+  echo "installing with $("$python" --version) ($python)"
+  "$python" -m venv --clear "$kit/.venv"
+  PIP_CONFIG_FILE=/dev/null PIP_DISABLE_PIP_VERSION_CHECK=1 "$kit/.venv/bin/python" -m pip install --quiet --no-deps --no-index \
+    --find-links "$kit/wheelhouse" --require-hashes --requirement "$kit/requirements.lock"
+  # The kit itself: a path file needs no build.
+  "$kit/.venv/bin/python" -c "import pathlib, sysconfig
 pathlib.Path(sysconfig.get_path('purelib'), 'workshop-kit.pth').write_text('$kit\n')"
+  touch "$kit/.venv/ready"
+fi
 "$kit/.venv/bin/python" -m ipykernel install --user --name python3 --display-name "Federated learning workshop"
-touch "$kit/.venv/ready"
 "$kit/.venv/bin/python" -c "import workshop, client_code, data_prep, flwr, boto3"
 echo "ready: open federated-learning/notebooks/00_start_here.ipynb"

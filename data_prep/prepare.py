@@ -59,8 +59,6 @@ def prepare(table: Table, *, n_clients: int, how: str, balance: str, seed: int, 
     DataError
         If the rows cannot be divided or balanced as asked.
     """
-    if balance not in BALANCE:
-        raise DataError(f"BALANCE {balance!r} is unknown; choose one of {', '.join(BALANCE)}")
     distinct = split.deduplicate(table.frame)
     rest, test = split.hold_out(distinct, seed=seed)
     parts = split.assign(rest, n_clients, how=how, seed=seed)
@@ -72,16 +70,51 @@ def prepare(table: Table, *, n_clients: int, how: str, balance: str, seed: int, 
     for number, part in enumerate(parts, start=1):
         name = f"client-{number}"
         own_seed = int(np.random.default_rng([seed, number]).integers(2**31))
-        train, validation = split.train_validation(part, seed=own_seed)
-        tables = {"train": train, "balanced": _balanced(train, balance, own_seed), "validation": validation}
-        files = dict(zip(("train.csv", "train_balanced.csv", "validation.csv"), tables.values(), strict=True))
-        owners.write_owner(folder / name, files, owner=name, **about)
-        counts[name] = {f"{kind}_{what}": n for kind, rows in tables.items() for what, n in _count(rows).items()}
+        counts[name] = _write_client(folder / name, part, balance=balance, seed=own_seed, about=about)
     stages = {"table": table.frame, "without duplicates": distinct, "server's test table": test, "clients' rows": rest}
     steps = pd.DataFrame({stage: _count(rows) for stage, rows in stages.items()}).T.rename_axis("step")
     steps.columns = ["rows", "fraud"]
     settings = {"seed": seed, "partition": how, "balance": balance}
     return Prepared(steps, pd.DataFrame(counts).T.rename_axis("client"), rest, len(test), table, settings)
+
+
+def prepare_one(table: Table, *, name: str, balance: str = "smote", seed: int = 0, folder: Path) -> dict[str, int]:
+    """Write the files of one owner who has a table of its own, and nobody else's.
+
+    Parameters
+    ----------
+    table : Table
+        This owner's rows: of the server they become the test table, of a client they are split and balanced.
+    name : str
+        ``"server"`` or a client's name; its folder is made below ``folder``.
+
+    Returns
+    -------
+    dict
+        Rows and positives of every part.
+
+    Raises
+    ------
+    DataError
+        If the rows cannot be divided or balanced as asked.
+    """
+    about = {"source": table.source, "source_sha256": table.sha256, "seed": seed}
+    distinct = split.deduplicate(table.frame)
+    if name == "server":
+        owners.write_owner(folder / name, {"test.csv": distinct}, owner=name, **about)
+        return {f"test_{what}": n for what, n in _count(distinct).items()}
+    return _write_client(folder / name, distinct, balance=balance, seed=seed, about=about)
+
+
+def _write_client(folder: Path, rows: pd.DataFrame, *, balance: str, seed: int, about: dict) -> dict[str, int]:
+    """Split and balance one client's rows and write its files; return rows and positives of every part."""
+    if balance not in BALANCE:
+        raise DataError(f"BALANCE {balance!r} is unknown; choose one of {', '.join(BALANCE)}")
+    train, validation = split.train_validation(rows, seed=seed)
+    tables = {"train": train, "balanced": _balanced(train, balance, seed), "validation": validation}
+    files = dict(zip(("train.csv", "train_balanced.csv", "validation.csv"), tables.values(), strict=True))
+    owners.write_owner(folder, files, owner=folder.name, **about)
+    return {f"{kind}_{what}": n for kind, part in tables.items() for what, n in _count(part).items()}
 
 
 def _balanced(train: pd.DataFrame, how: str, seed: int) -> pd.DataFrame:

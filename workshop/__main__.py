@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from data_prep.errors import DataError
 from workshop.errors import WorkshopError
 
 
@@ -46,6 +47,10 @@ def main() -> int:
     deploy = command("deploy", "owner", lambda m, o: m.deploy(o.name, yes=o.yes), "deploy your account's stacks")
     deploy.add_argument("name", help="your account's name")
     deploy.add_argument("--yes", action="store_true", help="make changes to standing stacks without asking")
+    prepare = command("prepare", "owner", lambda m, o: m.prepare(o.name, o.table, seed=o.seed), "write your own files")
+    prepare.add_argument("name", help="your account's name")
+    prepare.add_argument("table", help="your table: a CSV file with the columns of client_code/schema.py")
+    prepare.add_argument("--seed", type=int, default=0)
     upload = command("upload", "owner", lambda m, o: m.upload(o.name), "upload your files; 01 wrote them")
     upload.add_argument("name", help="your account's name")
     delete = command("delete", "owner", lambda m, o: m.delete(o.name), "delete everything in your account")
@@ -56,7 +61,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         return options.call(importlib.import_module(f"workshop.{options.module}"), options)
-    except WorkshopError as error:
+    except (WorkshopError, DataError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
 

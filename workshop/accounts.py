@@ -61,6 +61,24 @@ def client_names(n_clients: int) -> list[str]:
     return [f"client-{number}" for number in range(1, n_clients + 1)]
 
 
+def at_hand(n_clients: int) -> list[str]:
+    """Return the names of the accounts that this machine has profiles for: all of them, but for an owner who is alone.
+
+    Raises
+    ------
+    AccountError
+        If there is none; on the embedded AWS if one is missing.
+    """
+    names = ["server", *client_names(n_clients)]
+    if target() == "embedded":
+        return names
+    there = _botocore_session("server", config_file("aws")).available_profiles
+    found = [name for name in names if f"fl-{name}" in there]
+    if not found:
+        raise AccountError(f"there is no profile fl-server, fl-client-1, ... in {config_file('aws')}")
+    return found
+
+
 def session(name: str) -> boto3.Session:
     """Return a session in an account, by the profile ``fl-<name>``.
 

@@ -106,7 +106,7 @@ def sha256(path: Path) -> str:
 
 def _write(file: IO[bytes], content: Iterable[tuple[str, bytes]]) -> None:
     """Write files, which come sorted, into a tar."""
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name, data in content:
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(data), 0o755 if name.endswith(".sh") else 0o644

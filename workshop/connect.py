@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pandas as pd
 from botocore.exceptions import ClientError
 
 from data_prep import owners
-from workshop import bundle, state
+from workshop import accounts, bundle, state, wheelhouse
 from workshop.deployment import Federation
-from workshop.errors import AccountError
+from workshop.errors import AccountError, BundleError
 
+STATE = "state/state.json"
 IMAGE_VERSION = "1.4-2-py312"  # flwr 1.41 needs Python 3.11 or later: the only scikit-learn image that has it
 
 
@@ -49,6 +51,46 @@ def upload(name: str, session: boto3.Session, bucket: str) -> pd.DataFrame:
             raise AccountError(f"account {name}: bucket {bucket} refused {key}: {error}") from error
     lines = [(key, round(len(body) / 1000, 1), _sha256(body)[:12]) for key, body in objects.items()]
     return pd.DataFrame(lines, columns=["object", "kB", "sha256"], index=pd.Index([name] * len(lines), name="owner"))
+
+
+def publish(session: boto3.Session, bucket: str) -> list[str]:
+    """Put what the server's notebooks need to know into its own bucket; return the names of the entries."""
+    names = ["data", "accounts"]
+    entries = dict(zip(names, state.load(*names), strict=True))
+    session.client("s3").put_object(Bucket=bucket, Key=STATE, Body=json.dumps(entries).encode())
+    return names
+
+
+def fetch(session: boto3.Session) -> list[str]:
+    """On the server's notebook instance, take over what ``publish`` has put there; elsewhere do nothing.
+
+    Returns
+    -------
+    list of str
+        What was taken over: entries of the state, and files.
+
+    Raises
+    ------
+    AccountError
+        If the bucket does not give it.
+    """
+    note = state.home() / "server-bucket"  # cloudformation/install-on-notebook.sh wrote it
+    if not note.exists():
+        return []
+    bucket, client = note.read_text().strip(), session.client("s3")
+    folder = state.home() / "data" / "server"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        entries = json.loads(client.get_object(Bucket=bucket, Key=STATE)["Body"].read())
+        test = client.get_object(Bucket=bucket, Key="data/test.csv")["Body"].read()
+    except ClientError as error:
+        raise AccountError(
+            f"account server: bucket {bucket} does not hold what this notebook needs ({error}): its owner runs "
+            "`python -m workshop upload server` first"
+        ) from error
+    (folder / "test.csv").write_bytes(test)
+    state.save(**entries)
+    return [*entries, "test.csv"]
 
 
 def verify(sessions: Mapping[str, boto3.Session], buckets: Mapping[str, str]) -> bool:
@@ -116,8 +158,24 @@ def _objects(name: str) -> dict[str, bytes]:
     manifest = owners.verify_owner(folder)
     objects = {f"data/{file}": (folder / file).read_bytes() for file in sorted(manifest["files"])}
     if name != "server":
-        objects["code/source.tar.gz"] = bundle.source_archive()
+        objects["code/source.tar.gz"] = bundle.source_archive(wheels=wheels())
     return objects
+
+
+def wheels() -> Path | None:
+    """Return the wheels that travel with the code: on AWS those for the image; here none, Flower is installed.
+
+    Raises
+    ------
+    BundleError
+        If they were not collected yet.
+    """
+    if accounts.target() == "embedded":
+        return None
+    folder = wheelhouse.FOLDER / wheelhouse.IMAGE.name
+    if not any(folder.glob("*.whl")):
+        raise BundleError("a job on AWS has no internet and brings its own wheels: run `make wheelhouse` first")
+    return folder
 
 
 def _sha256(body: bytes) -> str:

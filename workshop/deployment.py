@@ -16,6 +16,7 @@ from workshop.blueprint import Agreed, Output, Placement
 from workshop.errors import MissingStep, StackError
 from workshop.stacks import Deployed, Stack
 
+KIT = "bundle/kit.tar"
 Outputs = dict[str, str]
 Progress = Callable[[Placement, str, int, int], None]
 
@@ -99,12 +100,26 @@ def deploy(
 
 def _deploy(federation: Federation, place: Placement, progress: Progress, review: Callable) -> Deployed:
     stack = stack_of(federation, place)
+    if stack.parameters.get("BundleSha256"):  # the instance fetches the kit when it is created
+        _ship_kit(federation.sessions[place.account], stack.parameters["BucketName"], stack.parameters["BundleSha256"])
     return stacks.deploy(
         federation.sessions[place.account],
         stack,
         progress=lambda status, done, of: progress(place, status, done, of),
         review=lambda changes: review(place, changes),
     )
+
+
+def _ship_kit(session: boto3.Session, bucket: str, digest: str) -> None:
+    """Upload what ``make bundle`` wrote, unless the bucket has it."""
+    client = session.client("s3")
+    try:
+        if client.head_object(Bucket=bucket, Key=KIT)["Metadata"].get("sha256") == digest:
+            return
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+            raise StackError(f"bucket {bucket} does not take the kit: {error}") from error
+    client.upload_file(str(bundle.KIT), bucket, KIT, ExtraArgs={"Metadata": {"sha256": digest}})
 
 
 def stack_of(federation: Federation, place: Placement) -> Stack:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_prep import prepare as preparation
+from data_prep import sources
 from workshop import accounts, agreement, cards, cleanup, connect, doctor, stacks, state
 from workshop.blueprint import Placement
 from workshop.errors import AgreementError
@@ -65,8 +67,20 @@ def deploy(name: str, *, yes: bool = False) -> int:
     return 0
 
 
+def prepare(name: str, table: str, *, seed: int) -> int:
+    """Split, balance and write an owner's own rows; of the server's the whole table is for testing."""
+    rows = sources.load(table, seed=seed, cache=state.home() / "cache")
+    counts = preparation.prepare_one(rows, name=name, seed=seed, folder=state.home() / "data")
+    for part, count in counts.items():
+        print(f"{part:22} {count}")
+    if name == "server":
+        clients = dict.fromkeys(member for member in agreement.load().ids if member != "server")
+        state.save(data={"source": rows.source, "sha256": rows.sha256, "seed": seed, "clients": clients})
+    return 0
+
+
 def upload(name: str) -> int:
-    """Upload an owner's files; the server also writes down what its notebook needs."""
+    """Upload an owner's files; the server's notebook finds there what it has to know."""
     mine = cards.federation([name])
     session = mine.sessions[name]
     bucket = stacks.outputs(session, Stack("storage", name))["Bucket"]
@@ -77,6 +91,7 @@ def upload(name: str) -> int:
             for stack in stacks.names(session)
         }
         state.save(accounts=connect.connection_data(mine, image=connect.training_image(session.region_name)))
+        print(", ".join(connect.publish(session, bucket)), "are ready for the notebook instance")
     return 0
 
 

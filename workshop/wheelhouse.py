@@ -36,7 +36,8 @@ class Python:
         tag = f"cp{self.version.replace('.', '')}"
         platforms = [option for platform in _LINUX for option in ("--platform", platform)]
         abis = [option for abi in (tag, "abi3", "none") for option in ("--abi", abi)]
-        return ["--python-version", self.version, "--implementation", "cp", *abis, *platforms]
+        # "3.11" would mean 3.11.0, which some packages have left behind.
+        return ["--python-version", f"{self.version}.9", "--implementation", "cp", *abis, *platforms]
 
 
 THIS, IMAGE = Python(), Python("3.12")  # the scikit-learn image 1.4-2-py312

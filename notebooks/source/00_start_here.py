@@ -31,7 +31,7 @@ CLIENTS = 3  # number of client accounts, 1 or more
 # One lock file pins all of it. If something behaves differently for you, compare this table first.
 
 # %%
-from workshop import accounts, state, versions
+from workshop import accounts, connect, state, versions
 
 versions.table()
 
@@ -42,19 +42,21 @@ versions.table()
 # the file in which boto3 finds its profiles.
 
 # %%
-names = ["server", *accounts.client_names(CLIENTS)]
 state.save(target={"name": TARGET, "clients": CLIENTS})
+names = accounts.at_hand(CLIENTS)
 sessions = {name: accounts.session(name) for name in names}
 sorted(session.profile_name for session in sessions.values())
 
 # %% [markdown]
 # ## See every account answer
-# Each session asks AWS's Security Token Service (STS) who it is. Four names must lead to four different accounts:
-# one account that plays server and clients at once would prove nothing.
+# Each session asks AWS's Security Token Service (STS) who it is. Every name must lead to an account of its own: one
+# account that plays server and clients at once would prove nothing. (On the server's notebook instance on AWS there
+# is only the server; what it has to know of the others is fetched from its bucket.)
 
 # %%
 import pandas as pd
 
+fetched = connect.fetch(sessions["server"])
 identities = [accounts.identity(name, session) for name, session in sessions.items()]
 pd.DataFrame(identities).set_index("name")[["account", "region"]]
 
