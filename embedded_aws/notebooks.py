@@ -119,7 +119,7 @@ class Notebooks:
             If the request, the role, the network or the lifecycle configuration is not good.
         """
         name = request["NotebookInstanceName"]
-        self._check_role(request["RoleArn"])
+        self._check_role(request["RoleArn"], f"notebook-instance/{name}")
         if config := request.get("LifecycleConfigName"):
             self.lifecycle_config(config)
         if not request.get("SubnetId"):
@@ -175,7 +175,7 @@ class Notebooks:
     def update_notebook(self, request: dict[str, Any]) -> None:
         """Change a stopped instance."""
         if "RoleArn" in request:
-            self._check_role(request["RoleArn"])
+            self._check_role(request["RoleArn"], f"notebook-instance/{request['NotebookInstanceName']}")
         if config := request.get("LifecycleConfigName"):
             self.lifecycle_config(config)
 

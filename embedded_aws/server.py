@@ -29,13 +29,16 @@ from werkzeug.wrappers import Request, Response
 
 from embedded_aws import answers, control, profiles
 from embedded_aws.iam import calls, isolation, signature
-from embedded_aws.iam.gate import Gate, Incoming
+from embedded_aws.iam.gate import Endpoint, Gate, Incoming
+from embedded_aws.iam.policy import Policy
 from embedded_aws.iam.refusals import Refused
 from embedded_aws.jobs import process, training
 from embedded_aws.network.switchboard import WIRES, Switchboard
 from embedded_aws.stacks import requests as stacks
 
 PARENT_SECONDS = 0.5
+# What an endpoint without a policy of its own allows.
+EVERYBODY = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}
 log = logging.getLogger(__name__)
 
 
@@ -128,11 +131,11 @@ def main(argv: list[str]) -> int:
 
 def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     health = {"pid": os.getpid(), "started": time.time(), "token": secrets.token_hex(16)}
-    gate = Gate()
+    network = Switchboard(WIRES[control.network_mode()], trail_file=files.network)
+    gate = Gate(partial(_way, network))
     server = make_server("127.0.0.1", 0, Application(health, gate), threaded=True, request_handler=QuietHandler)
     endpoint = f"http://127.0.0.1:{server.server_port}"
     isolation.install(gate.trail)
-    network = Switchboard(WIRES[control.network_mode()], trail_file=files.network)
     network.wires.start(partial(_serve_at, server.app), server.server_port)
     training.install(training.Settings(jobs=files.jobs, endpoint=endpoint, network=network))
     stacks.install(endpoint)
@@ -143,6 +146,20 @@ def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     profiles.write_private(files.record, json.dumps(record))
     threading.Thread(target=_warm_up, args=keys["server"], daemon=True).start()
     return server
+
+
+def _way(network: Switchboard, access_key_id: str, service: str) -> Endpoint | None:
+    """Find the VPC endpoint through which a job's calls come; AWS would let a call time out that finds none."""
+    verdict = network.endpoint(access_key_id, service)
+    if verdict is None:
+        return None
+    if not verdict.allowed:
+        raise Refused("unreachable", f"from this job's network {service} is not reached: {verdict.reason}")
+    if verdict.endpoint is None:  # through a NAT gateway
+        return None
+    policy = Policy.of(f"policy of {verdict.endpoint.id}", verdict.endpoint.policy or EVERYBODY)
+    about = {"aws:sourcevpce": (verdict.endpoint.id,), "aws:sourcevpc": (verdict.endpoint.vpc,)}
+    return Endpoint(policy, about)
 
 
 def _serve_at(application: Application, at: socket.socket) -> Callable[[], None]:

@@ -14,13 +14,14 @@ from moto.kms.models import kms_backends
 from embedded_aws.iam import calls, principals, signature
 from embedded_aws.iam.asks import asks
 from embedded_aws.iam.calls import Call, CallError
-from embedded_aws.iam.conditions import PolicyError
+from embedded_aws.iam.conditions import Context, PolicyError
 from embedded_aws.iam.policy import Ask, Finding, Policy, Request, evaluate
 from embedded_aws.iam.principals import Principal
 from embedded_aws.iam.refusals import Refused
 from embedded_aws.iam.s3_asks import find_bucket
 from embedded_aws.iam.trail import Entry, Trail
 
+Layers = Mapping[str, Sequence[Policy]]  # by kind of policy; each kind has to allow
 IDENTITY, RESOURCE, ENDPOINT = "identity-based policy", "resource-based policy", "VPC endpoint policy"
 
 
@@ -45,22 +46,27 @@ class Decision:
     explicit: bool = False
 
 
+@dataclass(frozen=True)
+class Endpoint:
+    """A VPC endpoint that requests come through: its policy, and the condition keys that tell of it."""
+
+    policy: Policy
+    context: Context
+
+
 class Gate:
     """Admits requests, and keeps a trail of what it decided.
 
     Parameters
     ----------
-    endpoint_policy : callable
-        ``endpoint_policy(access_key_id, service)`` returns the policy of the VPC endpoint that a caller's requests go
-        through, and condition keys about it; None for who stands in no VPC.
+    way : callable
+        ``way(access_key_id, service)`` returns the VPC endpoint through which a caller's requests come; None for who
+        stands in no VPC. It raises :class:`Refused` where none of them would arrive.
     """
 
-    def __init__(
-        self,
-        endpoint_policy: Callable[[str, str], tuple[Policy, Mapping[str, tuple[str, ...]]] | None] = lambda *_: None,
-    ) -> None:
+    def __init__(self, way: Callable[[str, str], Endpoint | None] = lambda *_: None) -> None:
         self.trail = Trail()
-        self.endpoint_policy = endpoint_policy
+        self.way = way
 
     def admit(self, incoming: Incoming) -> Call:
         """Return the call that a request makes, if it may.
@@ -78,20 +84,21 @@ class Gate:
             )  # fmt: skip
         except CallError as error:
             raise Refused("operation", str(error)) from None
-        context = _context_of_call(call, principal)
-        endpoint = self.endpoint_policy(signed.access_key_id, signed.service)
+        endpoint = self.way(signed.access_key_id, signed.service)
+        context = _context_of_call(call, principal) | (endpoint.context if endpoint else {})
         for ask in asks(call, principal.account):
-            self._judge(call, principal, ask, context, endpoint)
+            layers = layers_of(principal)
+            if endpoint and ask.action.startswith(f"{call.service}:"):  # not what the service asks of other services
+                layers[ENDPOINT] = [endpoint.policy]
+            self._judge(call, principal, ask, context, layers)
         return call
 
-    def _judge(self, call: Call, principal: Principal, ask: Ask, context: Mapping, endpoint: tuple | None) -> None:
-        about_endpoint = endpoint[1] if endpoint else {}
+    def _judge(self, call: Call, principal: Principal, ask: Ask, context: Context, layers: Layers) -> None:
         request = Request(
             principal.arn, principal.account, ask.action, ask.resource,
-            {**context, **about_endpoint, **principal.context, **ask.context}, principal.aliases,
+            {**context, **principal.context, **ask.context}, principal.aliases,
         )  # fmt: skip
         owner = owner_of(ask, principal.account)
-        layers = layers_of(principal) | ({ENDPOINT: [endpoint[0]]} if endpoint else {})
         # Of a foreign role the service itself says that it cannot be passed.
         own = owner == principal.account or ask.action == "iam:PassRole"
         decision = decide(request, layers, resource_policy(request), own=own)
@@ -136,7 +143,7 @@ def authenticate(incoming: Incoming) -> tuple[signature.Signature, Principal]:
 
 def decide(
     request: Request,
-    layers: Mapping[str, Sequence[Policy]],
+    layers: Layers,
     resource: tuple[Policy | None, bool],
     *,
     own: bool,
@@ -237,6 +244,16 @@ def service_may_assume(service: str, role_arn: str, *, account: str, source_arn:
     except PolicyError as error:
         return Decision(False, str(error))
     return Decision(finding.effect == "Allow", finding.statement, finding.statement)
+
+
+def role_may(role_arn: str, action: str, resource: str) -> Decision:
+    """Decide whether a role that a service uses may do something in its own account."""
+    policies, boundary, context = principals.of_role(role_arn)
+    layers: dict[str, Sequence[Policy]] = {IDENTITY: policies}
+    if boundary:
+        layers["permissions boundary"] = [boundary]
+    request = Request(role_arn, role_arn.split(":")[4], action, resource, context)
+    return decide(request, layers, (None, False), own=True)
 
 
 def _context_of_call(call: Call, principal: Principal) -> dict[str, tuple[str, ...]]:

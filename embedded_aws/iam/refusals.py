@@ -43,6 +43,7 @@ _CODES = {
         "rest-xml": ("MethodNotAllowed", 405),
         "query": ("InvalidAction", 400),
     },
+    "unreachable": {"query": ("EndpointUnreachable", 504)},
     "denied": {
         "json": ("AccessDeniedException", 400),
         "rest-json": ("AccessDeniedException", 403),

@@ -12,12 +12,12 @@ from typing import Any
 import botocore.session
 import moto.sagemaker.urls
 from moto.core.responses import ActionResult, EmptyResult
-from moto.iam.models import iam_backends
 from moto.sagemaker.exceptions import AWSValidationException, ResourceInUseException
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 from moto.sts.models import sts_backends
 
+from embedded_aws.iam.gate import role_may, service_may_assume
 from embedded_aws.jobs.container import Container
 from embedded_aws.jobs.job import ENDED, TrainingJob
 from embedded_aws.jobs.limits import not_emulated
@@ -26,6 +26,18 @@ from embedded_aws.network.interfaces import NoSuchNetwork
 from embedded_aws.network.switchboard import Switchboard
 from embedded_aws.notebook_requests import NotebookRequests
 from embedded_aws.notebooks import Notebooks
+
+SERVICE = "sagemaker.amazonaws.com"
+# What a job's role must allow besides CreateNetworkInterface. Source: AWS, SageMaker developer guide, execution role
+# permissions of the CreateTrainingJob API.
+INTERFACE_ACTIONS = ("CreateNetworkInterfacePermission", "DeleteNetworkInterface", "DeleteNetworkInterfacePermission")
+NETWORK_DESCRIPTIONS = (
+    "DescribeDhcpOptions",
+    "DescribeNetworkInterfaces",
+    "DescribeSecurityGroups",
+    "DescribeSubnets",
+    "DescribeVpcs",
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,9 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
         """Check a CreateTrainingJob request and start the job."""
         if told := complaint("sagemaker", "CreateTrainingJob", request) or not_emulated(request):
             raise AWSValidationException(told)
-        self._check_role(request["RoleArn"])
+        self._check_role(request["RoleArn"], f"training-job/{request['TrainingJobName']}")
+        if network := request.get("VpcConfig"):
+            self._check_interface(request["RoleArn"], network)
         try:
             self.settings.network.check(request, account=self.account_id, region=self.region_name)
         except NoSuchNetwork as error:
@@ -121,15 +135,32 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
                 aws_session_token=credentials["AWS_SESSION_TOKEN"],
             )
 
-    def _check_role(self, role_arn: str) -> None:
+    def _check_role(self, role_arn: str, user: str) -> None:
+        """Refuse a role that SageMaker may not take for ``user``, such as ``training-job/fl-1``."""
         if role_arn.split(":")[4] != self.account_id:
             raise AWSValidationException("RoleArn: Cross-account pass role is not allowed.")
-        roles = iam_backends[self.account_id]["aws"].get_roles()
-        if role_arn not in [role.arn for role in roles]:
+        source = f"arn:aws:sagemaker:{self.region_name}:{self.account_id}:{user}"
+        if not service_may_assume(SERVICE, role_arn, account=self.account_id, source_arn=source).allowed:
             raise AWSValidationException(
                 f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
-                "'sagemaker.amazonaws.com' to assume the role."
+                f"'{SERVICE}' to assume the role."
             )
+
+    def _check_interface(self, role_arn: str, network: dict[str, list[str]]) -> None:
+        """Refuse a role with which SageMaker could not give a job its network interface."""
+        here = f"arn:aws:ec2:{self.region_name}:{self.account_id}"
+        stands = [f"subnet/{name}" for name in network["Subnets"]]
+        stands += [f"security-group/{name}" for name in network["SecurityGroupIds"]]
+        asked = [("CreateNetworkInterface", f"{here}:{thing}") for thing in [*stands, "network-interface/*"]]
+        asked += [(action, f"{here}:network-interface/*") for action in INTERFACE_ACTIONS]
+        asked += [(action, "*") for action in NETWORK_DESCRIPTIONS]
+        for action, resource in asked:
+            decision = role_may(role_arn, f"ec2:{action}", resource)
+            if not decision.allowed:
+                raise AWSValidationException(
+                    f"Access denied when calling ec2:{action} on {resource} with the role {role_arn} {decision.why}; "
+                    "a job in a VPC needs it"
+                )
 
     def _credentials(self, role_arn: str) -> dict[str, str]:
         role = sts_backends[self.account_id]["aws"].assume_role(

@@ -33,7 +33,12 @@ def bundle(files: Mapping[str, str | bytes]) -> bytes:
 
 def _job_policy(bucket: str) -> dict[str, Any]:
     logs = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-    grants = {"s3:*": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"], "s3:ListBucket": "*", "logs": "*"}
+    grants = {
+        "s3:*": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+        "s3:ListBucket": "*",
+        "ec2:*": "*",
+        "logs": "*",
+    }
     return {
         "Version": "2012-10-17",
         "Statement": [
