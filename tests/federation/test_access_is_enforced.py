@@ -4,6 +4,7 @@ Each table has its positive control: the same call, made as it is meant, goes th
 """
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -201,3 +202,80 @@ def test_a_refusal_to_borrow_names_the_client_and_what_its_owner_must_do(stage, 
         AccountError, match=r"client-1: .*FL-kickoff-client-job cannot be borrowed: .*AccessDenied.*owner"
     ):
         accounts.borrow(server, replace(stage.clients[0], external_id="x" * 16), session_name="attack")
+
+
+def start_as_owner(stage, number=1):
+    """Start the agreed job of a client with its owner's own session; return SageMaker's error, if any."""
+    client = stage.clients[number]
+    request = lessons.job_request(client, image=rehearsal.IMAGE)
+    sagemaker = stage.sessions[client.name].client("sagemaker")
+    try:
+        sagemaker.create_training_job(**request)
+    except ClientError as error:
+        return None, error.response["Error"]["Message"]
+    job = jobs.TrainingJob(client, request["TrainingJobName"], stage.sessions[client.name])
+    with pytest.raises(jobs.JobError):
+        jobs.wait([job], deadline=60)
+    return job.describe()["FailureReason"], None
+
+
+@pytest.fixture
+def iam_of_client_2(stage):
+    """Return client-2's IAM; afterwards its stack's role is as it was."""
+    iam, role = stage.sessions["client-2"].client("iam"), "FL-client-job-execution"
+    trust = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+    policy = iam.get_role_policy(RoleName=role, PolicyName="FL-client-job")["PolicyDocument"]
+    yield iam, role, trust, policy
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
+    iam.put_role_policy(RoleName=role, PolicyName="FL-client-job", PolicyDocument=json.dumps(policy))
+
+
+@pytest.mark.parametrize("key", ["aws:SourceAccount", "aws:SourceArn"])
+def test_sagemaker_may_take_the_execution_role_for_its_own_account_only(stage, iam_of_client_2, key):
+    iam, role, trust, _ = iam_of_client_2
+    foreign = json.loads(json.dumps(trust).replace(stage.clients[1].account, stage.clients[0].account))
+    assert key in json.dumps(foreign)
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(foreign))
+    _, refused = start_as_owner(stage)
+    assert f"Could not assume role {stage.clients[1].execution_role}" in refused
+
+
+@pytest.mark.parametrize("sid", ["StandInTheNetwork", "TendItsInterface", "DescribeTheNetwork"])
+def test_without_leave_to_stand_in_the_network_no_job_starts(stage, iam_of_client_2, sid):
+    iam, role, _, policy = iam_of_client_2
+    kept = {**policy, "Statement": [item for item in policy["Statement"] if item["Sid"] != sid]}
+    iam.put_role_policy(RoleName=role, PolicyName="FL-client-job", PolicyDocument=json.dumps(kept))
+    _, refused = start_as_owner(stage)
+    assert "Access denied when calling ec2:" in refused
+
+
+@pytest.mark.parametrize(
+    ("sid", "told"),
+    [
+        ("ListOwnInput", "Data download failed: AccessDenied: .* s3:ListBucket"),
+        ("ReadOwnInput", "Data download failed: AccessDenied: .* s3:GetObject"),
+        ("UseOwnKey", "Data download failed: AccessDenied: .* kms:Decrypt"),
+    ],
+)
+def test_without_a_statement_the_job_lacks_what_it_gave(stage, iam_of_client_2, sid, told):
+    iam, role, _, policy = iam_of_client_2
+    kept = {**policy, "Statement": [item for item in policy["Statement"] if item["Sid"] != sid]}
+    iam.put_role_policy(RoleName=role, PolicyName="FL-client-job", PolicyDocument=json.dumps(kept))
+    reason, _ = start_as_owner(stage)
+    assert re.search(told, reason)
+
+
+def test_what_the_endpoint_to_s3_does_not_let_through_fails_the_job(stage):
+    ec2 = stage.sessions["client-2"].client("ec2")
+    (endpoint,) = ec2.describe_vpc_endpoints(
+        Filters=[{"Name": "service-name", "Values": ["com.amazonaws.us-east-1.s3"]}]
+    )["VpcEndpoints"]
+    narrow = json.loads(endpoint["PolicyDocument"])
+    narrow["Statement"][0]["Action"] = ["s3:ListBucket"]
+    name = {"VpcEndpointId": endpoint["VpcEndpointId"]}
+    ec2.modify_vpc_endpoint(**name, PolicyDocument=json.dumps(narrow))
+    try:
+        reason, _ = start_as_owner(stage)
+    finally:
+        ec2.modify_vpc_endpoint(**name, PolicyDocument=endpoint["PolicyDocument"])
+    assert "because no VPC endpoint policy allows the s3:GetObject action" in reason
