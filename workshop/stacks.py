@@ -137,8 +137,9 @@ def deploy(
         if _tag(there) == _tag({"Tags": request["Tags"]}) and there["StackStatus"].endswith("_COMPLETE"):
             return Deployed(stack.name, "unchanged", _outputs(there))
         name = f"fl-{secrets.token_hex(4)}"
-        changes = _make_change_set(client, stack, request | {"ChangeSetName": name}, review=review, deadline=deadline)
-        if changes:
+        made = _make_change_set(client, stack, request | {"ChangeSetName": name}, review=review, deadline=deadline)
+        changes = made or ()
+        if made is not None:
             client.execute_change_set(StackName=stack.name, ChangeSetName=name)
             _follow(client, stack, "UPDATE_COMPLETE", progress, deadline)
     except (BotoCoreError, ClientError) as error:
@@ -202,8 +203,10 @@ def empty_bucket(session: boto3.Session, bucket: str) -> None:
             raise
 
 
-def _make_change_set(client, stack: Stack, request: dict, *, review: Callable, deadline: float) -> tuple[Change, ...]:
-    """Make a change set and show it; return its changes."""
+def _make_change_set(
+    client, stack: Stack, request: dict, *, review: Callable, deadline: float
+) -> tuple[Change, ...] | None:
+    """Make a change set and show it; return its changes, or None if there is nothing to do."""
     set_of = {"StackName": stack.name, "ChangeSetName": request["ChangeSetName"]}
     client.create_change_set(**request, ChangeSetType="UPDATE")
     give_up = time.monotonic() + deadline
@@ -217,15 +220,18 @@ def _make_change_set(client, stack: Stack, request: dict, *, review: Callable, d
     if made["Status"] == "FAILED":
         client.delete_change_set(**set_of)
         if "didn't contain changes" in made["StatusReason"] or "No updates" in made["StatusReason"]:
-            return ()
+            return None
         raise StackError(_failure(stack, made["StatusReason"]))
+    # The digest is a tag, and tags of a stack are handed on to its resources: that is no change to look at.
     parts = [change["ResourceChange"] for change in made["Changes"]]
+    parts = [part for part in parts if part.get("Scope") != ["Tags"]]
     changes = tuple(
         Change(part["Action"], part["LogicalResourceId"], part["ResourceType"], part.get("Replacement", "False"))
         for part in parts
     )
     try:
-        review(changes)
+        if changes:
+            review(changes)
     except BaseException:
         client.delete_change_set(**set_of)
         raise

@@ -1,0 +1,178 @@
+"""All stacks of all accounts are made and deleted again and again; failures in between leave nothing that stays."""
+
+import json
+
+import pytest
+
+from workshop import accounts, agreement, blueprint, cleanup, deployment, doctor, peering, stacks, state
+from workshop.errors import AgreementError, StackError
+from workshop.stacks import Stack
+
+
+@pytest.fixture(scope="module")
+def sessions(serve_aws, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    process, _ = serve_aws(home, n_clients=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKSHOP_HOME", str(home))
+        state.save(target={"name": "embedded", "clients": 2})
+        yield {name: accounts.session(name) for name in ("server", "client-1", "client-2")}
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture
+def federation(sessions):
+    yield deployment.meet(sessions, network="10.80.0.0/16")
+    cleanup.delete_all(sessions)
+
+
+def test_three_times_in_a_row_nothing_is_left(sessions):
+    for _ in range(3):
+        federation = deployment.meet(sessions, network="10.80.0.0/16")
+        first = deployment.deploy(federation)
+        assert set(first["did"]) == {"created"}
+        assert set(deployment.deploy(federation)["did"]) == {"unchanged"}
+        assert len(cleanup.left_over(sessions)) > 50
+        deleted = cleanup.delete_all(sessions)
+        assert deleted["stacks"].sum() == len(first)
+        assert cleanup.left_over(sessions).empty
+        assert not cleanup.delete_all(sessions).to_numpy().any()
+
+
+def test_a_resource_that_cannot_be_made_is_named_with_a_remedy_and_the_rest_can_be_deleted(sessions, federation):
+    iam = sessions["client-2"].client("iam")
+    nobody = {"Version": "2012-10-17", "Statement": []}
+    iam.create_role(RoleName="FL-kickoff-client-job", AssumeRolePolicyDocument=json.dumps(nobody))
+    with pytest.raises(StackError) as error:
+        deployment.deploy(federation)
+    told = str(error.value)
+    assert "account client-2, stack fl-client-access: KickoffRole (AWS::IAM::Role)" in told
+    assert "already exists" in told
+    assert "delete it, or rename what made it" in told
+    left = cleanup.delete_all(sessions)
+    assert left["stacks"].sum() > 10
+    assert cleanup.left_over(sessions).to_numpy().tolist() == [["client-2", "role", "FL-kickoff-client-job"]]
+    iam.delete_role(RoleName="FL-kickoff-client-job")
+    assert set(deployment.deploy(federation)["did"]) == {"created"}
+
+
+def test_after_a_failed_attempt_the_same_cell_goes_on_where_it_stopped(sessions, federation):
+    iam = sessions["client-1"].client("iam")
+    nobody = {"Version": "2012-10-17", "Statement": []}
+    iam.create_role(RoleName="FL-accept-peering", AssumeRolePolicyDocument=json.dumps(nobody))
+    with pytest.raises(StackError, match="client-1, stack fl-peering-accepter"):
+        deployment.deploy(federation)
+    iam.delete_role(RoleName="FL-accept-peering")
+    did = deployment.deploy(federation)["did"]
+    assert did["client-1", "fl-network"] == "unchanged"
+    assert did["client-1", "fl-peering-accepter"] == "created"
+
+
+def test_a_changed_agreement_is_shown_as_a_change_set_before_it_is_made(sessions, federation):
+    deployment.deploy(federation)
+    shown = []
+    federation.agreed.__dict__["port"] = 9000
+    did = deployment.deploy(federation, review=lambda place, changes: shown.append((place.account, changes)))
+    assert set(did["did"]) == {"changed", "unchanged"}
+    by_server = [change for account, changes in shown if account == "server" for change in changes]
+    assert {(change.action, change.resource) for change in by_server} == {("Modify", "ClientMayCall")}
+    assert peering.table(sessions, federation.outputs).drop(columns="peering").to_numpy().all()
+
+
+def test_a_change_that_is_not_wanted_is_not_made(sessions, federation):
+    deployment.deploy(federation, blueprint.STEPS[:2])
+    stack = deployment.stack_of(federation, next(blueprint.placements(blueprint.STEPS[0], ["server"])))
+    changed = Stack(stack.template, "server", {"ArtefactDays": "7"})
+
+    def refuse(changes):
+        assert [change.resource for change in changes] == ["Bucket"]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stacks.deploy(sessions["server"], changed, review=refuse)
+    assert stacks.deploy(sessions["server"], stack).did == "unchanged"
+    assert stacks.deploy(sessions["server"], changed).did == "changed"
+
+
+def test_addresses_that_overlap_are_refused_before_anything_is_created(sessions):
+    ids = {"server": "1", "client-1": "2"}
+    agreed = agreement.Agreement(ids, {"server": "10.0.0.0/24", "client-1": "10.0.0.128/25"}, 8080, "", {})
+    with pytest.raises(AgreementError, match=r"server \(10\.0\.0\.0/24\) and client-1 \(10\.0\.0\.128/25\) overlap"):
+        agreement.check(agreed)
+    for network in ("8.8.0.0/16", "10.0.0.0/24", "10.0.0.1/16", "ten"):
+        with pytest.raises(AgreementError, match="NETWORK"):
+            agreement.agree(ids, network=network, requester="")
+    with pytest.raises(AgreementError, match="server and client-1 are both account 1"):
+        agreement.agree({"server": "1", "client-1": "1"}, network="10.0.0.0/16", requester="")
+    assert cleanup.left_over(sessions).empty
+
+
+def connection_of(federation):
+    told = federation.outputs
+    clients = [
+        {
+            "name": name, "account": federation.ids[name], "bucket": told[name]["fl-storage"]["Bucket"],
+            "execution_role": told[name]["fl-client-job"]["ExecutionRoleArn"],
+            "kickoff_role": told[name]["fl-client-access"]["KickoffRoleArn"],
+            "subnets": told[name]["fl-network"]["SubnetIds"].split(","),
+            "security_group": told[name]["fl-network"]["FederationGroupId"],
+            "external_id": federation.agreed.external_ids[name],
+        }
+        for name in federation.clients
+    ]  # fmt: skip
+    return {
+        "clients": clients, "image": "x.dkr.ecr.us-east-1.amazonaws.com/image:1", "server_host": "10.80.0.9",
+        "server_bucket": told["server"]["fl-storage"]["Bucket"], "server_port": federation.agreed.port,
+        "server_role": told["server"]["fl-server-access"]["NotebookRoleArn"],
+    }  # fmt: skip
+
+
+def wrong(findings):
+    return sorted((of, line["checked"]) for of, line in findings.iterrows() if not line["ok"])
+
+
+def test_the_doctor_names_each_thing_that_is_wrong_and_what_to_do(sessions, federation):
+    deployment.deploy(federation)
+    connection = connection_of(federation)
+    for name, session in sessions.items():
+        session.client("s3").put_object(Bucket=federation.outputs[name]["fl-storage"]["Bucket"], Key="data/x", Body=b"")
+    assert wrong(doctor.examine(sessions, connection)) == []
+
+    ec2, mine = sessions["client-1"].client("ec2"), federation.outputs["client-1"]["fl-network"]
+    theirs = federation.outputs["server"]["fl-network"]["VpcCidr"]
+    route = {"RouteTableId": mine["RouteTableId"], "DestinationCidrBlock": theirs}
+    ec2.delete_route(**route)
+    findings = doctor.examine(sessions, connection)
+    assert wrong(findings) == [("client-1", "route there")]
+    (remedy,) = findings[~findings["ok"]]["remedy"]
+    assert remedy == "deploy fl-peering-routes in the client's account"
+    ec2.create_route(**route, VpcPeeringConnectionId=federation.outputs["server"]["fl-peering-client-1"]["PeeringId"])
+
+    (endpoint,) = ec2.describe_vpc_endpoints(
+        Filters=[{"Name": "service-name", "Values": ["com.amazonaws.us-east-1.kms"]}]
+    )["VpcEndpoints"]
+    ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint["VpcEndpointId"]])
+    findings = doctor.examine(sessions, connection)
+    assert wrong(findings) == [("client-1", "AWS's services")]
+    assert "missing: kms" in findings[~findings["ok"]]["found"].iloc[0]
+
+    stacks.delete(sessions["client-2"], "fl-client-access", account="client-2")
+    assert ("client-2", "kick-off role") in wrong(doctor.examine(sessions, connection))
+    other = {**connection, "server_bucket": "nobody-has-this"}
+    assert ("server", "own bucket") in wrong(doctor.examine(sessions, other))
+    elsewhere = {**connection, "image": "x.dkr.ecr.eu-west-1.amazonaws.com/image:1"}
+    assert ("all", "training image") in wrong(doctor.examine(sessions, elsewhere))
+    mixed = {**sessions, "client-2": sessions["client-1"]}
+    assert {("client-2", "account"), ("all", "accounts differ")} <= set(wrong(doctor.examine(mixed, connection)))
+
+
+def test_the_doctor_names_a_port_that_is_taken(sessions, federation):
+    import socket
+
+    deployment.deploy(federation)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        connection = {**connection_of(federation), "server_port": taken.getsockname()[1]}
+        findings = doctor.examine(sessions, connection)
+    assert ("server", "port") in wrong(findings)
+    assert "another program listens there" in findings.loc["server"].set_index("checked").loc["port", "found"]
