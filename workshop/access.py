@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -42,7 +43,7 @@ def statements(session: boto3.Session, role: str) -> pd.DataFrame:
 
 
 def statement(session: boto3.Session, role: str, sid: str) -> str:
-    """Return one statement of a role's policies or of its trust policy, as JSON to read; account ids stay.
+    """Return one statement of a role's policies or of its trust policy, as JSON to read, without the external id.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def statement(session: boto3.Session, role: str, sid: str) -> str:
     for _, document in [("trust policy", trust), *_documents(session, role)]:
         for item in _listed(document["Statement"]):
             if item.get("Sid") == sid:
-                return json.dumps(item, indent=1)
+                return re.sub(r'("sts:ExternalId": )"[^"]*"', r'\1"..."', json.dumps(item, indent=1))
     raise AccountError(f"role {role} has no statement {sid}: was its template changed?")
 
 

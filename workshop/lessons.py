@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -73,7 +73,7 @@ def refused(call: Callable, **request: object) -> str:
         call(**request)
     except ClientError as error:
         if error.response["Error"]["Code"] in DENIALS:
-            return str(error)
+            return textwrap.fill(str(error), 100, break_long_words=False, break_on_hyphens=False) + "\n"
         raise AccountError(f"{call.__name__} failed, but not for a missing permission: {error}") from error
     raise AccountError(f"{call.__name__} was allowed, and must not be: do not go on before it is clear why")
 
@@ -84,8 +84,3 @@ def job_request(client: ClientAccount, *, image: str) -> dict[str, Any]:
         client, name=job_name(client.name), image=image, server_address="192.0.2.1:1", ca_certificate="none",
         join_deadline=1,
     )  # fmt: skip
-
-
-def without_secrets(statement: str) -> str:
-    """Return a statement with its external id struck out."""
-    return re.sub(r'("sts:ExternalId": )"[^"]*"', r'\1"..."', statement)

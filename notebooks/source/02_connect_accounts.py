@@ -149,7 +149,7 @@ who[["account", "role"]]
 
 # %%
 health = doctor.examine(sessions, connection)
-health.groupby("checked", sort=False)["ok"].agg(["sum", "count"])
+health.groupby("checked", sort=False)["ok"].agg(passed="sum", of="count")
 
 # %% [markdown]
 # ## Five refusals
@@ -174,11 +174,7 @@ kickoff = {"RoleArn": clients[SHOW].kickoff_role, "RoleSessionName": "lesson"}
 print(
     lessons.refused(server.client("sts").assume_role, **kickoff, ExternalId="a-wrong-guess")
 )
-print(
-    lessons.without_secrets(
-        access.statement(sessions[SHOW], "FL-kickoff-client-job", "ServerRoleMayBorrow")
-    )
-)
+print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "ServerRoleMayBorrow"))
 
 # %% [markdown]
 # **Three: start a job outside the client's network.** Without `VpcConfig` the job would stand in SageMaker's network,

@@ -91,7 +91,7 @@ def test_conda_and_pip_install_the_same_pins():
 def test_no_secret_machine_path_or_real_account_is_in_any_file():
     key = re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b|-----BEGIN (EC |RSA )?PRIVATE KEY")
     # /home/ec2-user is every SageMaker notebook instance's.
-    machine = re.compile(r"(?<!\w)/(home|Users|root|work)/(?!ec2-user/)[a-z]")
+    machine = re.compile(r"(?<!\w)/(home|Users|root|work)/(?!ec2-user\b)[a-z]")
     for path in FILES:
         if path.suffix in (".png", ".lock") or path.name == Path(__file__).name:
             continue
