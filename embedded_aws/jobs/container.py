@@ -64,6 +64,7 @@ class Container:
         self.job, self.folder, self._credentials = job, folder, credentials
         self._plug_in, self._line = plug_in, None
         self.base = folder / "opt" / "ml"
+        self.site = folder / "site"  # what the bundle's wheels hold
         self._client = client
         self._process: JobProcess | None = None
         self._stopping: str | None = None
@@ -143,7 +144,10 @@ class Container:
             raise JobFailed(f"AlgorithmError: the bundle holds no {program}, which sagemaker_program names")
         if (code / "setup.py").exists():
             raise JobFailed("ClientError: the embedded AWS runs scripts, not packages: the bundle holds a setup.py")
-        if (asked := code / "requirements.txt").is_file() and (complaints := requirements.unmet(asked)):
+        if (wheels := code / requirements.WHEELS).is_dir() and (told := requirements.install(wheels, self.site)):
+            raise JobFailed(f"AlgorithmError: InstallRequirementsError: {told}"[:REASON_CHARACTERS])
+        asked = code / "requirements.txt"
+        if asked.is_file() and (complaints := requirements.unmet(asked, self.site)):
             text = "; ".join(complaints)
             raise JobFailed(f"AlgorithmError: InstallRequirementsError: requirements.txt: {text}"[:REASON_CHARACTERS])
 
@@ -200,7 +204,7 @@ class Container:
         machine = {name: os.environ[name] for name in INHERITED if name in os.environ}
         machine["PATH"] = os.pathsep.join(filter(None, [str(Path(sys.executable).parent), machine.get("PATH")]))
         own = self.job.request.get("Environment", {})
-        python_path = [str(JOB_SITE), *filter(None, [own.get("PYTHONPATH")])]
+        python_path = [str(JOB_SITE), str(self.site), *filter(None, [own.get("PYTHONPATH")])]
         return {
             **machine,
             "HOME": str(self.folder / "home"),

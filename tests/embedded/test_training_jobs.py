@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 import time
+import zipfile
 
 import pytest
 from botocore.exceptions import ClientError
@@ -384,3 +385,37 @@ while len(list(meeting.iterdir())) < 20:
 def test_a_desk_in_another_account_sees_other_jobs(aws, name):
     other = Desk.open(aws.session("client-3"), "jobs-of-client-3")
     other.run(name="fl-told")  # the name is free in this account
+
+
+def wheel(name, version, source):
+    """Return the smallest wheel: one module, and what pip needs to know of it."""
+    packed, info = io.BytesIO(), f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(f"{name}.py", source)
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    return packed.getvalue()
+
+
+def test_wheels_of_the_bundle_are_installed_for_this_job_alone(desk, name):
+    files = {
+        "requirements.txt": "--no-index\n--find-links wheels\nfl-brought==1.5\n",
+        "wheels/fl_brought-1.5-py3-none-any.whl": wheel("fl_brought", "1.5", "WORD = 'brought along'"),
+        "train.py": "import fl_brought; print(fl_brought.WORD, fl_brought.__file__)",
+    }
+    job = desk.run(name=name, archive=bundle(files))
+    assert job["TrainingJobStatus"] == "Completed", job
+    assert "brought along" in "\n".join(desk.lines(name))
+    without = desk.run("import fl_brought", name=f"{name}-without")
+    assert "No module named 'fl_brought'" in without["FailureReason"]
+
+
+def test_a_wheel_that_cannot_be_installed_and_one_that_is_missing_fail_the_job(desk, name):
+    asked = "--no-index\n--find-links wheels\nfl-brought==1.5\n"
+    broken = {"requirements.txt": asked, "wheels/fl_brought-1.5-py3-none-any.whl": b"no wheel", "train.py": ""}
+    reason = desk.run(name=name, archive=bundle(broken))["FailureReason"]
+    assert reason.startswith("AlgorithmError: InstallRequirementsError")
+    other = {"requirements.txt": asked, "wheels/x-1-py3-none-any.whl": wheel("x", "1", ""), "train.py": ""}
+    reason = desk.run(name=f"{name}-2", archive=bundle(other))["FailureReason"]
+    assert "fl-brought is not installed" in reason
