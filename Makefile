@@ -12,7 +12,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help workshop lab test check notebooks bench results lock clean
+.PHONY: help workshop lab test check notebooks bench results wheelhouse bundle lock clean
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -37,8 +37,15 @@ bench: .venv/ready  ## measure the federation against the plain loop, in one run
 results: .venv/ready  ## render docs/results.md from five seeds of DATA=PATH, the curated table
 	@$(BIN)/python -m workshop results "$(DATA)"
 
-lock: .venv/ready  ## renew requirements.lock from pyproject.toml
+wheelhouse: .venv/ready  ## collect the wheels that client jobs bring along
+	@$(BIN)/python -m workshop wheelhouse
+
+bundle: .venv/ready  ## pack the kit and its wheels for a notebook instance without internet
+	@$(BIN)/python -m workshop bundle
+
+lock: .venv/ready  ## renew requirements.lock from pyproject.toml, and what client jobs take of it
 	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
+	@$(BIN)/uv pip compile client_code/requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --no-emit-package numpy --constraint requirements.lock --output-file client_code/requirements.lock
 
 clean:  ## remove what was built, and the environment
 	rm -rf .venv build .workshop
