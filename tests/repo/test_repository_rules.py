@@ -103,6 +103,35 @@ def test_no_secret_machine_path_or_real_account_is_in_any_file():
             assert number in EXAMPLE_ACCOUNTS | PUBLIC_ACCOUNTS or repeated, f"{path}: {number}"
 
 
+SECRET = r"\b(AKIA|ASIA)[0-9A-Z]{16}\b|-----BEGIN (EC |RSA )?PRIVATE KEY-----"
+
+
+def secrets_in(repository: Path) -> list[str]:
+    """Return commit, file and line of what looks like a key, in any commit of a repository."""
+    git = ["git", "-C", str(repository)]
+    commits = subprocess.run([*git, "rev-list", "--all"], capture_output=True, text=True, check=True).stdout.split()
+    search = [*git, "grep", "-I", "-E", "--full-name", "-n", SECRET]
+    return subprocess.run([*search, *commits], capture_output=True, text=True, check=False).stdout.splitlines()
+
+
+def test_no_commit_ever_held_a_key():
+    assert secrets_in(ROOT) == []
+
+
+def test_the_search_for_keys_finds_one_that_was_taken_out_again(tmp_path):
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True, capture_output=True)
+
+    git("init")
+    for text in ("key = " + "AKIA" + "ABCDEFGHIJKLMNOP", "key = None"):
+        (tmp_path / "settings.py").write_text(text)
+        git("add", "-A")
+        git("commit", "-m", "change")
+    (line,) = secrets_in(tmp_path)
+    assert "settings.py:1:key = " in line
+
+
 def test_the_top_level_holds_what_the_readme_explains():
     text = (ROOT / "README.md").read_text()
     for name in (
