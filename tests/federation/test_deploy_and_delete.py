@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from workshop import accounts, agreement, blueprint, cleanup, deployment, doctor, peering, stacks, state
+from workshop import accounts, agreement, blueprint, cleanup, connect, deployment, doctor, peering, stacks, state
 from workshop.errors import AgreementError, StackError
 from workshop.stacks import Stack
+
+IMAGE = "x.dkr.ecr.us-east-1.amazonaws.com/image:1"
 
 
 @pytest.fixture(scope="module")
@@ -108,33 +110,13 @@ def test_addresses_that_overlap_are_refused_before_anything_is_created(sessions)
     assert cleanup.left_over(sessions).empty
 
 
-def connection_of(federation):
-    told = federation.outputs
-    clients = [
-        {
-            "name": name, "account": federation.ids[name], "bucket": told[name]["fl-storage"]["Bucket"],
-            "execution_role": told[name]["fl-client-job"]["ExecutionRoleArn"],
-            "kickoff_role": told[name]["fl-client-access"]["KickoffRoleArn"],
-            "subnets": told[name]["fl-network"]["SubnetIds"].split(","),
-            "security_group": told[name]["fl-network"]["FederationGroupId"],
-            "external_id": federation.agreed.external_ids[name],
-        }
-        for name in federation.clients
-    ]  # fmt: skip
-    return {
-        "clients": clients, "image": "x.dkr.ecr.us-east-1.amazonaws.com/image:1", "server_host": "10.80.0.9",
-        "server_bucket": told["server"]["fl-storage"]["Bucket"], "server_port": federation.agreed.port,
-        "server_role": told["server"]["fl-server-access"]["NotebookRoleArn"],
-    }  # fmt: skip
-
-
 def wrong(findings):
     return sorted((of, line["checked"]) for of, line in findings.iterrows() if not line["ok"])
 
 
 def test_the_doctor_names_each_thing_that_is_wrong_and_what_to_do(sessions, federation):
     deployment.deploy(federation)
-    connection = connection_of(federation)
+    connection = connect.connection_data(federation, image=IMAGE)
     for name, session in sessions.items():
         session.client("s3").put_object(Bucket=federation.outputs[name]["fl-storage"]["Bucket"], Key="data/x", Body=b"")
     assert wrong(doctor.examine(sessions, connection)) == []
@@ -172,7 +154,7 @@ def test_the_doctor_names_a_port_that_is_taken(sessions, federation):
 
     deployment.deploy(federation)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        connection = {**connection_of(federation), "server_port": taken.getsockname()[1]}
+        connection = {**connect.connection_data(federation, image=IMAGE), "server_port": taken.getsockname()[1]}
         findings = doctor.examine(sessions, connection)
     assert ("server", "port") in wrong(findings)
     assert "another program listens there" in findings.loc["server"].set_index("checked").loc["port", "found"]

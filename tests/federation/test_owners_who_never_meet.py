@@ -8,6 +8,10 @@ import sys
 
 import pytest
 
+from client_code import schema
+from data_prep import sources
+from workshop import accounts, connect, state
+
 
 @pytest.fixture(scope="module")
 def owners(serve_aws, tmp_path_factory):
@@ -107,6 +111,40 @@ def test_a_change_of_a_standing_stack_is_shown_and_not_made_without_a_yes(owners
     agreement["port"] = before
     (home / "agreement.json").write_text(json.dumps(agreement))
     owners("server", "deploy", "server", "--yes")
+
+
+def test_each_prepares_and_uploads_its_own_rows_and_the_doctor_finds_nothing(owners, connected, tmp_path):
+    rows = sources.load("synthetic", seed=0, cache=tmp_path).frame
+    rows.iloc[::2].to_csv(tmp_path / "client.csv", index=False)
+    rows.iloc[1::2].to_csv(tmp_path / "server.csv", index=False)
+    for name, table in (("client-1", "client.csv"), ("server", "server.csv")):
+        told = owners(name, "prepare", name, tmp_path / table)
+        assert "positives" in told
+    assert "code/source.tar.gz" in owners("client-1", "upload", "client-1")
+    told = owners("server", "upload", "server")
+    assert "data/test.csv" in told
+    assert "data, accounts are ready for the notebook instance" in told
+    findings = owners("server", "doctor", "server")
+    assert "WRONG" not in findings
+    assert "kick-off role    can be borrowed" in findings
+
+    # On the notebook instance, which knows its bucket and nothing else:
+    home = tmp_path / "instance"
+    shutil.copytree(owners.homes["server"] / "embedded", home / "embedded")
+    bucket = owners.aws.session("server").client("s3").list_buckets()["Buckets"][0]["Name"]
+    (home / "server-bucket").write_text(f"{bucket}\n")
+    (home / "state.json").write_text(json.dumps({"target": {"name": "embedded", "clients": 1}}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKSHOP_HOME", str(home))
+        assert connect.fetch(accounts.session("server")) == ["data", "accounts", "test.csv"]
+        (known,) = state.load("accounts")
+        assert [client["name"] for client in known["clients"]] == ["client-1"]
+        assert schema.read_table(home / "data" / "server" / "test.csv").shape[1] == 50
+
+
+def test_a_table_that_breaks_the_schema_is_refused_before_anything_is_written(owners, connected, tmp_path):
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    assert "bad.csv" in owners("client-1", "prepare", "client-1", tmp_path / "bad.csv", code=1)
 
 
 def test_each_deletes_its_own_and_nothing_is_left(owners, connected):
