@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from botocore.exceptions import UnknownServiceError
-from botocore.loaders import Loader
 from botocore.model import ServiceModel
+
+from embedded_aws.models import service_model
 
 # Signing names whose model botocore files under another name.
 _MODELS = {
@@ -106,7 +107,7 @@ def protocol_of(service: str) -> str:
 def _model(service: str) -> ServiceModel:
     name = _MODELS.get(service, service)
     try:
-        return ServiceModel(Loader().load_service_model(name, "service-2"), name)
+        return service_model(name)
     except UnknownServiceError:
         raise CallError(f"there is no service {service}") from None
 

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import moto.sagemaker.urls
 from moto.core.responses import ActionResult, EmptyResult
 from moto.sagemaker.exceptions import AWSValidationException, ResourceInUseException
@@ -17,6 +16,7 @@ from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 from moto.sts.models import sts_backends
 
+from embedded_aws import models
 from embedded_aws.iam.gate import role_may, service_may_assume
 from embedded_aws.jobs.container import Container
 from embedded_aws.jobs.job import ENDED, TrainingJob
@@ -53,7 +53,7 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
     """moto's SageMaker of one account and region, with training jobs that run."""
 
     settings: Settings
-    _session = botocore.session.Session()
+    _session = models.session()
     _session_lock = threading.Lock()  # making a client is not thread-safe
 
     def __init__(self, region_name: str, account_id: str) -> None:

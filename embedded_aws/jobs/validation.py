@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
-from botocore.loaders import Loader
-from botocore.model import ServiceModel, Shape
+from botocore.model import Shape
 
-
-@lru_cache
-def _model(service: str) -> ServiceModel:
-    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
+from embedded_aws.models import service_model
 
 
 def complaint(service: str, operation: str, request: dict[str, Any]) -> str | None:
@@ -22,7 +17,7 @@ def complaint(service: str, operation: str, request: dict[str, Any]) -> str | No
     >>> complaint("sagemaker", "StopTrainingJob", {"TrainingJobName": "-"}).partition(" failed")[0]
     "1 validation error detected: Value '-' at 'trainingJobName'"
     """
-    found = list(_errors(_model(service).operation_model(operation).input_shape, request, ""))
+    found = list(_errors(service_model(service).operation_model(operation).input_shape, request, ""))
     if not found:
         return None
     return f"{len(found)} validation error{'s'[: len(found) > 1]} detected: {'; '.join(found)}"

@@ -8,30 +8,17 @@ from functools import lru_cache
 from typing import Any
 
 import botocore.config
-import botocore.session
-from botocore.loaders import Loader
-from moto.core.utils import get_service_model
 from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
+from embedded_aws import models
 from embedded_aws.stacks.errors import ValidationError
 
 # One answer is enough: nothing between this process and itself gets lost. A refusal shall be told at once.
 _CONFIG = botocore.config.Config(retries={"total_max_attempts": 1}, proxies={}, read_timeout=120)
 
 
-class _Models(Loader):
-    """moto's own models, which are in memory anyway: EC2's alone takes 17 MB."""
-
-    def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
-        """Return the model of a service."""
-        if type_name == "service-2":
-            return get_service_model(service_name)._service_description
-        return super().load_service_model(service_name, type_name, api_version)
-
-
-_session = botocore.session.Session()
-_session.register_component("data_loader", _Models())
+_session = models.session()
 _session_lock = threading.Lock()  # making a client is not thread-safe
 
 
