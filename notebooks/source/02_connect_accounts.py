@@ -51,7 +51,8 @@ pd.DataFrame({"account": federation.ids, "addresses": federation.agreed.cidrs})
 # %% [markdown]
 # ## What will stand where, and what it costs
 # Nothing on this machine. On AWS the endpoints and the notebook instance cost money as long as they stand: list
-# prices of us-east-1, May 2026. Check them on AWS's pricing pages, and end with notebook 99.
+# prices of us-east-1, May 2026. Check them before you rely on them (the pricing pages of AWS PrivateLink, SageMaker and
+# KMS, or `aws pricing get-products --service-code AmazonSageMaker`), and end with notebook 99.
 
 # %%
 costs.table(len(federation.clients))

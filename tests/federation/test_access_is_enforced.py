@@ -279,3 +279,30 @@ def test_what_the_endpoint_to_s3_does_not_let_through_fails_the_job(stage):
     finally:
         ec2.modify_vpc_endpoint(**name, PolicyDocument=endpoint["PolicyDocument"])
     assert "because no VPC endpoint policy allows the s3:GetObject action" in reason
+
+
+def test_the_server_s_notebook_instance_is_described_as_the_template_wants_it(stage):
+    told = stage.accounts.outputs["server"]
+    instance = (
+        stage.sessions["server"].client("sagemaker").describe_notebook_instance(NotebookInstanceName="fl-notebook")
+    )
+    found = {name: instance.get(name) for name in ("DirectInternetAccess", "RootAccess", "KmsKeyId", "SecurityGroups")}
+    assert found == {
+        "DirectInternetAccess": "Disabled",
+        "RootAccess": "Disabled",
+        "KmsKeyId": told["fl-storage"]["KeyArn"],
+        "SecurityGroups": [told["fl-network"]["FederationGroupId"]],
+    }
+    assert instance["SubnetId"] in told["fl-network"]["SubnetIds"].split(",")
+    assert instance["InstanceMetadataServiceConfiguration"] == {"MinimumInstanceMetadataServiceVersion": "2"}
+    assert instance["PlatformIdentifier"].startswith("notebook-al2023-")
+    assert instance["NotebookInstanceLifecycleConfigName"] == "fl-install-kit"
+    (subnet,) = stage.sessions["server"].client("ec2").describe_subnets(SubnetIds=[instance["SubnetId"]])["Subnets"]
+    assert subnet["MapPublicIpOnLaunch"] is False
+    interface = instance["NetworkInterfaceId"]
+    (eni,) = (
+        stage.sessions["server"]
+        .client("ec2")
+        .describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"]
+    )
+    assert eni["PrivateIpAddress"] == stage.server_host
