@@ -74,3 +74,10 @@ def test_the_authority_fits_a_hyperparameter_and_reads_back():
 
 def test_the_private_key_does_not_show_in_a_printed_value():
     assert "server_key" not in repr(tls.make_certificates("127.0.0.1"))
+
+
+def test_the_server_s_certificate_does_not_outlive_its_authority():
+    made = tls.make_certificates("10.0.0.1")
+    authority, server = (x509.load_pem_x509_certificate(pem) for pem in (made.authority, made.server))
+    assert authority.not_valid_before_utc <= server.not_valid_before_utc
+    assert server.not_valid_after_utc <= authority.not_valid_after_utc
