@@ -1,0 +1,371 @@
+"""What our templates promise and scanners do not look at: each rule returns what breaks it, or nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from embedded_aws.stacks import documents
+
+ANYWHERE = ("0.0.0.0/0", "::/0")
+# Actions that know no resource; everything else names one.
+NO_RESOURCE = {"ecr:GetAuthorizationToken"}
+RULES: dict[str, Callable[[Template], Iterator[str]]] = {}
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template as text and as data."""
+
+    name: str
+    text: str
+    data: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, name: str, text: str) -> Template:
+        """Parse a template."""
+        return cls(name, text, documents.parse(text))
+
+    def resources(self, *types: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield names and properties of the resources of some types."""
+        for name, resource in self.data["Resources"].items():
+            if resource["Type"] in types:
+                yield name, resource.get("Properties", {})
+
+    def trusts(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the statements of trust policies."""
+        for role, properties in self.resources("AWS::IAM::Role"):
+            for statement in _statements(properties["AssumeRolePolicyDocument"]):
+                yield f"{role}.{statement.get('Sid')}", statement
+
+    def grants(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the statements of identity policies."""
+        for role, properties in self.resources("AWS::IAM::Role"):
+            for policy in properties.get("Policies", []):
+                for statement in _statements(policy["PolicyDocument"]):
+                    yield f"{role}.{statement.get('Sid')}", statement
+        for name, properties in self.resources("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"):
+            for statement in _statements(properties["PolicyDocument"]):
+                yield f"{name}.{statement.get('Sid')}", statement
+
+
+def rule(check: Callable[[Template], Iterator[str]]) -> Callable[[Template], Iterator[str]]:
+    """Add a rule."""
+    RULES[check.__name__] = check
+    return check
+
+
+def findings(template: Template) -> list[str]:
+    """Return what breaks a rule, as ``rule: where``."""
+    return [f"{name}: {where}" for name, check in RULES.items() for where in check(template)]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _statements(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return statements, those under an If included."""
+    found = []
+    for item in _listed(document["Statement"]):
+        found += [part for part in item["Fn::If"][1:] if "Effect" in part] if "Fn::If" in item else [item]
+    return found
+
+
+def _condition(statement: Mapping[str, Any], operator: str, key: str) -> Any:
+    return statement.get("Condition", {}).get(operator, {}).get(key)
+
+
+@rule
+def trust_names_one_principal_and_guards_services(template: Template) -> Iterator[str]:
+    """Only a parameter that holds one user or role, or one service on behalf of this account."""
+    for where, statement in template.trusts():
+        principal = statement.get("Principal")
+        if not isinstance(principal, Mapping) or len(principal) != 1:
+            yield f"{where} trusts {principal}"
+        elif "Service" in principal:
+            if not isinstance(principal["Service"], str):
+                yield f"{where} trusts several services"
+            if _condition(statement, "StringEquals", "aws:SourceAccount") != {"Ref": "AWS::AccountId"}:
+                yield f"{where} does not ask for aws:SourceAccount"
+        elif set(principal.get("AWS", {})) != {"Ref"}:
+            yield f"{where} trusts {principal}"
+
+
+@rule
+def the_kickoff_role_asks_for_a_hidden_external_id(template: Template) -> Iterator[str]:
+    """Else somebody could talk the server into acting for them."""
+    for where, statement in template.trusts():
+        if where.startswith("KickoffRole") and not _condition(statement, "StringEquals", "sts:ExternalId"):
+            yield f"{where} does not ask for sts:ExternalId"
+    for name, parameter in template.data.get("Parameters", {}).items():
+        if name == "ExternalId" and (parameter.get("NoEcho") is not True or "Default" in parameter):
+            yield f"parameter {name} is shown or has a default"
+
+
+@rule
+def no_managed_policies_of_amazon(template: Template) -> Iterator[str]:
+    """They allow more with every year."""
+    for role, properties in template.resources("AWS::IAM::Role"):
+        for arn in properties.get("ManagedPolicyArns", []):
+            if not isinstance(arn, Mapping):
+                yield f"{role} has {arn}"
+
+
+@rule
+def sessions_of_borrowed_roles_last_an_hour(template: Template) -> Iterator[str]:
+    """A stolen session ends soon."""
+    for role, properties in template.resources("AWS::IAM::Role"):
+        borrowed = properties.get("RoleName") in ("FL-kickoff-client-job", "FL-accept-peering")
+        if borrowed and properties.get("MaxSessionDuration") != 3600:
+            yield f"{role} may be borrowed for {properties.get('MaxSessionDuration')} seconds"
+
+
+@rule
+def grants_name_actions_and_resources(template: Template) -> Iterator[str]:
+    """No wildcard action; a wildcard resource only where AWS knows none."""
+    for where, statement in template.grants():
+        if statement["Effect"] != "Allow":
+            continue
+        actions = _listed(statement.get("Action", "*"))
+        if "NotAction" in statement or any("*" in action for action in actions):
+            yield f"{where} allows {actions}"
+        knows_none = all(action in NO_RESOURCE or ":Describe" in action for action in actions)
+        if "*" in _listed(statement.get("Resource", "*")) and not knows_none:
+            yield f"{where} allows {actions} on everything"
+
+
+@rule
+def roles_are_passed_one_by_one_and_to_sagemaker(template: Template) -> Iterator[str]:
+    """Else a job could be given the account's most powerful role."""
+    for where, statement in template.grants():
+        if "iam:PassRole" in _listed(statement["Action"]):
+            if _condition(statement, "StringEquals", "iam:PassedToService") != "sagemaker.amazonaws.com":
+                yield f"{where} passes to any service"
+            if set(statement["Resource"]) != {"Ref"}:
+                yield f"{where} passes any role"
+
+
+@rule
+def jobs_have_a_name_and_stand_in_the_network(template: Template) -> Iterator[str]:
+    """ForAllValues holds for a job without any network: Null must close that gap."""
+    for where, statement in template.grants():
+        if "sagemaker:CreateTrainingJob" not in _listed(statement["Action"]):
+            continue
+        if not str(statement["Resource"]).endswith("training-job/fl-*'}"):
+            yield f"{where} starts jobs of any name"
+        for key in ("sagemaker:VpcSubnets", "sagemaker:VpcSecurityGroupIds"):
+            if not _condition(statement, "ForAllValues:StringEquals", key):
+                yield f"{where} does not bind {key}"
+            if _condition(statement, "Null", key) != "false":
+                yield f"{where} allows a job without {key}"
+
+
+@rule
+def the_kickoff_policy_touches_no_data(template: Template) -> Iterator[str]:
+    """It starts, watches and stops jobs, and reads their logs."""
+    if template.name != "client-access":
+        return
+    allowed = {
+        "sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob", "iam:PassRole",
+        "logs:DescribeLogStreams", "logs:GetLogEvents",
+    }  # fmt: skip
+    for where, statement in template.grants():
+        if extra := set(_listed(statement["Action"])) - allowed:
+            yield f"{where} allows {sorted(extra)}"
+        if "logs:GetLogEvents" in _listed(statement["Action"]) and "log-stream:fl-*" not in str(statement["Resource"]):
+            yield f"{where} reads every log"
+
+
+@rule
+def s3_is_reached_by_prefix(template: Template) -> Iterator[str]:
+    """Writing never covers code or rows; of a client even reading is by prefix."""
+    for where, statement in template.grants():
+        actions, resources = _listed(statement["Action"]), [str(item) for item in _listed(statement["Resource"])]
+        for resource in resources:
+            whole = re.search(r"\$\{BucketName\}/\*", resource)
+            if whole and ("s3:PutObject" in actions or template.name == "client-job"):
+                yield f"{where} reaches the whole bucket"
+        if "s3:ListBucket" in actions and template.name == "client-job" and not statement.get("Condition"):
+            yield f"{where} lists the whole bucket"
+
+
+@rule
+def interfaces_stand_in_named_subnets_and_groups(template: Template) -> Iterator[str]:
+    """The execution role cannot put an interface elsewhere."""
+    for where, statement in template.grants():
+        if "ec2:CreateNetworkInterface" in _listed(statement["Action"]) and len(statement["Resource"]) != 4:
+            yield f"{where} covers other subnets or groups"
+        if "ec2:CreateNetworkInterface" in _listed(statement["Action"]) and "*" in statement["Resource"]:
+            yield f"{where} covers everything"
+
+
+@rule
+def the_accepter_accepts_one_vpc_from_one_account(template: Template) -> Iterator[str]:
+    """A peering of another VPC would open what nobody meant to open."""
+    for where, statement in template.grants():
+        if "ec2:AcceptVpcPeeringConnection" in _listed(statement["Action"]):
+            for key, word in (("ec2:AccepterVpc", "${VpcId}"), ("ec2:RequesterVpc", "${ServerAccountId}")):
+                if word not in str(_condition(statement, "ArnLike", key)):
+                    yield f"{where} does not bind {key}"
+
+
+@rule
+def parameters_that_name_a_role_are_tight(template: Template) -> Iterator[str]:
+    """The server borrows roles of one name."""
+    for name, parameter in template.data.get("Parameters", {}).items():
+        if name == "KickoffRoleArns" and not parameter["AllowedPattern"].endswith(":role/FL-kickoff-client-job"):
+            yield f"parameter {name} takes other roles"
+
+
+@rule
+def buckets_are_closed(template: Template) -> Iterator[str]:
+    """Private, versioned, with a key of one's own, without ACLs, tidied up."""
+    for name, bucket in template.resources("AWS::S3::Bucket"):
+        if set(bucket.get("PublicAccessBlockConfiguration", {}).values()) != {True}:
+            yield f"{name} is not closed to the public"
+        if bucket.get("VersioningConfiguration") != {"Status": "Enabled"}:
+            yield f"{name} keeps no versions"
+        if "BucketOwnerEnforced" not in str(bucket.get("OwnershipControls")):
+            yield f"{name} heeds ACLs"
+        if "'KMSMasterKeyID': {'Fn::GetAtt'" not in str(bucket.get("BucketEncryption")):
+            yield f"{name} has no key of its own"
+        rules = bucket.get("LifecycleConfiguration", {}).get("Rules", [])
+        if not any("NoncurrentVersionExpiration" in item for item in rules):
+            yield f"{name} keeps old versions for ever"
+        denied = {
+            statement["Sid"]: statement
+            for _, policy in template.resources("AWS::S3::BucketPolicy")
+            for statement in _statements(policy["PolicyDocument"])
+            if statement["Effect"] == "Deny" and statement["Principal"] == "*" and statement["Action"] == "s3:*"
+        }
+        if _condition(denied.get("OnlyTls", {}), "Bool", "aws:SecureTransport") != "false":
+            yield f"{name} is reached without TLS"
+        if not _condition(denied.get("OnlyThisAccount", {}), "StringNotEquals", "aws:PrincipalAccount"):
+            yield f"{name} is open to other accounts"
+
+
+@rule
+def keys_rotate_and_belong_to_the_account(template: Template) -> Iterator[str]:
+    """The key policy leaves it to this account's own policies, and lets logs in."""
+    for name, key in template.resources("AWS::KMS::Key"):
+        if key.get("EnableKeyRotation") is not True:
+            yield f"{name} never rotates"
+        for statement in _statements(key["KeyPolicy"]):
+            if "AWS" in statement["Principal"] and ":root" not in str(statement["Principal"]):
+                yield f"{name} lets {statement['Principal']} in"
+
+
+@rule
+def there_is_no_way_to_the_internet(template: Template) -> Iterator[str]:
+    """No gateway, no public address, no route and no rule to anywhere."""
+    for name, resource in template.data["Resources"].items():
+        if re.search("Gateway|EIP|TransitGateway", resource["Type"]):
+            yield f"{name} is a {resource['Type']}"
+        if resource.get("Properties", {}).get("MapPublicIpOnLaunch"):
+            yield f"{name} gives public addresses"
+        if any(f"'{anywhere}'" in str(resource) for anywhere in ANYWHERE):
+            yield f"{name} names everybody's addresses"
+
+
+@rule
+def security_groups_open_one_port(template: Template) -> Iterator[str]:
+    """TCP, one port, a named other side; a group without egress rules would get one to everywhere."""
+    kinds = ("AWS::EC2::SecurityGroupIngress", "AWS::EC2::SecurityGroupEgress")
+    rules = list(template.resources(*kinds))
+    for name, group in template.resources("AWS::EC2::SecurityGroup"):
+        rules += [(name, item) for side in ("Ingress", "Egress") for item in group.get(f"SecurityGroup{side}", [])]
+        if not group.get("SecurityGroupEgress"):
+            yield f"{name} says nothing of egress"
+    for name, item in rules:
+        if item.get("IpProtocol") != "tcp" or item.get("FromPort") != item.get("ToPort"):
+            yield f"{name} opens more than one port"
+
+
+@rule
+def endpoints_serve_the_federation_alone(template: Template) -> Iterator[str]:
+    """Somebody else's credentials or buckets do not pass."""
+    for name, endpoint in template.resources("AWS::EC2::VPCEndpoint"):
+        for statement in _statements(endpoint.get("PolicyDocument", {"Statement": [{"Sid": None, "Action": "*"}]})):
+            if statement["Sid"] == "ImageLayers":  # a bucket of Amazon's, read by whoever starts a job
+                continue
+            if not _condition(statement, "StringEquals", "aws:PrincipalAccount"):
+                yield f"{name}.{statement['Sid']} lets anybody's credentials pass"
+            if name == "S3Endpoint" and not _condition(statement, "StringEquals", "aws:ResourceAccount"):
+                yield f"{name}.{statement['Sid']} reaches anybody's buckets"
+        if endpoint.get("VpcEndpointType") == "Interface" and endpoint.get("PrivateDnsEnabled") is not True:
+            yield f"{name} is not found by its name"
+    for name, group in template.resources("AWS::EC2::SecurityGroup"):
+        for item in group.get("SecurityGroupIngress", []):
+            if name == "EndpointGroup" and item.get("SourceSecurityGroupId") != {"Ref": "FederationGroupId"}:
+                yield f"{name} lets others in"
+
+
+@rule
+def every_packet_is_on_record(template: Template) -> Iterator[str]:
+    """Accepted and rejected, encrypted, and not for ever."""
+    if any(template.resources("AWS::EC2::VPC")):
+        logs = [log["TrafficType"] for _, log in template.resources("AWS::EC2::FlowLog")]
+        if logs != ["ALL"]:
+            yield f"flow logs: {logs}"
+    for name, group in template.resources("AWS::Logs::LogGroup"):
+        if "KmsKeyId" not in group or "RetentionInDays" not in group:
+            yield f"{name} is in the clear or kept for ever"
+
+
+@rule
+def notebook_instances_are_private(template: Template) -> Iterator[str]:
+    """No internet, no root, the new metadata service, encrypted, in the network, on a platform that is kept up."""
+    wanted = {
+        "DirectInternetAccess": "Disabled", "RootAccess": "Disabled",
+        "InstanceMetadataServiceConfiguration": {"MinimumInstanceMetadataServiceVersion": "2"},
+    }  # fmt: skip
+    for name, instance in template.resources("AWS::SageMaker::NotebookInstance"):
+        yield from (
+            f"{name}.{key} is {instance.get(key)}" for key, value in wanted.items() if instance.get(key) != value
+        )
+        yield from (
+            f"{name} has no {key}" for key in ("KmsKeyId", "SubnetId", "SecurityGroupIds") if key not in instance
+        )
+        platform = template.data["Parameters"]["PlatformIdentifier"]
+        if "al2023" not in platform["Default"] or "al2023" not in platform["AllowedPattern"]:
+            yield f"{name} may stand on {platform['Default']}"
+    for name, config in template.resources("AWS::SageMaker::NotebookInstanceLifecycleConfig"):
+        text = str(config["OnCreate"])
+        if "sha256sum --check" not in text or text.index("sha256sum") > text.index("tar --extract"):
+            yield f"{name} unpacks before it checks"
+
+
+@rule
+def nothing_is_typed_that_belongs_to_somebody(template: Template) -> Iterator[str]:
+    """No keys, no account ids."""
+    if re.search(r"\bA(KI|SI)A[0-9A-Z]{12,}", template.text):
+        yield "an access key"
+    if found := re.search(r"(?<![\d.])\d{12}(?![\d])", template.text):
+        yield f"account id {found.group(0)}"
+
+
+@rule
+def it_reads_like_the_others(template: Template) -> Iterator[str]:
+    """Sections in order, parameters described and bounded, statements named, stateful things with a DeletionPolicy."""
+    order = ["AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Conditions", "Resources", "Outputs"]
+    sections = list(template.data)
+    if sections != [section for section in order if section in sections]:
+        yield f"sections: {sections}"
+    for name, parameter in template.data.get("Parameters", {}).items():
+        bounded = parameter["Type"].startswith(("AWS::", "List<AWS::")) or {"AllowedPattern", "MinValue"} & set(
+            parameter
+        )
+        if "Description" not in parameter or not bounded:
+            yield f"parameter {name} is not described or bounded"
+        if "AllowedPattern" in parameter and "ConstraintDescription" not in parameter:
+            yield f"parameter {name} does not say what it must be"
+    for where, statement in (*template.trusts(), *template.grants()):
+        if "Sid" not in statement:
+            yield f"{where} has no Sid"
+    for name, resource in template.data["Resources"].items():
+        stateful = resource["Type"] in ("AWS::S3::Bucket", "AWS::KMS::Key", "AWS::Logs::LogGroup")
+        if stateful and not {"DeletionPolicy", "UpdateReplacePolicy"} <= set(resource):
+            yield f"{name} has no DeletionPolicy"
