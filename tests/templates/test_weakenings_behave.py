@@ -59,13 +59,10 @@ def job(**changes):
     return probe
 
 
-def network(subnets=(), groups=()):
+def network(*, subnets=("own",), group="own"):
     return lambda client: {
-        "Subnets": [
-            *(client.subnets[:1] if not subnets or "own" in subnets else []),
-            *(s for s in subnets if s != "own"),
-        ],
-        "SecurityGroupIds": list(groups) or [client.security_group],
+        "Subnets": [client.subnets[0] if subnet == "own" else subnet for subnet in subnets],
+        "SecurityGroupIds": [client.security_group if group == "own" else group],
     }
 
 
