@@ -37,6 +37,7 @@ from embedded_aws.network.switchboard import WIRES, Switchboard
 from embedded_aws.stacks import requests as stacks
 
 PARENT_SECONDS = 0.5
+OWN_NAMES = ("127.0.0.1", "localhost")
 # What an endpoint without a policy of its own allows.
 EVERYBODY = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}
 log = logging.getLogger(__name__)
@@ -58,6 +59,9 @@ class Application:
         if path.startswith(("/moto-api", "/latest/")):  # reset and seed everything; instance metadata
             return Response("not here", status=404)(environ, start_response)
         incoming = _incoming(environ)
+        if incoming.headers.get("host", "").partition(":")[0] not in OWN_NAMES:
+            # moto would take a bucket's name from it, where the gate reads the path; and no web page may get here.
+            return Response("not here", status=404)(environ, start_response)
         environ.pop("HTTP_X_MOTO_ACCOUNT_ID", None)  # moto would let anybody act in any account
         try:
             self._gate.admit(incoming)

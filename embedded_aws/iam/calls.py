@@ -82,11 +82,11 @@ def decode(
         parameters = _json(body)
     elif protocol in ("query", "ec2"):
         fields = parse_qsl(f"{query}&{body.decode(errors='replace')}".strip("&"), keep_blank_values=True)
-        parameters = dict(fields)
+        parameters = _once(fields)
         operation = parameters.get("Action", "")
         if "x-amz-target" in headers or "urlencoded" not in headers.get("content-type", "urlencoded"):
             raise CallError(f"{service} takes forms, not {headers.get('content-type')}")
-        if operation not in model.operation_names or len({value for name, value in fields if name == "Action"}) != 1:
+        if operation not in model.operation_names:
             raise CallError(f"{service} has no operation {operation!r}")
     else:
         operation, parameters = _rest(model, method, path, query, headers)
@@ -110,6 +110,14 @@ def _model(service: str) -> ServiceModel:
         return service_model(name)
     except UnknownServiceError:
         raise CallError(f"there is no service {service}") from None
+
+
+def _once(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Return pairs as a map; of a name that comes twice the gate and moto might each take another value."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise CallError("a parameter is given twice")
+    return found
 
 
 def _json(body: bytes) -> dict[str, Any]:
@@ -159,7 +167,7 @@ def _routes(service: str) -> tuple[_Route, ...]:
 def _rest(
     model: ServiceModel, method: str, path: str, query: str, headers: Mapping[str, str]
 ) -> tuple[str, dict[str, Any]]:
-    arguments = dict(parse_qsl(query, keep_blank_values=True))
+    arguments = _once(parse_qsl(query, keep_blank_values=True))
     if model.service_name == "s3" and re.fullmatch("/[^/]+/", path):
         path = path.rstrip("/")  # a bucket may be spelt with a slash at its end
     fits = []

@@ -82,11 +82,12 @@ class Gate:
                 signed.service, signed.region, method=incoming.method, path=incoming.path, query=incoming.query,
                 headers=incoming.headers, body=incoming.body,
             )  # fmt: skip
+            asked = asks(call, principal.account)
         except CallError as error:
             raise Refused("operation", str(error)) from None
         endpoint = self.way(signed.access_key_id, signed.service)
         context = _context_of_call(call, principal) | (endpoint.context if endpoint else {})
-        for ask in asks(call, principal.account):
+        for ask in asked:
             layers = layers_of(principal)
             if endpoint and ask.action.startswith(f"{call.service}:"):  # not what the service asks of other services
                 layers[ENDPOINT] = [endpoint.policy]
@@ -128,7 +129,7 @@ def authenticate(incoming: Incoming) -> tuple[signature.Signature, Principal]:
     try:
         signed = signature.read(incoming.headers, incoming.query)
         principal = principals.find(signed.access_key_id)
-        if principal is None or incoming.headers.get("x-amz-security-token", "") != principal.token:
+        if principal is None or signed.token != principal.token:
             raise Refused("unknown key", "The security token included in the request is invalid.")
         signature.verify(
             signed, secret=principal.secret, method=incoming.method, path=incoming.path, query=incoming.query,

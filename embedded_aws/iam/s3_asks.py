@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from moto.kms.models import kms_backends
 from moto.s3.models import FakeBucket, FakeKey, s3_backends
 
-from embedded_aws.iam.calls import Call
+from embedded_aws.iam.calls import Call, CallError
 from embedded_aws.iam.policy import Ask
 
 # Only operations whose action has another name.
@@ -109,7 +109,11 @@ def find_bucket(name: str) -> FakeBucket | None:
 
 
 def _keys_to_delete(body: bytes) -> Iterator[tuple[str, str | None]]:
-    for item in ElementTree.fromstring(body).iter():  # noqa: S314 - expat has no external entities, and bounds others
+    try:
+        document = ElementTree.fromstring(body)  # noqa: S314 - expat has no external entities, and bounds others
+    except ElementTree.ParseError as error:
+        raise CallError(f"the body is not XML: {error}") from None
+    for item in document.iter():
         if item.tag.rpartition("}")[2] == "Object":
             fields = {child.tag.rpartition("}")[2]: child.text or "" for child in item}
             yield fields.get("Key", ""), fields.get("VersionId")

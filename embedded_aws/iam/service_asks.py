@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from moto.ec2.models import ec2_backends
+from moto.iam.models import iam_backends
 
 from embedded_aws.iam.calls import Call
 from embedded_aws.iam.policy import Ask
@@ -104,6 +105,10 @@ def _iam(call: Call, account: str) -> str:
 
 
 def _iam_entity(kind: str, name: str, account: str, *, path: str = "/") -> str:
+    if kind == "role":  # one that is there has a path of its own
+        there = [role.arn for role in iam_backends[account]["aws"].get_roles() if role.name == name]
+        if there:
+            return there[0]
     return f"arn:aws:iam::{account}:{kind}{path}{name}"
 
 

@@ -40,6 +40,7 @@ class Signature:
     signed_headers: tuple[str, ...]
     value: str
     moment: datetime
+    token: str  # of a role's session
     expires: timedelta | None = None  # of a presigned URL
 
     @property
@@ -70,9 +71,11 @@ def read(headers: Mapping[str, str], query: str) -> Signature:
             f"{values.get('X-Amz-Algorithm')} Credential={values.get('X-Amz-Credential')}, SignedHeaders="
             f"{values.get('X-Amz-SignedHeaders')}, Signature={values['X-Amz-Signature']}"
         )
-        date, expires = values.get("X-Amz-Date", ""), timedelta(seconds=int(values.get("X-Amz-Expires", "0")))
+        date, token = values.get("X-Amz-Date", ""), values.get("X-Amz-Security-Token", "")
+        expires = timedelta(seconds=int(values.get("X-Amz-Expires", "0")))
     elif "authorization" in headers:
         text, date, expires = headers["authorization"], headers.get("x-amz-date", ""), None
+        token = headers.get("x-amz-security-token", "")
     else:
         raise SignatureError("missing", "Request is missing Authentication Token")
     found = _HEADER.fullmatch(text)
@@ -83,8 +86,9 @@ def read(headers: Mapping[str, str], query: str) -> Signature:
     if "host" not in signed:
         raise SignatureError("malformed", "'Host' must be a 'SignedHeader' in the AWS Authorization.")
     return Signature(
-        found["key"], found["date"], found["region"], found["service"], signed, found["signature"], moment, expires
-    )
+        access_key_id=found["key"], date=found["date"], region=found["region"], service=found["service"],
+        signed_headers=signed, value=found["signature"], moment=moment, token=token, expires=expires,
+    )  # fmt: skip
 
 
 def verify(

@@ -159,6 +159,54 @@ def test_a_form_with_two_actions_or_none_is_refused(aws, keys, body):
     assert "<Code>InvalidAction</Code>" in send(aws, signed(aws, keys, service="iam", body=body))[1]
 
 
+@pytest.mark.parametrize("body", [b"&RoleArn=arn:aws:iam::444455556666:role/other", b"&RoleSessionName=x"])
+def test_a_parameter_that_comes_twice_is_refused(aws, keys, body):
+    """The gate would judge one of them and moto carry out the other."""
+    ask = b"Action=AssumeRole&Version=2011-06-15&RoleArn=arn:aws:iam::444455556666:role/one&RoleSessionName=me"
+    status, text = send(aws, signed(aws, keys, body=ask + body))
+    assert (status, "a parameter is given twice" in text) == (400, True)
+
+
+def test_a_bucket_s_name_in_the_host_is_not_heard(aws, keys):
+    request = AWSRequest("GET", aws.endpoint + "/own/key", headers={"Host": "rows.s3.amazonaws.com"})
+    S3SigV4Auth(Credentials(keys.access_key, keys.secret_key), "s3", "us-east-1").add_auth(request)
+    assert send(aws, request.prepare(), Host="rows.s3.amazonaws.com")[0] == 404
+
+
+def test_a_list_of_objects_that_is_no_xml_is_refused(aws, keys):
+    s3 = aws.session("client-1").client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="no-xml")
+    request = signed(aws, keys, service="s3", path="/no-xml?delete", body=b"<Delete>")
+    assert send(aws, request)[0] == 405
+    s3.delete_bucket(Bucket="no-xml")
+
+
+def test_a_role_s_session_signs_urls_too(aws):
+    admin = aws.session("client-1")
+    trust = {"Effect": "Allow", "Principal": {"AWS": "444455556666"}, "Action": "sts:AssumeRole"}
+    grant = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    texts = [json.dumps({"Version": "2012-10-17", "Statement": [part]}) for part in (trust, grant)]
+    iam = admin.client("iam")
+    arn = iam.create_role(RoleName="signs", AssumeRolePolicyDocument=texts[0])["Role"]["Arn"]
+    iam.put_role_policy(RoleName="signs", PolicyName="p", PolicyDocument=texts[1])
+    lent = admin.client("sts").assume_role(RoleArn=arn, RoleSessionName="me")["Credentials"]
+    s3 = admin.client(
+        "s3", aws_access_key_id=lent["AccessKeyId"], aws_secret_access_key=lent["SecretAccessKey"],
+        aws_session_token=lent["SessionToken"], config=Config(signature_version="s3v4"),
+    )  # fmt: skip
+    s3.create_bucket(Bucket="signed-by-role")
+    s3.put_object(Bucket="signed-by-role", Key="k", Body=b"x")
+    url = urlsplit(s3.generate_presigned_url("get_object", Params={"Bucket": "signed-by-role", "Key": "k"}))
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=10)
+    connection.request("GET", f"{url.path}?{url.query}")
+    assert connection.getresponse().status == 200
+    connection.close()
+    s3.delete_object(Bucket="signed-by-role", Key="k")
+    s3.delete_bucket(Bucket="signed-by-role")
+    iam.delete_role_policy(RoleName="signs", PolicyName="p")
+    iam.delete_role(RoleName="signs")
+
+
 def test_awkward_keys_and_payloads_are_signed_and_stored_alike(aws, tmp_path):
     s3 = aws.session("client-1").client("s3")
     s3.create_bucket(Bucket="awkward")
