@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import base64
+import hashlib
 import logging
 import os
+import secrets
 import signal
 import sys
 import time
@@ -21,15 +23,23 @@ os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is told in one line, by this file
 
-import grpc
+import checkpoint
+import connection
+import identity
 import numpy as np
 import schema
 import task
-from flwr.client import NumPyClient, start_client
+from flwr.client import NumPyClient
 
 
 class JobError(Exception):
     """What ends this job, in one line that is safe to show to the server's account."""
+
+
+# Their texts are of this kit: they quote no cell.
+FORESEEN = (
+    JobError, connection.ServerError, identity.NoIdentity, schema.TableError, task.BadSetting, task.TooFewRows
+)  # fmt: skip
 
 
 class ClientData(NamedTuple):
@@ -57,7 +67,10 @@ def load_data(
 
 
 class FlowerClient(NumPyClient):
-    """Answer the server: first with sums for the scaler, then once per round with a trained model.
+    """Answer the server: who this is, sums for the scaler, then once per round a trained model.
+
+    Every question brings all that its answer needs, so that a client which joins late, or comes back after its
+    connection broke or its job was restarted, needs to remember nothing.
 
     Parameters
     ----------
@@ -65,101 +78,54 @@ class FlowerClient(NumPyClient):
         From ``task.new_model``.
     data : ClientData
         This account's rows.
-    job_name : str
-        By this name the server knows which account answers.
+    job_name, federation : str
+        What the proof of identity is made for: this job, and the fingerprint of the authority that it trusts.
+    keep : callable
+        Called with the global model whenever the server sends one.
     """
 
-    def __init__(self, model, data: ClientData, *, job_name: str) -> None:
+    def __init__(self, model, data: ClientData, *, job_name: str, federation: str, keep=lambda global_model: None):
         self.model = model
         self.data = data
-        self.job_name = job_name
-        self.scaler: task.Scaler | None = None
-        self.global_parameters: task.Parameters | None = None
+        self.about = {"job": job_name, "federation": federation}
+        self.instance = secrets.token_hex(16)  # a second process with this job's credentials has another
+        self.keep = keep
+        self.finished = False
 
     def get_properties(self, config):
-        """Say which training job this is."""
-        return {"job": self.job_name}
+        """Prove which account and role this job is; see ``identity.py``."""
+        return {"instance": self.instance, **identity.prove(str(config["nonce"]), **self.about)}
 
     def get_parameters(self, config):
         """Return the sums that the federated scaler is made of, ``[n (1,), sum (49,), squares (49,)]``."""
         return task.statistics(self.data.real_features)
 
     def fit(self, parameters, config):
-        """Train from the global parameters; return the new ones and the number of *real* rows behind them.
+        """Train from the global model; return the new parameters and the number of *real* rows behind them.
 
-        The call of round 0 brings the pooled scaler, ``[mean (49,), scale (49,)]``, and trains nothing.
+        ``parameters`` are ``[coef (1, 49), intercept (1,), mean (49,), scale (49,)]``.
         """
-        n_rows = len(self.data.real_features)
-        if config["round"] == 0:
-            self.scaler = task.Scaler(*parameters)
-            train, validation = self.data.train, self.data.validation
-            self.train = (task.transform(train[0], self.scaler), train[1])
-            self.validation = (task.transform(validation[0], self.scaler), validation[1])
-            return [], n_rows, {}
         started = time.perf_counter()
-        trained = task.fit(self.model, parameters, *self.train)
+        current = self._keep(parameters)
+        features = task.transform(self.data.train[0], current.scaler)
+        trained = task.fit(
+            self.model, current.parameters, features, self.data.train[1], proximal_mu=config.get("proximal_mu", 0.0)
+        )
         logging.info("round %s: trained in %.3f s", config["round"], time.perf_counter() - started)
-        return trained, n_rows, {}
+        return trained, len(self.data.real_features), {}
 
     def evaluate(self, parameters, config):
-        """Score the global model on this account's validation rows, and keep it."""
-        self.global_parameters = parameters
-        loss, threshold = task.evaluate(parameters, *self.validation)
-        return loss, len(self.validation[1]), {"threshold": threshold}
+        """Score the global model on this account's validation rows."""
+        current = self._keep(parameters)
+        features = task.transform(self.data.validation[0], current.scaler)
+        loss, threshold = task.evaluate(current.parameters, features, self.data.validation[1])
+        self.finished = True
+        return loss, len(self.data.validation[1]), {"threshold": threshold}
 
-
-def wait_for_server(address: str, *, deadline: float, root_certificates: bytes) -> None:
-    """Return as soon as the server answers at ``host:port`` with a certificate of its authority.
-
-    Asked as Flower asks, by gRPC: through the proxy that ``grpc_proxy`` names, if there is one.
-
-    Parameters
-    ----------
-    address : str
-        ``host:port`` of the Flower server.
-    deadline : float
-        Seconds to wait.
-    root_certificates : bytes
-        The federation's authority, PEM.
-
-    Raises
-    ------
-    JobError
-        If nothing answers before the deadline; at once if something does that the authority did not sign.
-    """
-    give_up = time.monotonic() + deadline
-    credentials = grpc.ssl_channel_credentials(root_certificates)
-    # Asked at least once a second: gRPC's own pauses grow to two minutes.
-    pauses = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 1000)]
-    with grpc.secure_channel(address, credentials, options=pauses) as channel:
-        ask = channel.unary_unary("/federation/AreYouThere")  # no server knows this: any answer is an answer
-        while True:
-            try:
-                ask(b"", timeout=max(0.1, give_up - time.monotonic()))
-                return
-            except grpc.RpcError as error:
-                code, details = error.code(), error.details() or ""
-            if code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                return
-            if "certificate" in details.lower() or "Hostname Verification" in details:
-                raise JobError(
-                    f"what answers at {address} has a certificate that is not signed by the authority this job was "
-                    "given, or for another address: start the job again with the address and the authority of the "
-                    "server's notebook"
-                )
-            if time.monotonic() + 0.2 > give_up:
-                raise JobError(
-                    f"no Flower server at {address} within {deadline:.0f} s ({_told(details)}): is the server's "
-                    "notebook running, and do routes, peering and security groups let this subnet reach it?"
-                )
-            time.sleep(0.2)
-
-
-def _told(details: str) -> str:
-    """Put what gRPC says into two words."""
-    if "response code 502" in details or "Connection refused" in details:
-        return "connection refused"
-    return "TLS failed" if "handshake" in details else "no answer"
+    def _keep(self, parameters) -> task.GlobalModel:
+        current = task.GlobalModel.of(parameters)
+        self.keep(current)
+        return current
 
 
 def train(args: argparse.Namespace) -> None:
@@ -167,25 +133,41 @@ def train(args: argparse.Namespace) -> None:
     data = load_data(args.train, args.train_file, args.train, args.test_file, rows_file=args.rows_file)
     logging.info("%s real training rows, %s to fit on", len(data.real_features), len(data.train[1]))
     model = task.new_model(penalty=args.penalty, max_iter=args.max_iter, seed=args.seed)
-    client = FlowerClient(model, data, job_name=os.environ["TRAINING_JOB_NAME"])
-    certificate = base64.encodebytes(base64.b64decode(args.ca_certificate)).decode()
-    authority = f"-----BEGIN CERTIFICATE-----\n{certificate}-----END CERTIFICATE-----\n".encode()
-    wait_for_server(args.server_address, deadline=args.join_deadline, root_certificates=authority)
+    authority = base64.b64decode(args.ca_certificate)
+    latest = checkpoint.Latest(Path(args.checkpoint_dir))
+    client = FlowerClient(
+        model, data, job_name=os.environ["TRAINING_JOB_NAME"], federation=hashlib.sha256(authority).hexdigest(),
+        keep=latest.keep,
+    )  # fmt: skip
     try:
-        start_client(
-            server_address=args.server_address,
-            client=client.to_client(),
-            root_certificates=authority,
+        connection.stay(
+            client.to_client(), args.server_address, root_certificates=_pem(authority), deadline=args.join_deadline
         )
-    except grpc.RpcError as error:
-        raise JobError(
-            f"the connection to the server at {args.server_address} broke ({error.code().name}): either the server "
-            "ended before the federation did, or its certificate is not signed by the authority this job was given"
-        ) from error
-    if client.global_parameters is None:
-        raise JobError("the server ended the federation before it sent a global model: see the server's notebook")
-    pipeline = task.build_pipeline(client.global_parameters, client.scaler, list(schema.FEATURES))
-    logging.info("global model saved to %s", task.save_model(args.model_dir, pipeline))
+    finally:  # also when SageMaker stops the job
+        if latest.model is not None:
+            save(args.model_dir, latest.model)
+    if not client.finished:
+        raise JobError("the server ended the federation before it sent a final model: see the server's notebook")
+
+
+def save(folder: str, model: task.GlobalModel) -> None:
+    """Leave the global model where SageMaker takes it from.
+
+    Raises
+    ------
+    JobError
+        If the folder cannot be written.
+    """
+    try:
+        path = task.save_model(folder, task.build_pipeline(*model, list(schema.FEATURES)))
+    except OSError as error:
+        raise JobError(f"the global model cannot be written to {folder}: {error.strerror}") from error
+    logging.info("global model saved to %s", path)
+
+
+def _pem(certificate: bytes) -> bytes:
+    text = base64.encodebytes(certificate).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n".encode()
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -196,12 +178,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--server-address", required=True, help="host:port")
     parser.add_argument("--ca-certificate", required=True, help="the federation's authority, DER in base64")
-    parser.add_argument("--join-deadline", type=float, default=120.0, help="seconds to wait for the server")
+    parser.add_argument("--join-deadline", type=float, default=120.0, help="seconds without a server to give up after")
     parser.add_argument("--train-file", default="train_balanced.csv")
     parser.add_argument("--rows-file", default="train.csv")
     parser.add_argument("--test-file", default="validation.csv")
     parser.add_argument("--train", default=os.environ.get("SM_CHANNEL_TRAIN"))
     parser.add_argument("--model-dir", default=os.environ.get("SM_MODEL_DIR"))
+    beside = Path(os.environ.get("SM_MODEL_DIR", ".")).with_name("checkpoints")  # /opt/ml/checkpoints
+    parser.add_argument("--checkpoint-dir", default=str(beside))
     return parser.parse_args(argv)
 
 
@@ -213,11 +197,11 @@ def main(argv: list[str] | None = None) -> int:
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("flwr").setLevel(logging.CRITICAL)  # it would log exceptions with their text
-    # StopTrainingJob sends SIGTERM: leave by the ordinary way out, so that buffers are written.
+    # StopTrainingJob and spot interruptions send SIGTERM: leave by the ordinary way out, which saves the model.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         train(parse_arguments(argv))
-    except (JobError, schema.TableError, task.TooFewRows) as error:
+    except FORESEEN as error:
         line = str(error)
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import joblib
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize
+from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_curve
@@ -30,11 +32,32 @@ class TooFewRows(ValueError):
     """A table is too small for its sums to be shared."""
 
 
+class BadSetting(ValueError):
+    """A hyperparameter that cannot be."""
+
+
 class Scaler(NamedTuple):
     """Mean and standard deviation of every ``log1p`` feature, each of shape ``(n_features,)``."""
 
     mean: np.ndarray
     scale: np.ndarray
+
+
+class GlobalModel(NamedTuple):
+    """What the server sends in every round: ``[coef (1, n_features), intercept (1,)]`` and the scaler."""
+
+    parameters: Parameters
+    scaler: Scaler
+
+    @classmethod
+    def of(cls, arrays: Parameters) -> GlobalModel:
+        """Read the four arrays of :meth:`arrays`."""
+        coef, intercept, mean, scale = arrays
+        return cls([coef, intercept], Scaler(mean, scale))
+
+    def arrays(self) -> Parameters:
+        """Return ``[coef, intercept, mean, scale]``."""
+        return [*self.parameters, *self.scaler]
 
 
 def new_model(*, penalty: str = "l2", max_iter: int = 10, seed: int = 0) -> LogisticRegression:
@@ -51,13 +74,13 @@ def new_model(*, penalty: str = "l2", max_iter: int = 10, seed: int = 0) -> Logi
 
     Raises
     ------
-    ValueError
+    BadSetting
         If the penalty is not one of the three, or ``max_iter`` is below 1.
     """
     if penalty not in ("l2", "l1", "none"):
-        raise ValueError(f"hyperparameter penalty is {penalty!r}; choose l2, l1 or none")
+        raise BadSetting(f"hyperparameter penalty is {penalty!r}; choose l2, l1 or none")
     if max_iter < 1:
-        raise ValueError(f"hyperparameter max-iter is {max_iter}; it must be at least 1")
+        raise BadSetting(f"hyperparameter max-iter is {max_iter}; it must be at least 1")
     options: dict = {"max_iter": max_iter, "warm_start": True, "random_state": seed}
     if penalty == "none":
         options["C"] = np.inf
@@ -134,14 +157,60 @@ def transform(features: np.ndarray, scaler: Scaler) -> np.ndarray:
     return (np.log1p(features) - scaler.mean) / scaler.scale
 
 
-def fit(model: LogisticRegression, parameters: Parameters, features: np.ndarray, labels: np.ndarray) -> Parameters:
-    """Train from the global parameters on scaled rows for ``max_iter`` iterations; return the new parameters."""
+def fit(
+    model: LogisticRegression,
+    parameters: Parameters,
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    proximal_mu: float = 0.0,
+) -> Parameters:
+    """Train from the global parameters on scaled rows for ``max_iter`` iterations; return the new parameters.
+
+    Parameters
+    ----------
+    proximal_mu : float
+        Above 0, FedProx: how strongly the new parameters are held near the global ones.
+
+    Raises
+    ------
+    BadSetting
+        For FedProx with the l1 penalty.
+    """
+    if proximal_mu:
+        if model.solver == "saga":
+            raise BadSetting("the strategy FedProx works with hyperparameter penalty l2 or none, not with l1")
+        return _fit_near(model, parameters, features, labels, proximal_mu)
     set_model_params(model, parameters)
     with warnings.catch_warnings():
         # A round stops after a few iterations on purpose: the next round carries on.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(features, labels)
     return get_model_parameters(model)
+
+
+def _fit_near(
+    model: LogisticRegression, parameters: Parameters, features: np.ndarray, labels: np.ndarray, proximal_mu: float
+) -> Parameters:
+    """Minimise scikit-learn's objective for the l2 penalty, as a mean over rows, plus FedProx's proximal term.
+
+    scikit-learn has no place for that term. Source: Li et al., "Federated Optimization in Heterogeneous Networks",
+    MLSys 2020, equation 2.
+    """
+    start = np.concatenate([parameters[0][0], parameters[1]])
+    ridge = 0.0 if np.isinf(model.C) else 1.0 / (model.C * len(labels))
+
+    def objective(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        margins = features @ weights[:-1] + weights[-1]
+        errors = (expit(margins) - labels) / len(labels)
+        away = weights - start
+        value = np.mean(np.logaddexp(0.0, margins) - labels * margins)
+        value += 0.5 * ridge * weights[:-1] @ weights[:-1] + 0.5 * proximal_mu * away @ away
+        slope = np.append(features.T @ errors + ridge * weights[:-1], errors.sum()) + proximal_mu * away
+        return float(value), slope
+
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": model.max_iter}).x
+    return [found[None, :-1], found[-1:]]
 
 
 def predict(parameters: Parameters, features: np.ndarray) -> np.ndarray:
@@ -182,7 +251,12 @@ def build_pipeline(parameters: Parameters, scaler: Scaler, feature_names: list[s
 
 
 def save_model(model_dir: str | Path, model: Pipeline) -> Path:
-    """Write ``model.joblib`` into the folder that SageMaker packs into ``model.tar.gz``."""
+    """Write ``model.joblib`` into the folder that SageMaker packs into ``model.tar.gz``: whole, or not at all."""
     path = Path(model_dir) / "model.joblib"
-    joblib.dump(model, path)
+    temporary = path.with_suffix(".tmp")
+    try:
+        joblib.dump(model, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return path

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 import botocore.session
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import create_loader
 
@@ -102,7 +103,7 @@ def session(name: str) -> boto3.Session:
 
 
 def assume_role(by: boto3.Session, role_arn: str, *, session_name: str, external_id: str = "") -> boto3.Session:
-    """Borrow a role for an hour, in this account or in another.
+    """Borrow a role, in this account or in another: for an hour, and then again by itself for as long as it is used.
 
     Parameters
     ----------
@@ -121,17 +122,24 @@ def assume_role(by: boto3.Session, role_arn: str, *, session_name: str, external
         Names the role and what AWS answered.
     """
     agreed = {"ExternalId": external_id} if external_id else {}
+    sts = by.client("sts")
+
+    def borrow_again() -> dict[str, str]:
+        keys = sts.assume_role(RoleArn=role_arn, RoleSessionName=session_name, **agreed)["Credentials"]
+        return {
+            "access_key": keys["AccessKeyId"],
+            "secret_key": keys["SecretAccessKey"],
+            "token": keys["SessionToken"],
+            "expiry_time": keys["Expiration"].isoformat(),
+        }
+
     try:
-        answer = by.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=session_name, **agreed)
+        keys = RefreshableCredentials.create_from_metadata(borrow_again(), borrow_again, method="assume-role")
     except (BotoCoreError, ClientError) as error:
         raise AccountError(f"{role_arn} cannot be borrowed: {error}") from error
-    keys = answer["Credentials"]
-    return boto3.Session(
-        aws_access_key_id=keys["AccessKeyId"],
-        aws_secret_access_key=keys["SecretAccessKey"],
-        aws_session_token=keys["SessionToken"],
-        botocore_session=_botocore_session(by.profile_name.removeprefix("fl-"), config_file(target())),
-    )
+    core = _botocore_session(by.profile_name.removeprefix("fl-"), config_file(target()))
+    core._credentials = keys  # boto3 has no public way in for credentials that renew themselves
+    return boto3.Session(botocore_session=core)
 
 
 def notebook_session(role_arn: str) -> boto3.Session:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
+from itertools import count, repeat
 from typing import Any
 
 import boto3
@@ -67,6 +67,15 @@ class TrainingJob:
             where = f"{self.client.name} (account {self.client.account})"
             raise JobError(f"{where} says nothing about job {self.name}: {error}") from error
 
+    def status(self) -> str | None:
+        """Return the job's status; none if the account has no such job."""
+        try:
+            return self._sagemaker.describe_training_job(TrainingJobName=self.name)["TrainingJobStatus"]
+        except ClientError as error:
+            if "not found" in error.response["Error"]["Message"].lower():
+                return None
+            raise JobError(f"{self.client.name} says nothing about job {self.name}: {error}") from error
+
     def log_lines(self, most: int = 5) -> list[str]:
         """Return the last lines of the job's log; none when it has not written any."""
         logs = self.session.client("logs")
@@ -100,9 +109,12 @@ class TrainingJob:
         return "\n".join(lines)
 
 
-def job_name(client: str, *, now: datetime | None = None) -> str:
-    """Return a name that the kick-off policy allows (``fl-*``) and that no earlier job had."""
-    return f"fl-{client}-{now or datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+def job_name(client: str, run: str = "", attempt: int = 1) -> str:
+    """Return the name of a client's job in a run of the federation, one that the kick-off policy allows (``fl-*``).
+
+    The name follows from the run: who starts a run again finds the jobs that are there already.
+    """
+    return f"fl-{client}-{run or secrets.token_hex(4)}-{attempt}"
 
 
 def training_request(
@@ -112,6 +124,7 @@ def training_request(
     image: str,
     server_address: str,
     ca_certificate: str,
+    run: str = "",
     max_iter: int = 10,
     penalty: str = "l2",
     seed: int = 0,
@@ -126,10 +139,12 @@ def training_request(
         Whose bucket, code and execution role the request names.
     name, image, server_address, ca_certificate
         The job's name, the SageMaker scikit-learn image, ``host:port`` of the Flower server, and its authority.
+    run : str
+        Id of the federation's run: under it SageMaker keeps the job's checkpoints, for the job that follows it.
     max_iter, penalty, seed
         Hyperparameters of the local training, as in the original sample.
     join_deadline, max_seconds : int
-        Seconds the job waits for the server, and seconds after which SageMaker stops it.
+        Seconds without a server after which the job gives up, and seconds after which SageMaker stops it.
 
     Source: AWS, SageMaker API reference, CreateTrainingJob.
     """
@@ -153,6 +168,7 @@ def training_request(
         "HyperParameters": {key: str(value) for key, value in hyperparameters.items()},
         "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": rows}, "ContentType": "text/csv"}],
         "OutputDataConfig": {"S3OutputPath": f"{bucket}/artefacts/"},
+        "CheckpointConfig": {"S3Uri": f"{bucket}/artefacts/checkpoints/{run or name}/"},
         "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
         "StoppingCondition": {"MaxRuntimeInSeconds": max_seconds},
         "VpcConfig": {"Subnets": list(client.subnets), "SecurityGroupIds": [client.security_group]},
@@ -179,25 +195,91 @@ def start(client: ClientAccount, session: boto3.Session, request: dict[str, Any]
     return TrainingJob(client, name, session)
 
 
+def kick_off(
+    clients: Sequence[ClientAccount],
+    sessions: Mapping[str, boto3.Session],
+    *,
+    run: str,
+    before: Sequence[str] = (),
+    **settings: Any,
+) -> list[TrainingJob]:
+    """Have one job running per client account; those that run already for this very run are kept.
+
+    Parameters
+    ----------
+    sessions : mapping
+        The borrowed kick-off role of every client's account, by client name.
+    run, before : str
+        Id of this run, and of earlier ones whose jobs are stopped first.
+    **settings
+        Passed on to :func:`training_request`.
+
+    Raises
+    ------
+    JobError
+        Names the first account that did not start its job; those that started are stopped again.
+    """
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for earlier in before:
+            list(pool.map(lambda client, run: stop_run(client, sessions[client.name], run), clients, repeat(earlier)))
+        starts = [pool.submit(_keep_or_start, client, sessions[client.name], run, settings) for client in clients]
+    if failed := [start.exception() for start in starts if start.exception()]:
+        stop_all([start.result() for start in starts if not start.exception()])
+        raise failed[0]
+    return [start.result() for start in starts]
+
+
+def stop_run(client: ClientAccount, session: boto3.Session, run: str) -> None:
+    """Stop whatever a run has left running in a client's account."""
+    for attempt in count(1):
+        job = TrainingJob(client, job_name(client.name, run, attempt), session)
+        if (status := job.status()) is None:
+            return
+        if status == "InProgress":
+            job.stop()
+
+
+def _keep_or_start(client: ClientAccount, session: boto3.Session, run: str, settings: Mapping[str, Any]) -> TrainingJob:
+    for attempt in count(1):
+        job = TrainingJob(client, job_name(client.name, run, attempt), session)
+        request = training_request(client, name=job.name, run=run, **settings)
+        status = job.status()
+        if status is None:
+            return start(client, session, request)
+        if status == "InProgress":
+            if job.describe()["HyperParameters"] == request["HyperParameters"]:
+                return job
+            job.stop()
+    raise AssertionError("there is always a next attempt")
+
+
 def stop_all(jobs: Sequence[TrainingJob]) -> None:
     """Stop every job that is still running."""
     with ThreadPoolExecutor(max_workers=8) as pool:
-        list(pool.map(TrainingJob.stop, jobs))
+        list(pool.map(lambda job: job.stop(), jobs))
 
 
 def wait(
     jobs: Sequence[TrainingJob],
     *,
     deadline: float = 120.0,
+    needed: int | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> pd.DataFrame:
     """Wait until every job has ended; return the table of :func:`table`.
 
+    Parameters
+    ----------
+    deadline : float
+        Seconds.
+    needed : int
+        How many must complete; by default all.
+
     Raises
     ------
     JobError
-        If one did not complete, or not before ``deadline`` seconds were over: says which, how it stands and why.
+        If fewer completed, or one did not end before ``deadline`` seconds were over: says which, how it stands and why.
     """
     give_up = clock() + deadline
     while True:
@@ -210,7 +292,7 @@ def wait(
             raise JobError(f"still running after {deadline:.0f} s:\n{told}")
         sleep(0.2)
     failed = [job for job, status in zip(jobs, statuses, strict=True) if status != "Completed"]
-    if failed:
+    if len(jobs) - len(failed) < (len(jobs) if needed is None else needed):
         raise JobError("\n".join(job.account_of_failure() for job in failed))
     return table(jobs)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from workshop.blueprint import Placement
-from workshop.strategy import Round
+from workshop.federation.rounds import Round
 
 
 class LiveRounds:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import boto3
 
 from client_code import schema
 from data_prep import prepare, sources
-from workshop import accounts, cleanup, connect, deployment, federation, jobs, state, tls
+from workshop import accounts, cleanup, connect, deployment, federation, jobs, state
+from workshop.federation import tls
+from workshop.federation.checkpoints import Checkpoints
+from workshop.federation.rounds import Report
 
 # No container image is pulled on the embedded AWS; asking the SageMaker SDK for its address takes seconds.
 IMAGE = "sagemaker-scikit-learn:1.4-2-py312-cpu-py3"
@@ -50,19 +54,15 @@ def connect_accounts(*, n_clients: int = 3, seed: int = 0, data: str = "syntheti
 
 
 def kick_off(
-    stage: Stage, *, certificates: tls.Certificates, address: str, seed: int = 0, **hyperparameters
+    stage: Stage, *, certificates: tls.Certificates, address: str, seed: int = 0, run: str = "", **hyperparameters
 ) -> list[jobs.TrainingJob]:
     """Start one training job per client, with the kick-off role of its account."""
     server = accounts.notebook_session(stage.server_role)
-    started = []
-    for client in stage.clients:
-        session = accounts.borrow(server, client, session_name="rehearsal")
-        request = jobs.training_request(
-            client, name=jobs.job_name(client.name), image=IMAGE, server_address=address, seed=seed,
-            ca_certificate=certificates.authority_hyperparameter(), **hyperparameters,
-        )  # fmt: skip
-        started.append(jobs.start(client, session, request))
-    return started
+    borrowed = {client.name: accounts.borrow(server, client, session_name="rehearsal") for client in stage.clients}
+    return jobs.kick_off(
+        stage.clients, borrowed, run=run or secrets.token_hex(4), image=IMAGE, server_address=address, seed=seed,
+        ca_certificate=certificates.authority_hyperparameter(), **hyperparameters,
+    )  # fmt: skip
 
 
 def stand(stage: Stage) -> tuple[federation.Place, tls.Certificates]:
@@ -70,13 +70,29 @@ def stand(stage: Stage) -> tuple[federation.Place, tls.Certificates]:
     return federation.place(stage.server_host, stage.port), tls.make_certificates(stage.server_host)
 
 
-def federate(stage: Stage, *, rounds: int = 3, seed: int = 0, **options):
+def lead(
+    stage: Stage,
+    started: list[jobs.TrainingJob],
+    *,
+    place: federation.Place,
+    certificates: tls.Certificates,
+    checkpoints: Checkpoints | None = None,
+    progress: Report = lambda message, history: None,
+    **terms,
+) -> federation.FederationResult:
+    """Be the server of jobs that were started, on the given terms (see ``federation.Terms``)."""
+    verifier = federation.Verifier(stage.sessions["server"], certificates.fingerprint)
+    return federation.run(
+        started, listen=place.listen, certificates=certificates, caller=verifier.caller, test=stage.test,
+        terms=federation.Terms(**terms), checkpoints=checkpoints, progress=progress,
+    )  # fmt: skip
+
+
+def federate(stage: Stage, *, seed: int = 0, checkpoints: Checkpoints | None = None, **terms):
     """Kick off, train, wait for the jobs; return the result and the jobs."""
     place, certificates = stand(stage)
     started = kick_off(stage, certificates=certificates, address=place.address, seed=seed)
-    result = federation.run(
-        started, address=place.listen, certificates=certificates, test=stage.test, rounds=rounds, **options
-    )
+    result = lead(stage, started, place=place, certificates=certificates, checkpoints=checkpoints, **terms)
     jobs.wait(started)
     return result, started
 

@@ -112,7 +112,8 @@ class Container:
                 source = channel["DataSource"]["S3DataSource"]["S3Uri"]
                 transfer.download_prefix(s3, source, self.base / "input" / "data" / channel["ChannelName"])
             if checkpoints := request.get("CheckpointConfig"):
-                self._fetch_checkpoints(s3, checkpoints["S3Uri"])
+                source = f"{checkpoints['S3Uri'].rstrip('/')}/"
+                transfer.download_prefix(s3, source, self.base / "checkpoints", empty=True)
             bundle = self.folder / "source.tar.gz"
             transfer.download_file(s3, self._values["sagemaker_submit_directory"], bundle)
         except transfer.TransferError as error:
@@ -129,14 +130,6 @@ class Container:
         if verdict is None or verdict.allowed:
             return None
         return f"S3 cannot be reached from the job's VPC: {verdict.reason}"
-
-    def _fetch_checkpoints(self, s3: Any, uri: str) -> None:
-        bucket, prefix = transfer.split_uri(uri)
-        folder = self.base / "checkpoints"
-        folder.mkdir()
-        uri = f"s3://{bucket}/{prefix.rstrip('/')}/"
-        if s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix.rstrip('/')}/", MaxKeys=1)["KeyCount"]:
-            transfer.download_prefix(s3, uri, folder)
 
     def _check_bundle(self) -> None:
         code, program = self.base / "code", self._values["sagemaker_program"]

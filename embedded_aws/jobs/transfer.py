@@ -42,8 +42,10 @@ def relative_path(key: str, prefix: str) -> str:
     return key[prefix.rfind("/") + 1 :]
 
 
-def download_prefix(s3: Any, uri: str, folder: Path) -> int:
+def download_prefix(s3: Any, uri: str, folder: Path, *, empty: bool = False) -> int:
     """Fetch every object below a prefix; return how many bytes there were.
+
+    With ``empty`` there may be none.
 
     Raises
     ------
@@ -62,7 +64,7 @@ def download_prefix(s3: Any, uri: str, folder: Path) -> int:
         raise TransferError(f"{_told(error)} under S3 URL {uri}") from error
     except (BotoCoreError, OSError) as error:
         raise TransferError(f"{error} under S3 URL {uri}") from error
-    if not n_objects:
+    if not n_objects and not empty:
         raise TransferError(
             f"No S3 objects found under S3 URL {uri} given in input data source. Please ensure that the bucket exists "
             "in the selected region, that objects exist under that S3 prefix, and that the role may list them"

@@ -3,7 +3,7 @@
 import pytest
 
 from client_code import schema
-from workshop import federation, jobs, rehearsal, state
+from workshop import jobs, rehearsal, state
 from workshop.errors import FederationError
 
 SECRET = "8675309"  # stands in a bad cell: it must not come out
@@ -81,6 +81,6 @@ def test_the_server_shows_a_clients_bad_rows_while_it_waits(stage):
     session.client("s3").put_object(Bucket=client.bucket, Key="data/train.csv", Body=b"nothing,of,the,kind\n1,2,3,4\n")
     started = rehearsal.kick_off(stage, certificates=certificates, address=place.address)
     with pytest.raises(FederationError, match="client-2 ended before it joined") as error:
-        federation.run(started, address=place.listen, certificates=certificates, test=stage.test)
+        rehearsal.lead(stage, started, place=place, certificates=certificates)
     assert "train.csv" in str(error.value)
     assert "column" in str(error.value)

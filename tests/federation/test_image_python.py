@@ -11,8 +11,14 @@ import numpy as np
 import pytest
 
 from client_code import schema
+from client_code.identity import QUESTION
 from data_prep import prepare, sources
-from workshop import baselines, bundle, federation, tls
+from embedded_aws.iam import signature
+from workshop import baselines, bundle, federation
+from workshop.federation import tls
+from workshop.federation.identity import Caller
+
+SECRET = "a secret of this test"
 
 
 @dataclass
@@ -31,6 +37,20 @@ class Job:
 class Client:
     name: str = "client-1"
     account: str = "444455556666"
+    execution_role: str = "arn:aws:iam::444455556666:role/FL-client-job-execution"
+
+
+def signed_by_its_botocore(proof, nonce):
+    """Do what STS does: believe a proof only if its signature is right."""
+    headers = {name.lower(): value for name, value in proof.items()} | {"host": "sts.us-east-1.amazonaws.com"}
+    found = signature.read(headers, "")
+    signature.verify(
+        found, secret=SECRET, method="POST", path="/", query="", headers=headers, body=QUESTION.encode(),
+        now=datetime.now(UTC),
+    )  # fmt: skip
+    assert {"x-fl-nonce", "x-fl-federation", "x-fl-job"} <= set(found.signed_headers)
+    assert headers["x-fl-nonce"] == nonce
+    return Caller("444455556666", "FL-client-job-execution", headers["x-fl-job"])
 
 
 @pytest.fixture
@@ -49,8 +69,8 @@ def test_the_client_trains_in_the_images_python(image_python, tmp_path):
         folder.mkdir()
     with tarfile.open(fileobj=io.BytesIO(bundle.source_archive())) as archive:
         archive.extractall(code, filter="data")
-    address, certificates = federation.place("127.0.0.1").address, tls.make_certificates("127.0.0.1")
-    arguments = ["--server-address", address, "--ca-certificate", certificates.authority_hyperparameter()]
+    place, certificates = federation.place("127.0.0.1"), tls.make_certificates("127.0.0.1")
+    arguments = ["--server-address", place.address, "--ca-certificate", certificates.authority_hyperparameter()]
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -58,6 +78,11 @@ def test_the_client_trains_in_the_images_python(image_python, tmp_path):
         "SM_CHANNEL_TRAIN": str(tmp_path / "client-1"),
         "SM_MODEL_DIR": str(model),
         "SM_OUTPUT_DIR": str(output),
+        "AWS_ACCESS_KEY_ID": "ASIAIMAGEPYTHON",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_SESSION_TOKEN": "token",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
@@ -65,7 +90,10 @@ def test_the_client_trains_in_the_images_python(image_python, tmp_path):
     try:
         test = schema.to_arrays(schema.read_table(tmp_path / "server" / "test.csv"))
         job = Job(Client(), "fl-client-1-image")
-        result = federation.run([job], address=address, certificates=certificates, test=test, rounds=2)
+        result = federation.run(
+            [job], listen=place.listen, certificates=certificates, caller=signed_by_its_botocore, test=test,
+            terms=federation.Terms(rounds=2),
+        )  # fmt: skip
         assert process.wait(timeout=60) == 0
     finally:
         process.kill()

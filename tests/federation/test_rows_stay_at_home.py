@@ -13,8 +13,9 @@ from flwr.server.superlink.fleet.grpc_bidi.grpc_client_proxy import GrpcClientPr
 
 from client_code import schema
 from data_prep import owners
-from workshop import connect, federation, jobs, rehearsal, state, tls
+from workshop import connect, jobs, rehearsal, state
 from workshop.errors import FederationError
+from workshop.federation import tls
 
 CANARIES = {"client-1": 8675309.25, "client-2": 7041776.75, "client-3": 3141592.5}
 COLUMN = "total_drug_cost_sum"
@@ -161,7 +162,7 @@ def test_an_error_about_the_rows_quotes_none_of_them(stage, planted):
         place, certificates = rehearsal.stand(stage)
         started = rehearsal.kick_off(stage, certificates=certificates, address=place.address)
         with pytest.raises(FederationError, match="client-1 ended before it joined") as error:
-            federation.run(started, address=place.listen, certificates=certificates, test=stage.test)
+            rehearsal.lead(stage, started, place=place, certificates=certificates)
         told = str(error.value) + "".join(job.account_of_failure() for job in started[:1])
         assert COLUMN in told
         assert not found(told.encode())

@@ -16,7 +16,7 @@ import pytest
 from embedded_aws.network.gateway import Gateway
 from embedded_aws.network.model import LOCAL, Group, Interface, Route, RouteTable, Rule, Snapshot, Subnet, Vpc
 from embedded_aws.network.trail import Trail
-from workshop import tls
+from workshop.federation import tls
 
 ADDRESS, ALL = "10.0.0.5", IPv4Network("0.0.0.0/0")
 RANGE = IPv4Network("10.0.0.0/24")
@@ -34,13 +34,18 @@ STATE = Snapshot(
 
 @pytest.fixture(scope="module")
 def client():
-    """Return client.py as a job imports it."""
+    """Return connection.py as a job imports it."""
     folder = str(Path(__file__).parents[2] / "client_code")
     sys.path.insert(0, folder)
     try:
-        yield importlib.import_module("client")
+        yield importlib.import_module("connection")
     finally:
         sys.path.remove(folder)
+
+
+def wait(client, address, *, deadline, root_certificates):
+    with client.dial(address, root_certificates) as channel:
+        client.wait_for_server(channel, address, deadline=deadline)
 
 
 @pytest.fixture
@@ -72,35 +77,35 @@ def serve():
 
 def test_the_wait_ends_when_the_server_answers(client, proxied, serve):
     certificates = tls.make_certificates(ADDRESS)
-    client.wait_for_server(f"{ADDRESS}:{serve(certificates)}", deadline=5, root_certificates=certificates.authority)
+    wait(client, f"{ADDRESS}:{serve(certificates)}", deadline=5, root_certificates=certificates.authority)
 
 
 def test_the_wait_needs_no_proxy(client, serve):
     certificates = tls.make_certificates("127.0.0.1")
-    client.wait_for_server(f"127.0.0.1:{serve(certificates)}", deadline=5, root_certificates=certificates.authority)
+    wait(client, f"127.0.0.1:{serve(certificates)}", deadline=5, root_certificates=certificates.authority)
 
 
 def test_a_jobs_loopback_is_its_own(client, proxied, serve):
     certificates = tls.make_certificates("127.0.0.1")
-    with pytest.raises(client.JobError, match="connection refused"):
-        client.wait_for_server(f"127.0.0.1:{serve(certificates)}", deadline=1, root_certificates=certificates.authority)
+    with pytest.raises(client.ServerError, match="connection refused"):
+        wait(client, f"127.0.0.1:{serve(certificates)}", deadline=1, root_certificates=certificates.authority)
 
 
 def test_a_stranger_with_another_authority_is_told_at_once(client, proxied, serve):
     port, mine = serve(tls.make_certificates(ADDRESS)), tls.make_certificates(ADDRESS)
     started = time.monotonic()
-    with pytest.raises(client.JobError, match="a certificate that is not signed by the authority this job was given"):
-        client.wait_for_server(f"{ADDRESS}:{port}", deadline=30, root_certificates=mine.authority)
+    with pytest.raises(
+        client.ServerError, match="a certificate that is not signed by the authority this job was given"
+    ):
+        wait(client, f"{ADDRESS}:{port}", deadline=30, root_certificates=mine.authority)
     assert time.monotonic() - started < 5
 
 
 def test_a_certificate_for_another_address_is_told_at_once(client, proxied, serve):
     # TLS is checked end to end: against the server's address in its VPC, not against the gateway's.
     certificates = tls.make_certificates("10.0.0.77")
-    with pytest.raises(client.JobError, match="or for another address"):
-        client.wait_for_server(
-            f"{ADDRESS}:{serve(certificates)}", deadline=30, root_certificates=certificates.authority
-        )
+    with pytest.raises(client.ServerError, match="or for another address"):
+        wait(client, f"{ADDRESS}:{serve(certificates)}", deadline=30, root_certificates=certificates.authority)
 
 
 @pytest.mark.parametrize(
@@ -109,8 +114,8 @@ def test_a_certificate_for_another_address_is_told_at_once(client, proxied, serv
 def test_a_server_that_does_not_come_is_named_with_the_time_and_what_to_check(client, proxied, host, told):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with pytest.raises(client.JobError) as failed:
-        client.wait_for_server(f"{host}:{port}", deadline=1, root_certificates=tls.make_certificates(host).authority)
+    with pytest.raises(client.ServerError) as failed:
+        wait(client, f"{host}:{port}", deadline=1, root_certificates=tls.make_certificates(host).authority)
     assert str(failed.value) == (
         f"no Flower server at {host}:{port} within 1 s ({told}): is the server's notebook running, and do routes, "
         "peering and security groups let this subnet reach it?"
@@ -123,9 +128,7 @@ def test_a_server_that_comes_late_is_found(client, proxied, serve):
         port = closed.getsockname()[1]
     server = grpc.server(futures.ThreadPoolExecutor(2))
     with futures.ThreadPoolExecutor() as pool:
-        waiting = pool.submit(
-            client.wait_for_server, f"{ADDRESS}:{port}", deadline=20, root_certificates=certificates.authority
-        )
+        waiting = pool.submit(wait, client, f"{ADDRESS}:{port}", deadline=20, root_certificates=certificates.authority)
         assert not futures.wait([waiting], timeout=1).done  # it keeps asking
         credentials = grpc.ssl_server_credentials([(certificates.server_key, certificates.server)])
         server.add_secure_port(f"127.0.0.1:{port}", credentials)

@@ -1,7 +1,5 @@
 """The request that a client account receives, and the waits around a job."""
 
-import datetime
-
 import pytest
 from botocore.session import Session
 
@@ -55,15 +53,16 @@ def test_the_original_samples_hyperparameters_keep_their_names():
 def test_everything_the_request_names_belongs_to_the_client():
     text = str(request())
     assert "s3://rows/data/" in text
-    assert text.count("s3://") == text.count("s3://rows/") == 3
+    assert text.count("s3://") == text.count("s3://rows/") == 4
     assert request()["RoleArn"] == CLIENT.execution_role
 
 
-def test_names_differ_and_match_what_the_kickoff_policy_allows():
-    now = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
-    names = {jobs.job_name("client-1", now=now) for _ in range(50)}
+def test_a_job_s_name_follows_from_its_run_and_matches_what_the_kickoff_policy_allows():
+    assert jobs.job_name("client-1", "0a1b2c3d") == jobs.job_name("client-1", "0a1b2c3d") == "fl-client-1-0a1b2c3d-1"
+    assert jobs.job_name("client-1", "0a1b2c3d", 2) == "fl-client-1-0a1b2c3d-2"
+    names = {jobs.job_name("client-1") for _ in range(50)}
     assert len(names) > 45
-    assert all(name.startswith("fl-client-1-20260102-030405-") and len(name) <= 63 for name in names)
+    assert all(name.startswith("fl-client-1-") and len(name) <= 63 for name in names)
 
 
 class Endless:

@@ -9,7 +9,7 @@ import threading
 import pytest
 from cryptography import x509
 
-from workshop import tls
+from workshop.federation import tls
 
 
 def handshake(certificates, authority: bytes, host: str, tmp_path) -> str:

@@ -1,0 +1,49 @@
+"""Keep the latest global model where SageMaker saves it (``CheckpointConfig``), for the job when it is restarted."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import task
+
+NAMES = ("coef", "intercept", "mean", "scale")
+
+
+class Latest:
+    """The latest global model, in memory and, where the job has a checkpoint folder, in ``global.npz``.
+
+    Parameters
+    ----------
+    folder : Path
+        ``/opt/ml/checkpoints`` in a container; there only if the job was started with a ``CheckpointConfig``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "global.npz"
+        self.model: task.GlobalModel | None = None
+        if self.path.exists():
+            try:
+                with np.load(self.path, allow_pickle=False) as arrays:
+                    self.model = task.GlobalModel.of([arrays[name] for name in NAMES])
+                logging.info("carrying on with the global model of %s", self.path)
+            except Exception:
+                logging.info("%s cannot be read and is left alone: the server sends the model again", self.path)
+
+    def keep(self, model: task.GlobalModel) -> None:
+        """Remember a global model; the file is there whole or not at all."""
+        self.model = model
+        if not self.path.parent.is_dir():
+            return
+        temporary = self.path.with_name("global.tmp")
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, **dict(zip(NAMES, model.arrays(), strict=True)))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except OSError as error:  # the server keeps the model too
+            temporary.unlink(missing_ok=True)
+            logging.info("no checkpoint: %s cannot be written (%s)", self.path, error.strerror)

@@ -1,0 +1,71 @@
+"""Prove to the server which AWS account and role this job belongs to, without handing out a secret.
+
+The job signs a question to STS, ``GetCallerIdentity``, with its own credentials; the server has STS answer it. The
+signature covers the host, so it is worth nothing elsewhere, and what the server sent and expects, so it is worth
+nothing a second time or to another federation.
+Source: AWS, STS API reference, GetCallerIdentity; IAM user guide, "Signature Version 4 for API requests".
+"""
+
+from __future__ import annotations
+
+import os
+
+import botocore.session
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+QUESTION = "Action=GetCallerIdentity&Version=2011-06-15"
+
+
+class NoIdentity(Exception):
+    """This process has no AWS credentials, or does not know its region."""
+
+
+def sts_endpoint(region: str) -> str:
+    """Return the address of STS in a region: the one that ``AWS_ENDPOINT_URL`` names, or AWS's own.
+
+    Never one that a server told: whoever receives a signed question may ask it, and only there.
+    """
+    told = os.environ.get("AWS_ENDPOINT_URL_STS") or os.environ.get("AWS_ENDPOINT_URL")
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return (told or f"https://sts.{region}.{suffix}").rstrip("/") + "/"
+
+
+def prove(nonce: str, *, federation: str, job: str, session: botocore.session.Session | None = None) -> dict[str, str]:
+    """Sign the question.
+
+    Parameters
+    ----------
+    nonce : str
+        What the server sent, for this connection alone.
+    federation : str
+        Fingerprint of the authority that this job trusts: another server cannot pass the answer on.
+    job : str
+        Name of this training job.
+    session : botocore.session.Session, optional
+        Whose credentials sign; by default those of this process.
+
+    Returns
+    -------
+    dict of str
+        The signed headers; STS's answer to a request with these is this job's account and role.
+
+    Raises
+    ------
+    NoIdentity
+        If there is nothing to sign with.
+    """
+    session = session or botocore.session.get_session()
+    credentials = session.get_credentials()
+    region = session.get_config_variable("region") or os.environ.get("SAGEMAKER_REGION")
+    if credentials is None or not region:
+        raise NoIdentity("this job has no AWS credentials or no region: start it with an execution role")
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
+        "X-Fl-Nonce": nonce,
+        "X-Fl-Federation": federation,
+        "X-Fl-Job": job,
+    }
+    request = AWSRequest("POST", sts_endpoint(region), data=QUESTION, headers=headers)
+    SigV4Auth(credentials.get_frozen_credentials(), "sts", region).add_auth(request)
+    return dict(request.headers.items())

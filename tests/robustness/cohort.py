@@ -1,0 +1,179 @@
+"""A federation in one process: the real server, clients in threads, gRPC and TLS between them; only AWS is left out.
+
+Who a client is, is believed here; ``tests/federation/test_who_may_join.py`` tries that with STS.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from flwr.client import Client
+
+from client_code import schema
+from data_prep import prepare, sources
+from workshop import federation
+from workshop.federation import tls
+from workshop.federation.identity import Caller, IdentityError
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "client_code"))  # as a job imports its modules
+
+import client as job_code
+import connection
+import task
+
+ROLE = "FL-client-job-execution"
+
+
+@dataclass(frozen=True)
+class Account:
+    """What the server knows of a client's account."""
+
+    name: str
+    account: str
+    execution_role: str
+
+
+@dataclass
+class Job:
+    """A training job that is a thread."""
+
+    client: Account
+    name: str
+    status: str = "InProgress"
+    reason: str = ""
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def describe(self):
+        return {"TrainingJobStatus": self.status, "SecondaryStatus": self.status, "CreationTime": self.created}
+
+    def account_of_failure(self):
+        return f"{self.client.name} (account {self.client.account}), job {self.name}: {self.status}\n  {self.reason}"
+
+    def stop(self):
+        """A thread cannot be stopped; it ends when its server is gone."""
+
+
+class Member(job_code.FlowerClient):
+    """The client's own code, believed by its name."""
+
+    def get_properties(self, config):
+        return {"instance": self.instance, "job": self.about["job"], "nonce": config["nonce"]}
+
+
+class Meddling(Client):
+    """A client that changes what its own code sends."""
+
+    def __init__(self, member: Member, change) -> None:
+        self.inner, self.change = member.to_client(), change
+
+    def get_properties(self, ins):
+        return self.inner.get_properties(ins)
+
+    def get_parameters(self, ins):
+        return self.inner.get_parameters(ins)
+
+    def fit(self, ins):
+        return self.change(self.inner.fit(ins), ins.config["round"])
+
+    def evaluate(self, ins):
+        return self.inner.evaluate(ins)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a federation: every client's tables, and the server's."""
+
+    clients: dict[str, job_code.ClientData]
+    test: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def make(cls, folder: Path, n_clients: int, *, how: str = "iid") -> Rows:
+        table = sources.load("synthetic", seed=0, cache=folder)
+        prepare.prepare(table, n_clients=n_clients, how=how, balance="smote", seed=0, folder=folder)
+        names = [f"client-{number}" for number in range(1, n_clients + 1)]
+        files = {name: str(folder / name) for name in names}
+        data = {
+            name: job_code.load_data(path, "train_balanced.csv", path, "validation.csv") for name, path in files.items()
+        }
+        return cls(data, schema.to_arrays(schema.read_table(folder / "server" / "test.csv")))
+
+
+class Cohort:
+    """Clients in threads, and the server that they are told of.
+
+    Parameters
+    ----------
+    rows : Rows
+        Of these clients.
+    meddling : mapping
+        What a client does to the ``FitRes`` that its own code made, by client name: a function of that and the round.
+    member : mapping
+        Another class than ``Member``, by client name.
+    patience : float
+        Seconds after which a client without a server gives up.
+    """
+
+    def __init__(self, rows: Rows, *, meddling=(), member=(), patience: float = 5.0) -> None:
+        self.rows, self.patience = rows, patience
+        self.meddling, self.member = dict(meddling), dict(member)
+        self.place, self.certificates = federation.place("127.0.0.1"), tls.make_certificates("127.0.0.1")
+        self.jobs = {
+            name: Job(Account(name, f"{number:012d}", f"arn:aws:iam::{number:012d}:role/{ROLE}"), f"fl-{name}-0-1")
+            for number, name in enumerate(rows.clients, 1)
+        }
+        self.threads = []
+        self.lines, self.federation = [], ""
+
+    def caller(self, proof, nonce):
+        """Believe the name of a job."""
+        for job in self.jobs.values():
+            if proof.get("job") == job.name and proof.get("nonce") == nonce:
+                return Caller(job.client.account, ROLE, job.name)
+        raise IdentityError("it brings no proof of its account")
+
+    def join(self, *names: str) -> None:
+        """Start clients, each in its thread."""
+        for name in names or self.rows.clients:
+            self.threads.append(threading.Thread(target=self._be, args=(name,), daemon=True))
+            self.threads[-1].start()
+
+    def run(self, progress=None, checkpoints=None, **terms) -> federation.FederationResult:
+        """Be the server."""
+        return federation.run(
+            list(self.jobs.values()), listen=self.place.listen, certificates=self.certificates, caller=self.caller,
+            test=self.rows.test, terms=federation.Terms(**terms), checkpoints=checkpoints,
+            progress=progress or (lambda message, history: self.lines.append(message)),
+        )  # fmt: skip
+
+    def leave(self) -> None:
+        """Wait until every client has ended."""
+        for thread in self.threads:
+            thread.join(timeout=self.patience + 20)
+            assert not thread.is_alive(), "a client is still there"
+
+    def _be(self, name: str) -> None:
+        job = self.jobs[name]
+        kind = self.member.get(name, Member)
+        member = kind(task.new_model(), self.rows.clients[name], job_name=job.name, federation=self.federation)
+        client = Meddling(member, self.meddling[name]) if name in self.meddling else member.to_client()
+        try:
+            connection.stay(
+                client, self.place.address, root_certificates=self.certificates.authority, deadline=self.patience
+            )
+            job.status = "Completed" if member.finished else "Failed"
+        except Exception as error:
+            job.reason, job.status = f"{type(error).__name__}: {error}", "Failed"
+
+
+def wait_until(condition, *, seconds: float = 20.0) -> None:
+    """Return when a condition is true; fail when it is not in time."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it did not come true"
+        time.sleep(0.02)

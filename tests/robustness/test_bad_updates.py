@@ -1,0 +1,190 @@
+"""What a client may do to the model: nothing that the gate does not name. Real messages, real server."""
+
+import io
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from cohort import Cohort, Rows
+from flwr.common import Parameters, ndarrays_to_parameters, parameters_to_ndarrays
+
+from workshop.errors import FederationError
+from workshop.federation import updates
+
+
+def arrays(change):
+    """Make a change to a FitRes from a change to its arrays."""
+
+    def changed(answer, server_round):
+        answer.parameters = ndarrays_to_parameters(change(parameters_to_ndarrays(answer.parameters)))
+        return answer
+
+    return changed
+
+
+def rows(number):
+    def changed(answer, server_round):
+        answer.num_examples = number
+        return answer
+
+    return changed
+
+
+def raw(change):
+    """Make a change to a FitRes from a change to the bytes of its first array."""
+
+    def changed(answer, server_round):
+        first, *others = answer.parameters.tensors
+        answer.parameters = Parameters([change(first), *others], "numpy.ndarray")
+        return answer
+
+    return changed
+
+
+def pickled(_):
+    file = io.BytesIO()
+    np.save(file, np.array([{"anything": 1}], dtype=object), allow_pickle=True)
+    return file.getvalue()
+
+
+def huge_header(_):
+    """Claim 745 GiB in a header, and bring nothing."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**11,)})
+    return file.getvalue()
+
+
+# What is sent, and what the server says to it.
+MALFORMED = {
+    "NaN": (arrays(lambda a: [np.full_like(a[0], np.nan), a[1]]), "array 1 holds 49 values that are not finite"),
+    "one Inf": (arrays(lambda a: [a[0], a[1] + np.inf]), "array 2 holds 1 values that are not finite"),
+    "1e9": (arrays(lambda a: [a[0] + 1e9, a[1]]), "times the others'"),
+    "1e300": (arrays(lambda a: [a[0] + 1e300, a[1]]), "times the others'"),
+    "ten times, turned round": (arrays(lambda a: [-10 * x for x in a]), "times the others'"),
+    "one column less": (arrays(lambda a: [a[0][:, 1:], a[1]]), "array 1 has shape (1, 48), not (1, 49)"),
+    "a shape that broadcasts": (arrays(lambda a: [np.tile(a[0], (3, 1)), a[1]]), "array 1 has shape (3, 49)"),
+    "an array more": (arrays(lambda a: [*a, a[0]]), "3 arrays instead of 2"),
+    "an array less": (arrays(lambda a: a[:1]), "1 arrays instead of 2"),
+    "whole numbers": (arrays(lambda a: [a[0].astype(np.int64), a[1]]), "array 1 holds int64, not float64"),
+    "text": (arrays(lambda a: [a[0].astype("U8"), a[1]]), "array 1 holds <U8, not float64"),
+    "no rows": (rows(0), "says 0 rows"),
+    "fewer than no rows": (rows(-60), "says -60 rows"),
+    "10^12 rows": (rows(10**12), "says 1000000000000 rows"),
+    "a pickle": (raw(pickled), "array 1 has shape (1,), not (1, 49)"),
+    "745 GiB": (raw(huge_header), f"array 1 has shape ({10**11},), not (1, 49)"),
+    "cut off": (raw(lambda tensor: tensor[:-9]), "array 1 has 383 bytes, not 392"),
+    "no array": (raw(lambda tensor: b"nothing of the kind"), "array 1 is not in NumPy's format"),
+}
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    return Rows.make(tmp_path_factory.mktemp("crowd"), 3 + len(MALFORMED))
+
+
+@pytest.fixture(scope="module")
+def results(crowd):
+    """Run with every malformed update beside three honest clients, and with these three alone."""
+    hostile = dict(zip(list(crowd.clients)[3:], MALFORMED.values(), strict=True))
+    cohort = Cohort(crowd, meddling={name: change for name, (change, _) in hostile.items()})
+    cohort.join()
+    together = cohort.run(rounds=3, quorum=3)
+    cohort.leave()
+    honest = Rows({name: crowd.clients[name] for name in list(crowd.clients)[:3]}, crowd.test)
+    alone = Cohort(honest)
+    alone.join()
+    return together, alone.run(rounds=3), hostile
+
+
+def test_every_malformed_update_is_left_out_and_named_with_account_and_reason(results):
+    together, _, hostile = results
+    told = "\n".join(together.events)
+    for number, (name, (_, reason)) in enumerate(hostile.items(), 4):
+        assert f"{name} (account {number:012d}) is left out" in told
+        assert reason in "\n".join(line for line in together.events if line.startswith(name)), name
+
+
+def test_the_model_is_the_one_of_a_run_without_them(results):
+    together, alone, _ = results
+    for ours, theirs in zip(together.parameters, alone.parameters, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+    assert together.client_rows == alone.client_rows
+    assert together.threshold == pytest.approx(alone.threshold, abs=1e-12)
+
+
+def test_after_two_of_them_a_client_takes_part_no_longer(results):
+    together, _, hostile = results
+    for name in hostile:
+        assert f"{name} takes part no longer" in together.events
+    assert all(name in together.history[-1].left_out for name in hostile)
+
+
+def test_a_single_bad_update_costs_a_client_one_round(three):
+    def bad_in_round_2(answer, server_round):
+        return MALFORMED["NaN"][0](answer, server_round) if server_round == 2 else answer
+
+    cohort = Cohort(three, meddling={"client-2": bad_in_round_2})
+    cohort.join()
+    result = cohort.run(rounds=3)
+    assert [entry.clients for entry in result.history] == [3, 2, 3]
+    assert "not finite" in result.history[1].left_out["client-2"]
+    cohort.leave()
+    assert cohort.jobs["client-2"].status == "Completed"
+
+
+def test_too_many_bad_updates_end_the_run_and_say_whose(three):
+    cohort = Cohort(three, meddling={"client-2": MALFORMED["NaN"][0]})
+    cohort.join()
+    with pytest.raises(FederationError, match="round 1 has 2 usable answers and needs 3") as error:
+        cohort.run(rounds=3, quorum=3)
+    assert "client-2: array 1 holds 49 values that are not finite" in str(error.value)
+    assert f"account {2:012d}" in str(error.value)
+
+
+SUMS = [np.array([100.0]), np.full(49, 300.0), np.full(49, 1000.0)]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda n, s, q: [n + np.nan, s, q], "not finite"),
+        (lambda n, s, q: [n * 0 + 49, s, q], "sums over 49 rows"),
+        (lambda n, s, q: [n + 0.5, s, q], "sums over 100.5 rows"),
+        (lambda n, s, q: [n, -s, q], "sums that no table"),
+        (lambda n, s, q: [n, s * 100, q * 1e5], "sums that no table"),
+        (lambda n, s, q: [n, s, q / 2], "sums that no table"),  # a mean square below the squared mean
+        (lambda n, s, q: [n, s, q * 1e6], "sums that no table"),
+        (lambda n, s, q: [n, s[1:], q], "array 2 has shape"),
+    ],
+)
+def test_sums_for_the_scaler_are_looked_at_too(change, reason):
+    assert len(updates.read_statistics(ndarrays_to_parameters(SUMS), 49)) == 3
+    with pytest.raises(updates.BadUpdate, match=reason):
+        updates.read_statistics(ndarrays_to_parameters(change(*SUMS)), 49)
+
+
+def test_a_client_that_declares_a_trillion_rows_does_not_own_the_scaler():
+    declared = {"client-1": 500, "client-2": 700, "client-3": 10**12}
+    assert updates.too_many_rows(declared, updates.Rules()).keys() == {"client-3"}
+
+
+def test_a_claim_of_745_gib_costs_no_memory():
+    tensor, like = huge_header(b""), [np.zeros((1, 49))]
+    tracemalloc.start()
+    with pytest.raises(updates.BadUpdate):
+        updates.read(Parameters([tensor], "numpy.ndarray"), like)
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
+
+
+def test_a_pickle_in_an_array_is_not_opened():
+    class Opened:
+        def __reduce__(self):
+            return (pytest.fail, ("the server has opened a pickle",))
+
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (1, 49)})
+    file.write(pickle.dumps(Opened()))
+    with pytest.raises(updates.BadUpdate, match="array 1 holds object, not float64"):
+        updates.read(Parameters([file.getvalue()], "numpy.ndarray"), [np.zeros((1, 49))])

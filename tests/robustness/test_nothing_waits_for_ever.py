@@ -1,0 +1,198 @@
+"""Clients that are slow, gone, late, silent or too many, and a server that comes back: every wait has an end."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from cohort import Cohort, Member, wait_until
+
+from workshop.errors import FederationError
+from workshop.federation.checkpoints import Checkpoints
+
+
+def slow_in(*rounds, seconds):
+    """Return a member class whose training takes long in some rounds."""
+
+    class Slow(Member):
+        def fit(self, parameters, config):
+            if config["round"] in rounds:
+                time.sleep(seconds)
+            return super().fit(parameters, config)
+
+    return Slow
+
+
+def dies_in(server_round):
+    """Return a member class whose code fails in a round."""
+
+    class Dying(Member):
+        def fit(self, parameters, config):
+            if config["round"] == server_round:
+                raise ValueError("the cell holds 8675309")
+            return super().fit(parameters, config)
+
+    return Dying
+
+
+def test_a_slow_client_is_left_out_of_the_round_and_welcome_in_the_next(three):
+    cohort = Cohort(three, member={"client-3": slow_in(2, seconds=4)}, patience=20)
+    cohort.join()
+    result = cohort.run(rounds=4, round=2.5)
+    assert [entry.clients for entry in result.history] == [3, 2, 3, 3]
+    assert result.history[1].left_out == {"client-3": "no answer (too slow)"}
+    assert 2.5 <= result.history[1].seconds < 7.5
+    cohort.leave()
+    assert cohort.jobs["client-3"].status == "Completed"
+
+
+def test_a_client_that_dies_is_noticed_at_once_and_the_others_go_on(three):
+    cohort = Cohort(three, member={"client-2": dies_in(2)})
+    cohort.join()
+    result = cohort.run(rounds=3, round=60)
+    assert [entry.clients for entry in result.history] == [3, 2, 2]
+    assert result.history[1].left_out == {"client-2": "no answer (its job has ended)"}
+    assert result.history[1].seconds < 5
+    assert not any("8675309" in line for line in (*result.events, *cohort.lines))
+
+
+def test_below_the_quorum_the_run_ends_and_names_who_is_missing(three):
+    cohort = Cohort(three, member={"client-2": dies_in(2), "client-3": dies_in(2)})
+    cohort.join()
+    started = time.monotonic()
+    with pytest.raises(FederationError, match="round 2 of 3 has 1 usable answers and needs 2") as error:
+        cohort.run(rounds=3, round=60)
+    assert time.monotonic() - started < 15
+    for name, account in (("client-2", f"{2:012d}"), ("client-3", f"{3:012d}")):
+        assert f"{name}: no answer (its job has ended)" in str(error.value)
+        assert f"{name} (account {account}), job fl-{name}-0-1: Failed" in str(error.value)
+    assert "client-1 (account" not in str(error.value)
+
+
+def test_a_client_that_never_comes_ends_the_wait_at_the_deadline(three):
+    cohort = Cohort(three)
+    cohort.join("client-1", "client-2")
+    started = time.monotonic()
+    with pytest.raises(FederationError, match="client-3 did not join within 3 s"):
+        cohort.run(join=3)
+    assert 3 <= time.monotonic() - started < 8
+    assert any("2 of 3 clients are here; waiting for client-3" in line for line in cohort.lines)
+
+
+def test_with_leave_to_start_without_it_the_others_do(three):
+    cohort = Cohort(three)
+    cohort.join("client-1", "client-2")
+    result = cohort.run(join=3, start_with=2)
+    assert [entry.clients for entry in result.history] == [2, 2, 2]
+    assert result.history[0].left_out == {"client-3": "no answer (not connected)"}
+    assert sum(entry.seconds for entry in result.history) < 5  # nobody waits again for who has not come
+
+
+def test_who_comes_late_takes_part_from_then_on(three):
+    cohort = Cohort(three, patience=20, member={"client-1": slow_in(2, seconds=2)})
+    cohort.join("client-1", "client-2")
+    late = threading.Timer(4.0, cohort.join, args=["client-3"])
+    late.start()
+    result = cohort.run(rounds=4, join=3, start_with=2, round=30)
+    assert result.history[0].clients == 2
+    assert result.history[-1].clients == 3
+    assert "client-3" in result.client_rows
+
+
+def test_the_whole_has_a_deadline_too(three, tmp_path):
+    cohort = Cohort(three, member={"client-1": slow_in(2, 3, 4, 5, seconds=2)}, patience=8)
+    cohort.join()
+    started = time.monotonic()
+    with pytest.raises(
+        FederationError, match=r"not done after 5 s.*of 9 rounds are; raise DEADLINE; a new run carries"
+    ):
+        cohort.run(rounds=9, whole=5, quorum=1, checkpoints=Checkpoints(tmp_path, "x"))
+    assert time.monotonic() - started < 12
+
+
+def test_a_second_process_with_the_same_credentials_does_not_take_the_first_one_s_seat(three):
+    twins = Cohort(three, patience=3)
+    twins.join()
+
+    def second(message, history):
+        if message.startswith("round 1 of 9 is done"):
+            twins.join("client-2")
+        if message.startswith("round 9 of 9: "):
+            wait_until(lambda: any("takes part already" in line for line in twins.told), seconds=10)
+
+    twins.told = []
+    result = twins.run(
+        rounds=9, progress=lambda message, history: (twins.told.append(message), second(message, history))
+    )
+    assert all(entry.clients == 3 for entry in result.history)
+    assert "a connection was turned away: client-2 takes part already" in result.events
+
+
+def test_a_client_waits_for_a_server_that_comes_later(three):
+    cohort = Cohort(three, patience=20)
+    cohort.join()
+    time.sleep(1.5)
+    assert len(cohort.run(rounds=1).history) == 1
+
+
+def test_a_server_that_was_away_finds_its_clients_again_and_carries_on_where_it_was(three, tmp_path):
+    whole = Cohort(three)
+    whole.join()
+    undisturbed = whole.run(rounds=4)
+
+    cohort, checkpoints = Cohort(three, patience=20), Checkpoints(tmp_path, "run")
+    cohort.join()
+
+    class Killed(BaseException):
+        pass
+
+    def kill(message, history):
+        if message.startswith("round 3 of 4: "):
+            raise Killed
+
+    with pytest.raises(Killed), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("workshop.federation.seats._dismiss", lambda proxy: proxy.bridge.close())  # no time for good-bye
+        cohort.run(rounds=4, checkpoints=checkpoints, progress=kill)
+    assert len(checkpoints.latest().history) == 2
+    result = cohort.run(rounds=4, checkpoints=checkpoints)
+    assert result.resumed == 2
+    for ours, theirs in zip(result.parameters, undisturbed.parameters, strict=True):
+        np.testing.assert_array_equal(ours, theirs)  # bit by bit
+    assert [entry.roc_auc for entry in result.history] == [entry.roc_auc for entry in undisturbed.history]
+    cohort.leave()
+    assert {job.status for job in cohort.jobs.values()} == {"Completed"}
+
+
+@pytest.mark.parametrize("strategy", ["FedAvgM", "FedAdam", "FedYogi"])
+def test_what_a_strategy_remembers_survives_too(three, tmp_path, strategy):
+    def run(checkpoints, rounds):
+        cohort = Cohort(three)
+        cohort.join()
+        result = cohort.run(rounds=rounds, strategy=strategy, checkpoints=checkpoints)
+        cohort.leave()
+        return result
+
+    undisturbed = run(None, 3)
+    run(Checkpoints(tmp_path, "run"), 2)
+    resumed = run(Checkpoints(tmp_path, "run"), 3)
+    assert resumed.resumed == 2
+    for ours, theirs in zip(resumed.parameters, undisturbed.parameters, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_rows_that_changed_since_the_run_was_cut_off_begin_it_again(three, tmp_path):
+    first = Cohort(three)
+    first.join()
+    first.run(rounds=2, checkpoints=Checkpoints(tmp_path, "run"))
+
+    class Fewer(Member):
+        def get_parameters(self, config):
+            self.data = self.data._replace(real_features=self.data.real_features[1:])
+            return super().get_parameters(config)
+
+    second = Cohort(three, member={"client-1": Fewer})
+    second.join()
+    result = second.run(rounds=3, checkpoints=Checkpoints(tmp_path, "run"))
+    assert result.resumed == 0
+    assert len(result.history) == 3
+    assert any("rows have changed" in line for line in result.events)

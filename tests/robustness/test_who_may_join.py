@@ -1,0 +1,298 @@
+"""Who may join: every proof is checked by the embedded AWS's STS, whose signatures are real, and TLS is TLS."""
+
+import datetime
+import json
+import threading
+import time
+
+import botocore.auth
+import botocore.session
+import connection
+import pytest
+import task
+from cohort import ROLE, Cohort, Member
+
+from client_code import identity
+from workshop.errors import FederationError
+from workshop.federation import Verifier, tls
+from workshop.federation.identity import IdentityError
+
+FEDERATION = "this federation"
+
+
+@pytest.fixture(scope="module")
+def credentials(aws):
+    """Return sessions: of the execution role of four accounts, of another role, and of a user."""
+    sessions = {}
+    for name in ("client-1", "client-2", "client-3", "client-4"):
+        own = aws.session(name)
+        iam, account = own.client("iam"), aws.accounts[name]
+        anybody = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}
+        for role in (ROLE, "another-role"):
+            iam.create_role(
+                RoleName=role, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [anybody]})
+            )
+            arn = f"arn:aws:iam::{account}:role/{role}"
+            keys = own.client("sts").assume_role(RoleArn=arn, RoleSessionName="SageMaker")["Credentials"]
+            session = botocore.session.Session()
+            session.set_credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+            session.set_config_variable("region", own.region_name)
+            sessions[name, role] = session
+    sessions["a user"] = aws.session("client-1")._session
+    yield sessions
+    for name in ("client-1", "client-2", "client-3", "client-4"):
+        for role in (ROLE, "another-role"):
+            aws.session(name).client("iam").delete_role(RoleName=role)
+
+
+@pytest.fixture(autouse=True)
+def sts(aws, monkeypatch):
+    """Lead the clients of this process to the embedded AWS, as a job's environment does."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
+
+
+def late(session, nonce, **about):
+    """Sign with a clock that is ten minutes behind."""
+    with pytest.MonkeyPatch.context() as patch:
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        patch.setattr(botocore.auth, "get_current_datetime", lambda: now - datetime.timedelta(minutes=10))
+        return identity.prove(nonce, session=session, **about)
+
+
+def without_nonce(session, nonce, **about):
+    """Sign everything but the nonce."""
+    proof = identity.prove("", session=session, **about)
+    proof["Authorization"] = proof["Authorization"].replace(";x-fl-nonce", "")
+    return proof | {"X-Fl-Nonce": nonce}
+
+
+# What a stranger signs and with whose credentials, and what the server says.
+OWN = ("client-1", ROLE)
+REFUSALS = {
+    "nothing": (OWN, lambda session, nonce, **about: {}, "no proof"),
+    "not the nonce": (OWN, lambda session, nonce, **about: identity.prove("old", session=session, **about), "replayed"),
+    "no nonce": (OWN, without_nonce, "does not sign what it must"),
+    "another federation": (
+        OWN,
+        lambda session, nonce, job, federation: identity.prove(nonce, session=session, job=job, federation="other"),
+        "another federation",
+    ),
+    "altered after signing": (
+        OWN,
+        lambda session, nonce, job, federation: (
+            identity.prove(nonce, session=session, job="fl-another", federation=federation) | {"X-Fl-Job": job}
+        ),
+        "STS does not confirm its proof",
+    ),
+    "ten minutes ago": (OWN, late, "STS does not confirm its proof"),
+    "another role": (
+        ("client-1", "another-role"),
+        lambda session, nonce, **about: identity.prove(nonce, session=session, **about),
+        "role another-role of account",
+    ),
+    "an account that was not invited": (
+        ("client-4", ROLE),
+        lambda session, nonce, **about: identity.prove(nonce, session=session, **about),
+        "is not part of this federation",
+    ),
+    "a user": (
+        "a user",
+        lambda session, nonce, **about: identity.prove(nonce, session=session, **about),
+        "not those of",
+    ),
+    "another job": (
+        OWN,
+        lambda session, nonce, job, federation: identity.prove(
+            nonce, session=session, job="fl-another", federation=federation
+        ),
+        "under another name",
+    ),
+    "a line break": (
+        OWN,
+        lambda session, nonce, **about: (
+            identity.prove(nonce, session=session, **about)
+            | {"X-Amz-Date": "20260101T000000Z\r\nX-Amz-Security-Token: x"}
+        ),
+        "malformed",
+    ),
+}
+
+
+class Signing(Member):
+    """A client that signs with given credentials."""
+
+    session, sign = None, None
+
+    def get_properties(self, config):
+        proof = type(self).sign(type(self).session, str(config["nonce"]), **self.about)
+        return {"instance": self.instance, **proof}
+
+
+def member(session, sign=lambda session, nonce, **about: identity.prove(nonce, session=session, **about)):
+    return type("Signing", (Signing,), {"session": session, "sign": staticmethod(sign)})
+
+
+@pytest.fixture(scope="module")
+def honest(aws, credentials, three):
+    """Return a function that makes a cohort of the three invited accounts, with STS as the judge."""
+
+    def make():
+        cohort = Cohort(three, member={name: member(credentials[name, ROLE]) for name in three.clients})
+        for name, job in cohort.jobs.items():
+            account = aws.accounts[name]
+            arn = f"arn:aws:iam::{account}:role/{ROLE}"
+            job.client = type(job.client)(name, account, arn)
+        cohort.caller = Verifier(aws.session("server"), FEDERATION).caller
+        cohort.federation = FEDERATION
+        return cohort
+
+    return make
+
+
+def test_invited_accounts_prove_themselves_and_strangers_are_named_while_the_others_go_on(honest, credentials, three):
+    cohort = honest()
+    told, took = {}, {}
+
+    def try_to_join(case):
+        whose, sign, _ = REFUSALS[case]
+        job = cohort.jobs["client-1"]
+        stranger = member(credentials[whose], sign)(
+            task.new_model(), three.clients["client-1"], job_name=job.name, federation=FEDERATION
+        )
+        started = time.monotonic()
+        try:
+            connection.stay(
+                stranger.to_client(), cohort.place.address, root_certificates=cohort.certificates.authority, deadline=10
+            )
+        except connection.ServerError as error:
+            told[case] = str(error)
+        took[case] = time.monotonic() - started
+
+    strangers = [threading.Thread(target=try_to_join, args=(case,)) for case in REFUSALS]
+    for thread in strangers:
+        thread.start()
+
+    def progress(message, history):
+        if not history and len(told) == len(REFUSALS) and not cohort.threads:
+            cohort.join()  # the invited come after every stranger has been turned away
+
+    result = cohort.run(progress=progress, join=40)
+    for thread in strangers:
+        thread.join()
+    assert [entry.clients for entry in result.history] == [3, 3, 3]
+    for case, (_, _, reason) in REFUSALS.items():
+        assert reason in told[case], case
+        assert took[case] < 10, case
+        assert any(reason in line for line in result.events), case
+    assert result.client_rows.keys() == three.clients.keys()
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_every_proof_is_judged_alone_too(aws, credentials, case):
+    whose, sign, reason = REFUSALS[case]
+    verifier = Verifier(aws.session("server"), FEDERATION)
+    good = identity.prove("nonce", session=credentials[OWN], federation=FEDERATION, job="fl-client-1")
+    assert verifier.caller(good, "nonce") == (aws.accounts["client-1"], ROLE, "fl-client-1")
+    proof = sign(credentials[whose], "nonce", federation=FEDERATION, job="fl-client-1")
+    try:
+        caller = verifier.caller(proof, "nonce")
+    except IdentityError as error:
+        assert reason in str(error)
+    else:  # STS confirms who it is; the seats do not know them
+        assert caller != (aws.accounts["client-1"], ROLE, "fl-client-1")
+
+
+def test_a_proof_is_worth_nothing_to_who_receives_it(aws, credentials):
+    proof = identity.prove("nonce", session=credentials[OWN], federation=FEDERATION, job="fl-client-1")
+    told = " ".join(proof.values())
+    secret = credentials[OWN].get_credentials().secret_key
+    assert secret not in told
+    # Its signature covers the host and the question: it lists no bucket.
+    from botocore.awsrequest import AWSRequest
+    from botocore.httpsession import URLLib3Session
+
+    for service in ("s3", "sts"):
+        body = "Action=AssumeRole&Version=2011-06-15" if service == "sts" else ""
+        request = AWSRequest("POST" if body else "GET", aws.endpoint + "/", data=body, headers=proof).prepare()
+        assert URLLib3Session().send(request).status_code in (400, 403)
+
+
+def test_sts_in_trouble_is_asked_again_and_then_the_client_may_come_back(aws, credentials, monkeypatch):
+    verifier = Verifier(aws.session("server"), FEDERATION)
+    proof = identity.prove("nonce", session=credentials[OWN], federation=FEDERATION, job="fl-client-1")
+    calls, send = [], verifier.http.send
+
+    class Trouble:
+        status_code, text = 503, "<Code>ServiceUnavailable</Code>"
+
+    def twice(request):
+        calls.append(request)
+        return Trouble if len(calls) < 3 else send(request)
+
+    monkeypatch.setattr(verifier.http, "send", twice)
+    assert verifier.caller(proof, "nonce").role == ROLE
+    monkeypatch.setattr(verifier.http, "send", lambda request: Trouble)
+    with pytest.raises(IdentityError, match="STS does not answer") as error:
+        verifier.caller(proof, "nonce")
+    assert error.value.again
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (
+            lambda: (tls.make_certificates("127.0.0.1"), tls.make_certificates("127.0.0.1").authority),
+            "not signed by the",
+        ),
+        (lambda: (made := tls.make_certificates("10.9.9.9"), made.authority), "for another address"),
+        (
+            lambda: (
+                made := tls.make_certificates("127.0.0.1", now=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)),
+                made.authority,
+            ),
+            "certificate",
+        ),
+    ],
+    ids=["another authority", "another address", "expired"],
+)
+def test_a_client_talks_to_no_server_but_its_own(three, make, told):
+    cohort = Cohort(three, patience=8)
+    cohort.certificates, trusted = make()
+
+    def serve():
+        with pytest.raises(FederationError, match="did not join within 4 s"):
+            cohort.run(join=4)
+
+    served = threading.Thread(target=serve, daemon=True)
+    served.start()
+    job = cohort.jobs["client-1"]
+    client = Member(task.new_model(), three.clients["client-1"], job_name=job.name, federation="")
+    started = time.monotonic()
+    with pytest.raises(connection.ServerError, match=told):
+        connection.stay(client.to_client(), cohort.place.address, root_certificates=trusted, deadline=8)
+    assert time.monotonic() - started < 10
+    served.join(timeout=30)
+
+
+def test_a_client_without_tls_is_no_client(three):
+    import grpc
+    from flwr.proto.transport_pb2_grpc import FlowerServiceStub
+
+    cohort = Cohort(three)
+
+    def plain():
+        with grpc.insecure_channel(cohort.place.address) as channel, pytest.raises(grpc.RpcError):
+            next(FlowerServiceStub(channel).Join(iter([]), timeout=8))
+        plain.refused = True
+
+    thread = threading.Thread(target=plain)
+
+    def progress(message, history):
+        if not thread.is_alive() and not hasattr(plain, "refused"):
+            thread.start()
+            thread.join(10)
+            cohort.join()
+
+    result = cohort.run(progress=progress, join=20)
+    assert plain.refused
+    assert len(result.history) == 3

@@ -1,0 +1,8 @@
+"""The server's side of a federation: who may join, what is averaged, what is waited for, what is kept."""
+
+from workshop.federation.identity import Verifier
+from workshop.federation.place import Place, place
+from workshop.federation.runs import Run, open_run
+from workshop.federation.server import FederationResult, Terms, record, run
+
+__all__ = ["FederationResult", "Place", "Run", "Terms", "Verifier", "open_run", "place", "record", "run"]

@@ -1,0 +1,105 @@
+"""Where the Flower server is: the address that clients dial, and the port that it listens at."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import grpc
+from flwr.proto.transport_pb2_grpc import add_FlowerServiceServicer_to_server
+from flwr.server.superlink.fleet.grpc_bidi.flower_service_servicer import FlowerServiceServicer
+
+from workshop.errors import FederationError
+from workshop.federation.seats import Seats
+from workshop.federation.tls import Certificates
+
+LARGEST_MESSAGE = 64 * 1024 * 1024  # bytes
+SPARE_CONNECTIONS = 32  # for those who come back while their old connection is still open, and for strangers
+OPTIONS = [
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # clients ask every 20 s
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE),
+    ("grpc.so_reuseport", 0),  # two servers at one port would share the clients
+]
+
+
+class Place(NamedTuple):
+    """Where the server is: the address that clients dial, and the one that it listens at."""
+
+    address: str
+    listen: str
+
+
+def place(host: str, port: int = 0, *, forwarded: bool = True) -> Place:
+    """Find the server's place; port 0 lets the machine choose a free one.
+
+    Parameters
+    ----------
+    host : str
+        The address in the VPC of the machine that the server stands for, its notebook instance's.
+    forwarded : bool
+        Whether calls to that address arrive at this machine's loopback where the address is not its own: the embedded
+        AWS brings them. AWS does not.
+
+    Raises
+    ------
+    FederationError
+        If the port is taken, or the address is not this machine's.
+    """
+    here = host
+    with socket.socket() as probe:
+        # As Flower's own socket: connections of an earlier run that are still closing do not hold the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if not forwarded or error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                here = "127.0.0.1"
+                probe.bind((here, port))
+        except OSError as error:
+            advice = {
+                errno.EADDRINUSE: "another program listens there: end it, or run 02_connect_accounts with another PORT",
+                errno.EADDRNOTAVAIL: "not an address of this machine: run this on the server's notebook instance",
+            }.get(error.errno, "choose another")
+            raise FederationError(f"cannot listen at {here}:{port} ({error.strerror}): {advice}") from error
+        taken = probe.getsockname()[1]
+    return Place(f"{host}:{taken}", f"{here}:{taken}")
+
+
+@contextlib.contextmanager
+def listening(listen: str, seats: Seats, certificates: Certificates) -> Iterator[None]:
+    """Serve Flower's gRPC service at ``host:port`` while the block runs; then say good-bye and close the port.
+
+    Raises
+    ------
+    FederationError
+        If the port has been taken meanwhile.
+    """
+    # What strangers do to a connection is told by the seats, in one line each; gRPC would print tracebacks.
+    logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
+    n_connections = 2 * len(seats.all_seats) + SPARE_CONNECTIONS
+    server = grpc.server(
+        ThreadPoolExecutor(max_workers=n_connections), options=OPTIONS, maximum_concurrent_rpcs=n_connections
+    )
+    add_FlowerServiceServicer_to_server(FlowerServiceServicer(seats), server)
+    try:
+        server.add_secure_port(listen, grpc.ssl_server_credentials([(certificates.server_key, certificates.server)]))
+    except RuntimeError as error:
+        raise FederationError(f"cannot listen at {listen}: another program has taken the port meanwhile") from error
+    server.start()
+    try:
+        yield
+    finally:
+        seats.close()
+        server.stop(grace=0.5).wait(timeout=5)

@@ -1,0 +1,271 @@
+"""Who takes part: one seat per expected account, and questions that wait for answers only so long.
+
+Everything that can go wrong with a client comes down to two questions: does somebody sit there, and may somebody
+still come? A client that is slow, was cut off, was restarted or has died needs no case of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flwr.common import GetPropertiesIns, ReconnectIns
+from flwr.server.client_manager import SimpleClientManager
+from flwr.server.client_proxy import ClientProxy
+from flwr.server.superlink.fleet.grpc_bidi.grpc_bridge import GrpcBridgeClosed
+
+from workshop.errors import JobError
+from workshop.federation.identity import Caller, IdentityError
+from workshop.jobs import FINISHED, TrainingJob
+
+INTRODUCTION = 8.0  # seconds that a new connection has to prove who it is
+LOOK = 1.0  # seconds between two looks at the jobs of empty seats
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Seat:
+    """One expected client: its job, its connection while it has one, and what is held against it."""
+
+    job: TrainingJob
+    connection: ClientProxy | None = None
+    instance: str = ""  # which process sits here: two with the same credentials do not take turns
+    ended: bool = False  # SageMaker says that the job is over
+    missed: bool = False  # it had no connection when the last question's time was up
+    out: str = ""  # why it takes part no longer
+
+    @property
+    def name(self) -> str:
+        """The client's name."""
+        return self.job.client.name
+
+    @property
+    def absence(self) -> str:
+        """Why no answer has come."""
+        if self.out:
+            return f"takes part no longer: {self.out}"
+        return "its job has ended" if self.ended else "not connected" if self.missed else "too slow"
+
+    @property
+    def possible(self) -> bool:
+        """Whether an answer may still come."""
+        return not self.out and (self.connection is not None or not self.ended)
+
+
+class Seats(SimpleClientManager):
+    """Flower's client manager, for clients that are known by name and proven before anybody asks them anything.
+
+    Parameters
+    ----------
+    jobs : sequence of TrainingJob
+        The jobs that were started for this federation, one per account.
+    caller : callable
+        Gets a proof and the nonce that it must be made for; returns who sent it (``identity.Verifier.caller``).
+
+    Attributes
+    ----------
+    tell : callable
+        Called with one line whenever somebody is turned away.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[TrainingJob],
+        *,
+        caller: Callable[[Mapping, str], Caller],
+    ) -> None:
+        super().__init__()
+        self.all_seats = {job.client.name: Seat(job) for job in sorted(jobs, key=lambda job: job.client.name)}
+        self.caller = caller
+        self.tell: Callable[[str], None] = log.info
+        self._changes = 0
+        self._over = threading.Event()
+        threading.Thread(target=self._watch_jobs, daemon=True).start()
+
+    def close(self) -> None:
+        """Say good-bye to everybody, and look at no job any more."""
+        self._over.set()
+        leaving = [threading.Thread(target=_dismiss, args=(proxy,)) for proxy in list(self.clients.values())]
+        for thread in leaving:
+            thread.start()
+        for thread in leaving:
+            thread.join(timeout=5)
+
+    def register(self, client: ClientProxy) -> bool:
+        """Let a new connection introduce itself; Flower calls this."""
+        if self._over.is_set() or not super().register(client):
+            return False
+        threading.Thread(target=self._introduce, args=(client,), daemon=True).start()
+        return True
+
+    def unregister(self, client: ClientProxy) -> None:
+        """Empty the seat of a connection that ended; Flower calls this."""
+        super().unregister(client)
+        with self._change():
+            for seat in self.all_seats.values():
+                if seat.connection is client:
+                    seat.connection = None
+
+    def present(self) -> list[Seat]:
+        """Return the seats that are taken, by client name."""
+        return [seat for seat in self.all_seats.values() if seat.connection is not None]
+
+    def expel(self, name: str, reason: str) -> None:
+        """Let a client take part no longer."""
+        seat = self.all_seats[name]
+        with self._change():
+            seat.out, proxy, seat.connection = reason, seat.connection, None
+        if proxy is not None:
+            threading.Thread(target=_refuse, args=(proxy, reason, False), daemon=True).start()
+
+    def ask(
+        self,
+        question: Callable[[ClientProxy, Seat, float], Any],
+        *,
+        seconds: float,
+        needed: int,
+        waiting: Callable[[list[Seat]], None] = lambda seats: None,
+    ) -> dict[str, Any]:
+        """Ask every client, and once more whoever comes back, until all have answered or no more can come.
+
+        Parameters
+        ----------
+        question : callable
+            Gets the connection, the seat and the seconds that are left; returns the answer. If it raises, the
+            exception is the answer; but not where the connection broke: then the client is asked again.
+        seconds : float
+            After these nobody is waited for.
+        needed : int
+            With fewer answers there is nothing to wait for.
+        waiting : callable
+            Called about once a second with the seats that have not answered yet.
+
+        Returns
+        -------
+        dict
+            Answers by client name, in the order of the names.
+        """
+        give_up = time.monotonic() + seconds
+        answers: dict[str, Any] = {}
+        asking: dict[str, ClientProxy] = {}
+
+        def put(seat: Seat, proxy: ClientProxy) -> None:
+            try:
+                answer = question(proxy, seat, max(0.1, give_up - time.monotonic()))
+            except Exception as error:  # whatever a client has sent: nobody else may suffer from it
+                answer = error
+                if isinstance(error, GrpcBridgeClosed):
+                    self._drop(seat, proxy)
+            with self._change():
+                if not isinstance(answer, GrpcBridgeClosed):
+                    answers.setdefault(seat.name, answer)
+
+        while True:
+            with self._cv:
+                changes = self._changes
+                silent = [seat for seat in self.all_seats.values() if seat.name not in answers]
+                for seat in silent:
+                    if seat.connection is not None and asking.get(seat.name) is not seat.connection:
+                        asking[seat.name] = seat.connection
+                        threading.Thread(target=put, args=(seat, seat.connection), daemon=True).start()
+                expected = [seat for seat in silent if seat.possible and (seat.connection or not seat.missed)]
+            left = give_up - time.monotonic()
+            if not expected or left <= 0 or len(answers) + len(expected) < needed:
+                break
+            waiting(expected)
+            with self._cv:
+                self._cv.wait_for(lambda before=changes: self._changes != before, timeout=min(LOOK, left))
+        for seat in silent:
+            seat.missed = seat.connection is None
+            if seat.connection is not None:  # too slow; it may come back for the next question
+                self._drop(seat, seat.connection)
+        with self._cv:
+            return {name: answers[name] for name in self.all_seats if name in answers}
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[None]:
+        with self._cv:
+            yield
+            self._changes += 1
+            self._cv.notify_all()
+
+    def _drop(self, seat: Seat, proxy: ClientProxy) -> None:
+        """End a connection; its client may dial again."""
+        with self._change():
+            if seat.connection is proxy:
+                seat.connection = None
+        _hang_up(proxy)
+
+    def _introduce(self, proxy: ClientProxy) -> None:
+        """Seat a new connection if it proves to be an expected client; else say why not and end it."""
+        nonce = secrets.token_urlsafe(32)
+        try:
+            proof = proxy.get_properties(GetPropertiesIns({"nonce": nonce}), INTRODUCTION, 0).properties
+            self._seat(proxy, self.caller(proof, nonce), str(proof.get("instance", "")))
+        except IdentityError as error:
+            self.tell(f"a connection was turned away: {error}")
+            _refuse(proxy, str(error), error.again)
+        except GrpcBridgeClosed:
+            self.tell("a connection was turned away: it did not say who it is")
+        except Exception as error:
+            log.warning("a connection that made no sense was ended (%s)", type(error).__name__)
+            _hang_up(proxy)
+
+    def _seat(self, proxy: ClientProxy, caller: Caller, instance: str) -> None:
+        seats = {seat.job.client.account: seat for seat in self.all_seats.values()}
+        seat = seats.get(caller.account)
+        if seat is None:
+            raise IdentityError(f"account {caller.account} is not part of this federation")
+        expected = seat.job.client.execution_role.rpartition("/")[2]
+        if caller.role != expected:
+            raise IdentityError(f"role {caller.role} of account {caller.account} is not {expected}, which runs its job")
+        if caller.job != seat.job.name:
+            raise IdentityError(f"account {caller.account} runs this federation's job under another name")
+        if seat.out:
+            raise IdentityError(f"{seat.name} takes part no longer: {seat.out}")
+        with self._change():
+            if seat.connection is not None and seat.instance != instance:
+                raise IdentityError(f"{seat.name} takes part already", again=True)
+            before, seat.connection, seat.instance = seat.connection, proxy, instance
+            seat.missed = seat.ended = False
+        if before is not None:
+            _hang_up(before)
+
+    def _watch_jobs(self) -> None:
+        """Ask SageMaker how the jobs of empty seats stand: a job that is over will not come."""
+        while not self._over.wait(LOOK / 2):
+            for seat in self.all_seats.values():
+                if seat.connection is None and not seat.ended:
+                    with contextlib.suppress(JobError):  # an account that does not answer is not a job that ended
+                        over = seat.job.describe()["TrainingJobStatus"] in FINISHED
+                        if over:
+                            with self._change():
+                                seat.ended = seat.connection is None
+
+
+def _hang_up(proxy: ClientProxy) -> None:
+    with contextlib.suppress(Exception):  # it may be closed already
+        proxy.bridge.close()
+
+
+def _refuse(proxy: ClientProxy, reason: str, again: bool) -> None:
+    with contextlib.suppress(Exception):
+        proxy.get_properties(GetPropertiesIns({"refused": reason, "again": again}), 2.0, 0)
+    _hang_up(proxy)
+
+
+def _dismiss(proxy: ClientProxy) -> None:
+    with contextlib.suppress(Exception):  # it may have gone before
+        proxy.reconnect(ReconnectIns(seconds=None), timeout=3.0, group_id=None)
+    _hang_up(proxy)
+
+
+def names(seats: Iterable[Seat]) -> str:
+    """Join clients' names for a sentence."""
+    return ", ".join(sorted(seat.name for seat in seats))

@@ -1,0 +1,155 @@
+"""The gate in front of every aggregation: what a client has sent is read with care and left out where it breaks a rule.
+
+None of Flower's strategies looks at what it averages; one array with a NaN makes a model that calls everybody honest.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.common import FitRes, Parameters
+
+from client_code import task
+
+LARGEST_LOG = 50.0  # no log1p of an amount is larger
+
+
+class BadUpdate(Exception):
+    """Which rule an update breaks, in our own words."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What an update may be.
+
+    Attributes
+    ----------
+    longest_step : float
+        The distance from the global model, in multiples of the median distance of the other clients. In the
+        workshop's least alike clients honest distances differ by a factor below 4.
+    most_rows : float
+        The number of rows that a client declares, in multiples of the other clients' median: it is a client's weight.
+    """
+
+    longest_step: float = 8.0
+    most_rows: float = 100.0
+
+
+def read(sent: Parameters, like: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Read arrays that must have known shapes and dtypes; the header is compared before a byte of content is used.
+
+    Parameters
+    ----------
+    sent : flwr.common.Parameters
+        Arrays in NumPy's file format, as Flower sends them.
+    like : sequence of ndarray
+        What must come: the number of arrays, and each one's shape and dtype.
+
+    Raises
+    ------
+    BadUpdate
+        If anything differs, or a value is not finite.
+    """
+    if len(sent.tensors) != len(like):
+        raise BadUpdate(f"{len(sent.tensors)} arrays instead of {len(like)}")
+    pairs = enumerate(zip(sent.tensors, like, strict=True), 1)
+    return [_read_array(tensor, number, model) for number, (tensor, model) in pairs]
+
+
+def _read_array(tensor: bytes, number: int, like: np.ndarray) -> np.ndarray:
+    file = io.BytesIO(tensor)
+    try:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("a header that long belongs to another kind of array")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    except Exception as error:
+        raise BadUpdate(f"array {number} is not in NumPy's format") from error
+    if shape != like.shape or (fortran and like.ndim > 1):
+        raise BadUpdate(f"array {number} has shape {shape}, not {like.shape}")
+    if dtype != like.dtype:
+        raise BadUpdate(f"array {number} holds {dtype}, not {like.dtype}")
+    content = memoryview(tensor)[file.tell() :]
+    if len(content) != like.nbytes:
+        raise BadUpdate(f"array {number} has {len(content)} bytes, not {like.nbytes}")
+    array = np.frombuffer(content, dtype=dtype).reshape(shape)
+    if bad := int(np.count_nonzero(~np.isfinite(array))):
+        raise BadUpdate(f"array {number} holds {bad} values that are not finite")
+    return array
+
+
+def read_statistics(sent: Parameters, n_features: int) -> task.Parameters:
+    """Read a client's sums for the scaler, ``[n (1,), sum (n_features,), squares (n_features,)]``.
+
+    Raises
+    ------
+    BadUpdate
+        If no table with at least ``task.MINIMUM_ROWS`` rows of amounts and counts can have these sums.
+    """
+    sums = read(sent, [np.zeros(1), np.zeros(n_features), np.zeros(n_features)])
+    n_rows, total, squares = float(sums[0][0]), sums[1], sums[2]
+    if n_rows < task.MINIMUM_ROWS or n_rows != math.floor(n_rows):
+        raise BadUpdate(f"sums over {n_rows:g} rows; at least {task.MINIMUM_ROWS} are asked for")
+    mean = total / n_rows
+    slack = 1e-9 * n_rows * LARGEST_LOG**2
+    if (mean < 0).any() or (mean > LARGEST_LOG).any() or (squares + slack < n_rows * mean**2).any():
+        raise BadUpdate("sums that no table of amounts and counts can have")
+    if (squares > n_rows * LARGEST_LOG**2).any():
+        raise BadUpdate("sums that no table of amounts and counts can have")
+    return sums
+
+
+def too_many_rows(declared: Mapping[str, int], rules: Rules) -> dict[str, str]:
+    """Return the clients that declare far more rows than the others, each with the reason."""
+    bad = {}
+    for name, rows in declared.items():
+        others = [count for other, count in declared.items() if other != name]
+        if others and rows > (most := rules.most_rows * float(np.median(others))):
+            bad[name] = f"declares {rows:,} rows, more than {rules.most_rows:g} times the others' median ({most:,.0f})"
+    return bad
+
+
+def read_update(answer: FitRes, like: Sequence[np.ndarray], declared: int) -> tuple[task.Parameters, int]:
+    """Read one client's trained parameters and the number of rows behind them.
+
+    Raises
+    ------
+    BadUpdate
+        If an array is not what it must be, or the number of rows is not the declared one.
+    """
+    arrays = read(answer.parameters, like)
+    if not task.MINIMUM_ROWS <= answer.num_examples <= declared:
+        raise BadUpdate(
+            f"says {answer.num_examples} rows; from {task.MINIMUM_ROWS} to the {declared} that it declared may be"
+        )
+    return arrays, answer.num_examples
+
+
+def too_far(updates: Mapping[str, task.Parameters], start: task.Parameters, rules: Rules) -> dict[str, str]:
+    """Return the clients whose step from the global parameters is far longer than the others', with the reason.
+
+    Parameters
+    ----------
+    updates : mapping
+        Parameters by client name.
+    start : list of ndarray
+        The global parameters that they were trained from.
+    """
+    with np.errstate(over="ignore"):  # the square of a huge number is infinitely far
+        steps = {
+            name: math.sqrt(sum(float(((new - old) ** 2).sum()) for new, old in zip(arrays, start, strict=True)))
+            for name, arrays in updates.items()
+        }
+    nearly_nothing = 1e-3 * (1 + math.sqrt(sum(float((array**2).sum()) for array in start)))
+    bad = {}
+    for name, step in steps.items():
+        others = [length for other, length in steps.items() if other != name]
+        usual = max(float(np.median(others)), nearly_nothing) if others else math.inf
+        if step > rules.longest_step * usual:
+            bad[name] = (
+                f"its step is {step / usual:.3g} times the others', and {rules.longest_step:g} times is the most"
+            )
+    return bad
