@@ -239,11 +239,13 @@ async def _cancelled(task: asyncio.Future[bytes]) -> None:
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flow: Flow) -> None:
-    """Pass bytes on until their end, which is passed on too; nobody reads ahead of a slow reader."""
-    with contextlib.suppress(OSError):
+    """Pass bytes on until their end or a reset, which are passed on too; nobody reads ahead of a slow reader."""
+    try:
         while data := await reader.read(CHUNK):
             await flow.passes.wait()
             writer.write(data)
             await writer.drain()
         await flow.passes.wait()
         writer.write_eof()
+    except OSError:  # who was killed with unread bytes resets the connection
+        writer.transport.abort()

@@ -314,8 +314,7 @@ class _Federation:
         if len(good) < self.terms.quorum:
             raise self._too_few("the final evaluation", good, left_out)
         thresholds, rows = zip(*good.values(), strict=True)
-        # One hostile client can pull a mean wherever it likes.
-        return float(np.median(thresholds) if self.terms.hostile else np.average(thresholds, weights=rows))
+        return float(np.average(thresholds, weights=rows))
 
     def _without_bad(
         self, answers: Mapping, left_out: dict[str, str] | None = None, *, faults: dict | None = None, out: bool = False

@@ -28,16 +28,17 @@ _MEMORY = ("current_weights", "m_t", "v_t", "momentum_vector")
 
 _QUIET: dict[str, Any] = {"fit_metrics_aggregation_fn": lambda metrics: {}}  # clients send no metrics with an update
 
+# Learning rates and the like were chosen on synthetic rows, three to eight rounds, alike and unlike clients.
 # name: how many clients must answer when f of them may be hostile, and how the strategy is made for n answers.
 _CHOICES: dict[str, tuple[Callable[[int], int], Callable[[task.Parameters, int, int], Strategy]]] = {
     "FedAvg": (lambda f: 1, lambda start, n, f: FedAvg(**_QUIET)),
-    "FedProx": (lambda f: 1, lambda start, n, f: FedProx(proximal_mu=0.1, **_QUIET)),
+    "FedProx": (lambda f: 1, lambda start, n, f: FedProx(proximal_mu=0.01, **_QUIET)),
     "FedAvgM": (
         lambda f: 1,
         lambda start, n, f: FedAvgM(initial_parameters=pack(start), server_momentum=0.5, **_QUIET),
     ),
-    "FedAdam": (lambda f: 1, lambda start, n, f: FedAdam(initial_parameters=pack(start), tau=1e-3, **_QUIET)),
-    "FedYogi": (lambda f: 1, lambda start, n, f: FedYogi(initial_parameters=pack(start), eta=0.1, **_QUIET)),
+    "FedAdam": (lambda f: 1, lambda start, n, f: FedAdam(initial_parameters=pack(start), eta=1.0, tau=0.3, **_QUIET)),
+    "FedYogi": (lambda f: 1, lambda start, n, f: FedYogi(initial_parameters=pack(start), eta=1.0, tau=0.3, **_QUIET)),
     "FedMedian": (lambda f: 2 * f + 1, lambda start, n, f: FedMedian(**_QUIET)),
     "FedTrimmedAvg": (lambda f: 2 * f + 1, lambda start, n, f: FedTrimmedAvg(beta=_share(f, n), **_QUIET)),
     "Krum": (lambda f: 2 * f + 3, lambda start, n, f: Krum(num_malicious_clients=f, **_QUIET)),

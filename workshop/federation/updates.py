@@ -29,8 +29,8 @@ class Rules:
     Attributes
     ----------
     longest_step : float
-        The distance from the global model, in multiples of the median distance of the other clients. In the
-        workshop's least alike clients honest distances differ by a factor below 4.
+        The distance from the global model, in multiples of the median distance of the other clients. Between
+        the workshop's least alike clients (``label_skew``) honest distances differ by a factor below 3.
     most_rows : float
         The number of rows that a client declares, in multiples of the other clients' median: it is a client's weight.
     """

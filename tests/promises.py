@@ -1,0 +1,125 @@
+"""What the tests promise, for readers: ``docs/reliability.md`` is written from the tests that carry a promise.
+
+A test says what it promises with ``@pytest.mark.promise("F-01", "what users may rely on")`` and tells its last figure
+through the fixture ``figure``. ``make reliability`` runs those tests and writes the page; ``make test`` compares all
+but the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reliability.md"
+HEAD = """\
+# What a federation promises, and how it is tested
+
+Written from the tests (`make reliability`); figures are of the last run, on two cores. Every test runs for real:
+processes or threads with gRPC and TLS between them, the embedded AWS where AWS is asked, network namespaces where the
+network fails. What no test shows is not promised.
+"""
+KINDS = {
+    "T": "Who may join",
+    "R": "What may be averaged",
+    "F": "Nothing waits for ever, nothing is lost",
+    "D": "Bad data",
+    "A": "Artefacts",
+    "I": "Access",
+    "P": "Rows stay at home",
+}
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Return a function that keeps a figure for the page."""
+    return lambda text: record_property("figure", text)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write down which tests promise what, where somebody asks for it."""
+    if path := os.environ.get("PROMISES"):
+        lines = [
+            [item.nodeid.partition("[")[0], *marker.args]
+            for item in session.items
+            for marker in item.iter_markers("promise")
+        ]
+        Path(path).write_text(json.dumps(lines))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep the figures, where somebody asks for them."""
+    if (path := os.environ.get("FIGURES")) and report.when == "call" and report.passed:
+        with Path(path).open("a") as file:
+            for name, value in report.user_properties:
+                if name == "figure":
+                    file.write(json.dumps([report.nodeid.partition("[")[0], value]) + "\n")
+
+
+def page(promises: Sequence[Sequence[str]], figures: Sequence[Sequence[str]]) -> str:
+    """Write the page.
+
+    Parameters
+    ----------
+    promises, figures
+        Lines of test, id, promise; and of test, figure.
+    """
+    text = HEAD
+    for kind, title in KINDS.items():
+        rows: dict[tuple[str, str, str], list[str]] = {}
+        for test, number, promise in promises:
+            if number.startswith(f"{kind}-"):
+                rows.setdefault((number, promise, test), [])
+        if not rows:
+            continue
+        text += f"\n## {title}\n| id | promise | test | last figure |\n|---|---|---|---|\n"
+        for number, promise, test in sorted(rows):
+            told = "; ".join(dict.fromkeys(value for where, value in figures if where == test)) or "passed"
+            path, _, name = test.partition("::")
+            text += f"| {number} | {promise} | [{name.removeprefix('test_').replace('_', ' ')}](../{path}) | {told} |\n"
+    return text
+
+
+def collected() -> list[list[str]]:
+    """Return what all tests promise, without running them."""
+    import subprocess
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "promises.json"
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "promise", "tests"]
+        run = subprocess.run(
+            command, cwd=ROOT, env=os.environ | {"PROMISES": str(path)}, capture_output=True, text=True
+        )
+        if run.returncode:
+            raise RuntimeError(run.stdout[-2000:])
+        return json.loads(path.read_text())
+
+
+def main() -> int:
+    """Run the tests that promise something, and write the page."""
+    import subprocess
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "figures.jsonl"
+        run = subprocess.run(
+            [sys.executable, "-m", "pytest", "-m", "promise", "tests"],
+            cwd=ROOT,
+            env=os.environ | {"FIGURES": str(path)},
+            check=False,
+        )
+        if run.returncode:
+            return run.returncode
+        figures = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    PAGE.write_text(page(collected(), figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Strategies by name: they learn, they stand what they promise to stand, and say when they cannot."""
+
+import pytest
+import simulation
+from cohort import Cohort, Rows
+
+from workshop.errors import FederationError
+from workshop.federation import strategy, updates
+from workshop.federation.server import Terms
+
+LOUD = {
+    "minus ten times": simulation.scaled(-10),
+    "a million": simulation.constant(1e6),
+    "noise": simulation.noise(5),
+}
+
+
+@pytest.fixture(scope="module")
+def clean(ten):
+    """Average precision of the mean without anybody hostile, and of the eight clients that stay honest."""
+    return simulation.run(ten)[1], simulation.run(without(ten, hostile(ten)))[1]
+
+
+def hostile(rows, number=2):
+    return list(rows.clients)[:number]
+
+
+def without(rows, names):
+    return type(rows)({name: data for name, data in rows.clients.items() if name not in names}, rows.test)
+
+
+@pytest.mark.parametrize("name", ["FedAvg", "FedProx", "FedAvgM", "FedAdam", "FedYogi", "FedMedian", "FedTrimmedAvg"])
+def test_every_strategy_learns_in_three_rounds_of_a_real_federation(three, name):
+    cohort = Cohort(three)
+    cohort.join()
+    result = cohort.run(strategy=name)
+    assert result.history[-1].roc_auc > 0.8
+
+
+@pytest.mark.promise("R-02", "Attacks that break the plain mean do not break multi-Krum, with 2 hostile clients of 10")
+@pytest.mark.parametrize("attack", LOUD)
+def test_what_breaks_the_mean_does_not_break_multi_krum(ten, clean, attack, figure):
+    everybody, honest = clean
+    _, mean, _ = simulation.run(ten, hostile=hostile(ten), attack=LOUD[attack])
+    _, robust, _ = simulation.run(ten, "MultiKrum", hostile=hostile(ten), attack=LOUD[attack])
+    figure(f"average precision {mean:.3f} with the mean, {robust:.3f} with multi-Krum, {honest:.3f} without the two")
+    assert mean <= 0.55 * everybody  # the attack has teeth
+    assert robust >= 0.95 * honest
+
+
+@pytest.mark.promise("R-02", "What is far from everybody else's update does not pass the gate, whatever the strategy")
+@pytest.mark.parametrize("attack", ["minus ten times", "a million"])
+def test_the_gate_alone_stops_what_is_far_away(ten, clean, attack, figure):
+    _, honest = clean
+    _, guarded, _ = simulation.run(ten, hostile=hostile(ten), attack=LOUD[attack], rules=updates.Rules())
+    figure(f"average precision {guarded:.3f}, {honest:.3f} without the two")
+    assert guarded >= 0.95 * honest
+
+
+def test_what_stays_near_the_others_is_seen_by_nobody(ten, clean):
+    """The limit, so that nobody relies on more: no defence here sees an attack within the honest spread."""
+    everybody, _ = clean
+    attack = simulation.a_little_is_enough(1.0)
+    for name in ("FedMedian", "MultiKrum"):
+        assert (
+            simulation.run(ten, name, hostile=hostile(ten), attack=attack, rules=updates.Rules())[1] < 0.8 * everybody
+        )
+
+
+@pytest.mark.promise("R-02", "Two clients of 10 whose labels are turned round cost multi-Krum nothing")
+def test_labels_that_are_turned_round(ten, clean, figure):
+    _, honest = clean
+    robust = simulation.run(ten, "MultiKrum", hostile=hostile(ten), flip_labels=True)[1]
+    mean = simulation.run(ten, hostile=hostile(ten), flip_labels=True)[1]
+    figure(f"average precision {mean:.3f} with the mean, {robust:.3f} with multi-Krum")
+    assert robust >= 0.95 * honest
+    assert robust > mean
+
+
+@pytest.mark.promise("R-02", "Honest clients pass the gate, also where their rows are least alike")
+@pytest.mark.parametrize("how", ["iid", "similar_providers", "label_skew"])
+def test_honest_clients_pass_the_gate(tmp_path, how, figure):
+    rows = Rows.make(tmp_path, 3, how=how)
+    longest = simulation.run(rows, rounds=6)[2]
+    figure(f"longest honest step: {longest:.1f} times the others' ({how})")
+    assert longest < updates.Rules().longest_step / 2
+
+
+@pytest.mark.promise("R-03", "A strategy that promises nothing with so few clients is refused before anything starts")
+@pytest.mark.parametrize(
+    ("name", "answers", "n_hostile", "told"),
+    [
+        ("Krum", 4, 1, "Krum needs the answers of 5 clients to stand 1 hostile"),
+        ("MultiKrum", 6, 2, "needs the answers of 7 clients"),
+        ("FedMedian", 2, 1, "needs the answers of 3 clients"),
+        ("FedTrimmedAvg", 4, 2, "needs the answers of 5 clients"),
+        ("FedAvg", 9, 1, "FedAvg averages whatever it gets"),
+        ("FedSomething", 9, 0, "'FedSomething' is unknown; choose one of FedAvg"),
+        ("Krum", 9, -1, "HOSTILE is -1"),
+    ],
+)
+def test_conditions_are_checked_when_terms_are_set(name, answers, n_hostile, told):
+    with pytest.raises(FederationError, match=told):
+        Terms(strategy=name, hostile=n_hostile, quorum=answers).checked(answers)
+
+
+@pytest.mark.parametrize(
+    ("name", "answers", "n_hostile"),
+    [("Krum", 5, 1), ("MultiKrum", 7, 2), ("FedMedian", 3, 1), ("FedTrimmedAvg", 5, 2)],
+)
+def test_the_smallest_number_that_is_enough_is_accepted(name, answers, n_hostile):
+    strategy.check(name, answers=answers, hostile=n_hostile)
+
+
+@pytest.mark.parametrize(
+    ("terms", "told"),
+    [
+        ({"rounds": 0}, "ROUNDS is 0"),
+        ({"quorum": 4}, "QUORUM is 4"),
+        ({"quorum": 0}, "QUORUM is 0"),
+        ({"quorum": 3, "start_with": 2}, "QUORUM is 3 and START_WITH 2"),
+    ],
+)
+def test_terms_that_cannot_be_kept_are_refused(terms, told):
+    with pytest.raises(FederationError, match=told):
+        Terms(**terms).checked(3)
