@@ -144,6 +144,33 @@ def comparison(scores: pd.DataFrame, *, title: str) -> None:
         plt.show()
 
 
+def broken(table: pd.DataFrame, *, title: str) -> None:
+    """Draw what two federations were worth after each accident; a word stands where there was no model.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One line per accident and one column per federation: ROC AUC, or a word.
+    """
+    with plt.rc_context(STYLE):
+        _, ax = plt.subplots(figsize=(7.5, 0.55 * len(table) + 1), layout="constrained")
+        for column, colour, hatch, shift in zip(table, (BLUE, ORANGE), ("", "//"), (-0.2, 0.2), strict=True):
+            values = pd.to_numeric(table[column], errors="coerce")
+            places = np.arange(len(table)) + shift
+            ax.barh(places, values.fillna(0), height=0.36, color=colour, hatch=hatch, edgecolor="white", label=column)
+            for place, value, told in zip(places, values, table[column], strict=True):
+                ax.annotate(
+                    f" {told}" if np.isnan(value) else f" {value:.3f}", (np.nanmax([value, 0.4]), place), va="center"
+                )
+        ax.axvline(0.5, color="black", linestyle=":", linewidth=1.2)
+        ax.set(yticks=range(len(table)), yticklabels=table.index, xlabel="ROC AUC on the test table", title=title)
+        ax.set_xlim(0.4, 1)
+        ax.grid(axis="y", visible=False)
+        ax.invert_yaxis()
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        plt.show()
+
+
 def roc_and_precision(labels: np.ndarray, models: Mapping[str, np.ndarray], *, title: str) -> None:
     """Draw ROC and precision-recall curves of several models' probabilities, each ``(n_rows,)``."""
     with plt.rc_context(STYLE):

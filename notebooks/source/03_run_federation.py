@@ -15,7 +15,7 @@
 # - **You will learn** what crosses the line between two accounts, and how a wait that cannot last for ever is built.
 # - **You need** two minutes, and notebooks 01 and 02.
 #
-# ![Join, sums for the scaler, the scaler, then each round the global model and the trained model, at the end the threshold](images/round.svg)
+# ![Join, proof of identity, sums for the scaler, then each round the global model and the trained model, at the end the threshold](images/round.svg)
 
 # %% tags=["parameters"]
 ROUNDS = 3  # rounds of federated averaging, 1 or more

@@ -211,4 +211,4 @@ print("the federation equals the loop by hand, and the global model beats doing 
 # Not if you want to report its score on the same table. That is why the clients chose it.
 # </details>
 #
-# **Next:** [99_clean_up](99_clean_up.ipynb) deletes everything that was created.
+# **Next:** [05_break_it](05_break_it.ipynb) breaks the federation in six ways.
