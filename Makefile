@@ -32,7 +32,7 @@ notebooks: .venv/ready  ## render notebooks/source/*.py to executed notebooks
 	@$(BIN)/python -m embedded_aws --home build/notebooks run -- $(BIN)/python -m workshop render
 
 bench: .venv/ready  ## measure the federation against the plain loop, in one run
-	@$(BIN)/python -m embedded_aws --home build/bench run -- $(BIN)/python -m workshop bench
+	@$(BIN)/python -m embedded_aws --home build/bench $(ACCOUNTS) run -- $(BIN)/python -m workshop bench
 
 results: .venv/ready  ## render docs/results.md from five seeds of DATA=PATH, the curated table
 	@$(BIN)/python -m workshop results "$(DATA)"

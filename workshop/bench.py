@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import grpc
 import numpy as np
 import psutil
+from flwr.common import Code, FitRes, Status
+from flwr.common import ndarrays_to_parameters as pack
+from flwr.common import parameters_to_ndarrays as unpack
 from rich.console import Console
 from rich.table import Table
 
-from workshop import baselines, rehearsal, state
-from workshop.federation import FederationResult
+from client_code import identity
+from workshop import accounts, baselines, federation, rehearsal, state
+from workshop.federation import FederationResult, tls, updates
 
 ROLES = ("server, in this process", "clients' jobs", "embedded AWS")
 
@@ -109,16 +115,100 @@ def report(result: FederationResult, meter: Meter, loop: float, difference: floa
     return table
 
 
+def guards(stage: rehearsal.Stage, *, repeats: int = 200) -> Table:
+    """Measure what TLS, the gate and the proofs of identity cost, each with and without, in milliseconds."""
+    n_clients = len(stage.clients)
+    start = [np.zeros((1, 49)), np.zeros(1)]
+    answers = [FitRes(Status(Code.OK, ""), pack([array + 1.0 for array in start]), 100, {}) for _ in range(n_clients)]
+
+    def mean_of(updates_) -> None:
+        [np.average(each, axis=0) for each in zip(*updates_, strict=True)]
+
+    def guarded() -> None:
+        good = {str(i): updates.read_update(answer, start, 100)[0] for i, answer in enumerate(answers)}
+        updates.too_far(good, start, updates.Rules())
+        mean_of(good.values())
+
+    def plain() -> None:
+        mean_of([unpack(answer.parameters) for answer in answers])
+
+    certificates = tls.make_certificates("127.0.0.1")
+    tls_start, tls_round = _talk(certificates, repeats)
+    plain_start, plain_round = _talk(None, repeats)
+    verifier = federation.Verifier(stage.sessions["server"], certificates.fingerprint)
+    os.environ["AWS_ENDPOINT_URL"] = verifier.endpoint
+    role = accounts.notebook_session(stage.server_role)._session
+
+    def proof() -> None:
+        verifier.caller(identity.prove("nonce", federation=certificates.fingerprint, job="fl-x", session=role), "nonce")
+
+    table = Table(title=f"what the guards cost, {n_clients} clients, milliseconds")
+    for column in ("what", "with", "without", "difference"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    rounds = {
+        "a round: gate": (_best(guarded, repeats), _best(plain, repeats)),
+        "a round: TLS": (n_clients * tls_round, n_clients * plain_round),
+        "the start: TLS": (n_clients * tls_start, n_clients * plain_start),
+        "the start: proofs": (n_clients * _best(proof, 20), 0.0),
+    }
+    for name, (with_it, without) in rounds.items():
+        table.add_row(name, f"{1e3 * with_it:.2f}", f"{1e3 * without:.2f}", f"{1e3 * (with_it - without):.2f}")
+    return table
+
+
+def _best(function, repeats: int) -> float:
+    """Return the best wall time of a function, in seconds."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _talk(certificates: tls.Certificates | None, repeats: int) -> tuple[float, float]:
+    """Return the seconds of a new connection, and of a round trip of one update, with TLS or without."""
+    server = grpc.server(ThreadPoolExecutor(4))
+    echo = grpc.unary_unary_rpc_method_handler(lambda message, context: message)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench", {"Echo": echo}),))
+    if certificates:
+        credentials = grpc.ssl_server_credentials([(certificates.server_key, certificates.server)])
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    message = bytes(2000)
+
+    def dial() -> grpc.Channel:
+        if certificates:
+            return grpc.secure_channel(f"127.0.0.1:{port}", grpc.ssl_channel_credentials(certificates.authority))
+        return grpc.insecure_channel(f"127.0.0.1:{port}")
+
+    def connect() -> None:
+        with dial() as channel:
+            channel.unary_unary("/bench/Echo")(message)
+
+    with dial() as channel:
+        call = channel.unary_unary("/bench/Echo")
+        call(message)
+        there_and_back = _best(lambda: call(message), repeats)
+    start = _best(connect, 20)
+    server.stop(None)
+    return start, there_and_back
+
+
 def main() -> int:
-    """Measure once, print the table."""
+    """Measure once, print the tables. ``CLIENTS`` in the environment says how many clients there are."""
     console = Console()
-    stage = rehearsal.connect_accounts()
+    n_clients = int(os.environ.get("CLIENTS", "3"))
+    stage = rehearsal.connect_accounts(n_clients=n_clients)
     clients = [baselines.ClientRows.read(state.home() / "data" / client.name) for client in stage.clients]
     loop, model = loop_seconds(clients)
     with Meter() as meter:
-        result, _ = rehearsal.federate(stage)
+        result, _ = rehearsal.federate(stage, join=60 + 10 * n_clients, round=60 + 2 * n_clients)
     difference = max(float(np.abs(a - b).max()) for a, b in zip(result.parameters, model.parameters, strict=True))
     console.print(report(result, meter, loop, difference))
+    console.print(guards(stage))
     rehearsal.clean_up(stage)
     return 0
 

@@ -159,12 +159,10 @@ def broken(table: pd.DataFrame, *, title: str) -> None:
             places = np.arange(len(table)) + shift
             ax.barh(places, values.fillna(0), height=0.36, color=colour, hatch=hatch, edgecolor="white", label=column)
             for place, value, told in zip(places, values, table[column], strict=True):
-                ax.annotate(
-                    f" {told}" if np.isnan(value) else f" {value:.3f}", (np.nanmax([value, 0.4]), place), va="center"
-                )
-        ax.axvline(0.5, color="black", linestyle=":", linewidth=1.2)
+                label = f" {told}" if np.isnan(value) else f" {value:.3f}"
+                ax.annotate(label, (np.nan_to_num(value), place), va="center")
         ax.set(yticks=range(len(table)), yticklabels=table.index, xlabel="ROC AUC on the test table", title=title)
-        ax.set_xlim(0.4, 1)
+        ax.set_xlim(0, 1)
         ax.grid(axis="y", visible=False)
         ax.invert_yaxis()
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))

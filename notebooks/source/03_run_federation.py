@@ -208,6 +208,7 @@ about = {key: data[key] for key in ("source", "seed")} | {
     "max_iter": MAX_ITER,
     "penalty": PENALTY,
     "strategy": STRATEGY,
+    "complete": all(entry.clients == len(started) for entry in result.history),
 }
 path = model.save(
     state.home() / "model",

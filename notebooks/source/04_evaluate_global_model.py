@@ -58,6 +58,7 @@ evaluation.comparison(scores).T.round(3)
 
 # %%
 settings = {name: trained.about[name] for name in ("rounds", "max_iter", "penalty", "seed")}
+plain = trained.about["strategy"] == "FedAvg" and trained.about["complete"]
 clients = {
     name: baselines.ClientRows.read(state.home() / "data" / name)
     for name in data["clients"]
@@ -70,8 +71,8 @@ alone = {
 }
 
 # %% [markdown]
-# First, is the federation what it claims to be? Its probabilities and those of the loop in one process may differ by
-# rounding only.
+# First, is the federation what it claims to be? If everybody took part in every round of plain averaging, its
+# probabilities and those of the loop in one process may differ by rounding only.
 
 # %%
 difference = np.abs(probabilities - by_hand.probabilities(features)).max()
@@ -183,14 +184,16 @@ state.save(evaluation=evaluation.record(scores))
 # ## Check
 
 # %%
-assert difference < 1e-12, f"the federation differs from the plain loop by {difference:.1e}"
+assert difference < 1e-12 or not plain, (
+    f"the federation differs from the plain loop by {difference:.1e}"
+)
 assert scores["global"].roc_auc > 0.5, (
     "the global model ranks no better than chance on this table"
 )
 assert scores["global"].average_precision > scores["nobody"].average_precision, (
     "no better than picking at random"
 )
-print("the federation equals the loop by hand, and the global model beats doing nothing")
+print("the federation is what it claims to be, and the global model beats doing nothing")
 
 # %% [markdown]
 # ## What you saw

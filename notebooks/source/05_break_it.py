@@ -194,15 +194,8 @@ plots.broken(table, title="What the model is worth after something went wrong")
 # ## Check
 
 # %%
-assert (
-    len(
-        {
-            len(result.history)
-            for result in (stopped, poisoned, scaled, invited, cut, revived)
-        }
-    )
-    == 1
-)
+results = (stopped, poisoned, scaled, invited, cut, revived)
+assert all(len(result.history) == ROUNDS for result in results), "a round is missing"
 assert second in stopped.history[-1].left_out, "the stopped client is in the model"
 assert last in poisoned.history[-1].left_out and last in scaled.history[-1].left_out
 assert stranger.client.account in " ".join(invited.events), "the stranger was not named"

@@ -269,8 +269,9 @@ class _Federation:
         progress.out = {name: seat.out for name, seat in self.seats.all_seats.items() if seat.out}
         if len(good) < terms.quorum:
             raise self._too_few(f"round {number} of {terms.rounds}", good, left_out)
-        if silent := [name for name, reason in left_out.items() if reason.startswith("no answer")]:
-            self._tell(f"round {number} goes on without {', '.join(silent)}: {left_out[silent[0]]}")
+        known = progress.history[-1].left_out if progress.history else {}
+        for name in left_out.keys() - answers.keys() - known.keys() - progress.out.keys():
+            self._tell(f"round {number} goes on without {name}: {left_out[name]}")
         combine = strategies.make(terms.strategy, start, answers=len(good), hostile=terms.hostile)
         strategies.remember(combine, progress.memory)
         results = [(None, _answer(arrays, rows)) for arrays, rows, _ in good.values()]
