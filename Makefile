@@ -12,7 +12,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help workshop lab test check notebooks bench results wheelhouse bundle lock clean
+.PHONY: help workshop lab test check notebooks bench results reliability wheelhouse bundle lock clean
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -30,6 +30,9 @@ check: .venv/ready  ## lint, format and repository rules, under 30 seconds
 
 notebooks: .venv/ready  ## render notebooks/source/*.py to executed notebooks
 	@$(BIN)/python -m embedded_aws --home build/notebooks run -- $(BIN)/python -m workshop render
+
+reliability: .venv/ready  ## run the tests that promise something, write docs/reliability.md
+	@$(BIN)/python tests/promises.py
 
 bench: .venv/ready  ## measure the federation against the plain loop, in one run
 	@$(BIN)/python -m embedded_aws --home build/bench $(ACCOUNTS) run -- $(BIN)/python -m workshop bench

@@ -43,20 +43,20 @@ data, connection, finished = state.load("data", "accounts", "federation")
 test = schema.to_arrays(schema.read_table(state.home() / "data" / "server" / "test.csv"))
 server = accounts.notebook_session(connection["server_role"])
 ring = arena.Arena(connection, server, test, seed=data["seed"])
-first, second, *_, last = ring.clients
+first, *others = ring.clients
+second, last = others[0], others[-1]
+terms = {"rounds": ROUNDS, "quorum": len(ring.clients) - 1}
 print(f"{len(ring.clients)} clients: you will disturb {first}, {second} and {last}")
 
 # %% [markdown]
 # ## Stop a client in round 2
 # You borrow the kick-off role, as the server does, and stop one job while everybody trains. On AWS an interrupted spot
 # instance looks the same. The server sees the connection end, asks SageMaker, hears that the job is over, and goes on:
-# two of three answers are more than half, which is the quorum.
+# the answers of all clients but one are the quorum here.
 
 # %%
 started = ring.kick_off()
-stopped = ring.lead(
-    started, when=f"round 2 of {ROUNDS}", do=started[second].stop, rounds=ROUNDS
-)
+stopped = ring.lead(started, when=f"round 2 of {ROUNDS}", do=started[second].stop, **terms)
 columns = ["roc_auc", "clients", "left_out"]
 stopped.table()[columns].round(3)
 
@@ -71,7 +71,7 @@ print(arena.CHANGE.format(changed="coef * float('nan')").strip())
 # %%
 owner = accounts.session(last)
 with ring.tampered(owner, last, "coef * float('nan')"):
-    poisoned = ring.lead(ring.kick_off(), rounds=ROUNDS)
+    poisoned = ring.lead(ring.kick_off(), **terms)
 print("\n".join(poisoned.events))
 
 # %% [markdown]
@@ -85,7 +85,7 @@ print("\n".join(poisoned.events))
 
 # %%
 with ring.tampered(owner, last, "-10 * coef"):
-    scaled = ring.lead(ring.kick_off(), rounds=ROUNDS)
+    scaled = ring.lead(ring.kick_off(), **terms)
 print("\n".join(scaled.events))
 
 # %% [markdown]
@@ -96,7 +96,7 @@ print("\n".join(scaled.events))
 # %%
 started = ring.kick_off()
 stranger = started.pop(last)
-invited = ring.lead(started, rounds=ROUNDS)
+invited = ring.lead(started, **terms)
 print("\n".join(invited.events))
 
 # %% [markdown]
@@ -110,7 +110,7 @@ cut = ring.lead(
     started,
     when=f"round 2 of {ROUNDS}",
     do=lambda: ring.cut_network(accounts.session(first), first, seconds=CUT),
-    rounds=ROUNDS,
+    **terms,
 )
 print(f"all clients in every round: {(cut.table()['clients'] == len(started)).all()}")
 print(f"one round waited: {cut.table()['seconds'].max() > CUT / 2}")
@@ -124,7 +124,7 @@ print(f"one round waited: {cut.table()['seconds'].max() > CUT / 2}")
 folder = Path(tempfile.mkdtemp())
 started = ring.kick_off()
 code = ring.lead_and_die(started, folder, when=f"round 2 of {ROUNDS}")
-revived = ring.lead(started, rounds=ROUNDS, checkpoints=Checkpoints(folder, "run"))
+revived = ring.lead(started, **terms, checkpoints=Checkpoints(folder, "run"))
 print(f"the first server ended with {code}; rounds it had saved: {revived.resumed}")
 
 # %% [markdown]

@@ -43,7 +43,7 @@ def test_other_parameters_give_another_run(changed):
     assert [client["name"] for client in summary["clients"]] == ["client-1", "client-2"]
     committed = (ROOT / "notebooks" / "04_evaluate_global_model.ipynb").read_text()
     assert f"{summary['metrics']['global']['roc_auc']:.3f}" not in committed
-    assert "notebook 6 of 6" in run.stdout
+    assert "notebook 7 of 7" in run.stdout
 
 
 @pytest.mark.timeout(600)
