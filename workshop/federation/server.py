@@ -29,7 +29,7 @@ from workshop.federation.tls import Certificates
 from workshop.federation.updates import BadUpdate, Rules
 from workshop.jobs import FINISHED, TrainingJob, stop_all
 
-PATIENCE = 10.0  # seconds that SageMaker has to say how a job ended whose connection broke
+PATIENCE = 3.0  # seconds that SageMaker has to say how a job ended whose connection broke
 
 
 @dataclass(frozen=True)
@@ -369,7 +369,7 @@ class _Federation:
     def _error(self, seats: Sequence[Seat], what: str, *, patience: float = 0.0) -> FederationError:
         """Put an end into words: what happened, how each missing job stands, what to do."""
         give_up = time.monotonic() + patience
-        told = [_account(seat.job, seat.connection is None, give_up) for seat in seats]
+        told = [_account(seat.job, seat.missed or bool(seat.out), give_up) for seat in seats]
         kept = f"; it carries on after round {len(self.history)}" if self.checkpoints and self.history else ""
         return FederationError(
             "\n".join([f"{what}.", *told, f"Mend that client, then run 03_run_federation.ipynb again{kept}."])
