@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -45,5 +46,7 @@ class Latest:
                 os.fsync(file.fileno())
             temporary.replace(self.path)
         except OSError as error:  # the server keeps the model too
-            temporary.unlink(missing_ok=True)
             logging.info("no checkpoint: %s cannot be written (%s)", self.path, error.strerror)
+        finally:  # also when SIGTERM ends the job here: SageMaker would upload half a file
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)

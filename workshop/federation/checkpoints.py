@@ -5,6 +5,7 @@ A checkpoint's name holds the SHA-256 of its content: a file that was cut off or
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -105,7 +106,8 @@ class Checkpoints:
             temporary.replace(path)
             self._tidy(keep=2)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # nothing can be deleted from a read-only disk either
+                temporary.unlink(missing_ok=True)
             raise FederationError(
                 f"the checkpoint of round {len(progress.history)} cannot be written to {self.folder} "
                 f"({error.strerror}): make room or make the folder writable, then run the notebook again; it carries "
