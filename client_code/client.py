@@ -143,7 +143,8 @@ def train(args: argparse.Namespace) -> None:
         connection.stay(
             client.to_client(), args.server_address, root_certificates=_pem(authority), deadline=args.join_deadline
         )
-    finally:  # also when SageMaker stops the job
+    finally:  # also when SageMaker stops the job; stopped from here on, it is on its way out already
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if latest.model is not None:
             save(args.model_dir, latest.model)
     if not client.finished:
