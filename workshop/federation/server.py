@@ -357,7 +357,9 @@ class _Federation:
             return self._error(out, f"{told}; this federation starts with {self.terms.start_with} clients")
         if ended := [seat for seat in absent if seat.ended]:
             return self._error(ended, f"{names(ended)} ended before it joined")
-        return self._error(absent, f"{names(absent)} did not join within {seconds:.0f} s")
+        turned_away = list(dict.fromkeys(line for line in self.events if "turned away" in line))
+        told = "; ".join([f"{names(absent)} did not join within {seconds:.0f} s", *turned_away[-3:]])
+        return self._error(absent, told)
 
     def _too_few(self, when: str, good: Mapping, left_out: Mapping[str, str]) -> FederationError:
         told = "; ".join(f"{name}: {reason}" for name, reason in sorted(left_out.items()))
