@@ -198,6 +198,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("flwr").setLevel(logging.CRITICAL)  # it would log exceptions with their text
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it would tell at every dialling where credentials are
     # StopTrainingJob and spot interruptions send SIGTERM: leave by the ordinary way out, which saves the model.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
