@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 import botocore.session
+from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import create_loader
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 TARGETS = ("embedded", "aws")
 # Descriptions of AWS's services are large (SageMaker's takes 20 MB): sessions share them.
 _LOADER = create_loader()
+# What AWS turns away for now, or does not answer, is asked three times more, with growing pauses.
+_PATIENCE = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10)
 
 
 @dataclass(frozen=True)
@@ -183,11 +186,20 @@ def identity(name: str, who: boto3.Session) -> Identity:
 
 
 def principal(name: str, who: boto3.Session) -> str:
-    """Return the ARN by which policies may name the one who uses a session: a user, or the role behind a session."""
+    """Return the ARN by which policies may name the one who uses a session: a user, or the role behind a session.
+
+    Raises
+    ------
+    AccountError
+        As :func:`identity`.
+    """
     arn = identity(name, who).arn
     if ":assumed-role/" not in arn:
         return arn
-    return who.client("iam").get_role(RoleName=arn.split("/")[1])["Role"]["Arn"]
+    try:
+        return who.client("iam").get_role(RoleName=arn.split("/")[1])["Role"]["Arn"]
+    except (BotoCoreError, ClientError) as error:
+        raise AccountError(f"account {name} does not describe the role behind {arn}: {error}") from error
 
 
 def target() -> str:
@@ -199,6 +211,7 @@ def target() -> str:
 def _botocore_session(name: str, path: str | Path) -> botocore.session.Session:
     core = botocore.session.Session()
     core.register_component("data_loader", _LOADER)
+    core.set_default_client_config(_PATIENCE)
     core.set_config_variable("config_file", str(path))
     core.set_config_variable("profile", f"fl-{name}")
     return core
