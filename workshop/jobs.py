@@ -53,6 +53,10 @@ class TrainingJob:
     def _sagemaker(self) -> BaseClient:
         return self.session.client("sagemaker")
 
+    @property
+    def _where(self) -> str:
+        return f"{self.client.name} (account {self.client.account})"
+
     def describe(self) -> dict[str, Any]:
         """Return SageMaker's description of the job.
 
@@ -64,20 +68,32 @@ class TrainingJob:
         try:
             return self._sagemaker.describe_training_job(TrainingJobName=self.name)
         except (BotoCoreError, ClientError) as error:
-            where = f"{self.client.name} (account {self.client.account})"
-            raise JobError(f"{where} says nothing about job {self.name}: {error}") from error
+            raise JobError(f"{self._where} says nothing about job {self.name}: {error}") from error
 
     def status(self) -> str | None:
-        """Return the job's status; none if the account has no such job."""
+        """Return the job's status; none if the account has no such job.
+
+        Raises
+        ------
+        JobError
+            If the account does not answer.
+        """
         try:
-            return self._sagemaker.describe_training_job(TrainingJobName=self.name)["TrainingJobStatus"]
-        except ClientError as error:
-            if "not found" in error.response["Error"]["Message"].lower():
+            return self.describe()["TrainingJobStatus"]
+        except JobError as error:
+            answer = getattr(error.__cause__, "response", {}).get("Error", {})
+            if "not found" in answer.get("Message", "").lower():
                 return None
-            raise JobError(f"{self.client.name} says nothing about job {self.name}: {error}") from error
+            raise
 
     def log_lines(self, most: int = 5) -> list[str]:
-        """Return the last lines of the job's log; none when it has not written any."""
+        """Return the last lines of the job's log; none when it has not written any.
+
+        Raises
+        ------
+        JobError
+            If the account does not show them.
+        """
         logs = self.session.client("logs")
         try:
             streams = logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.name}/")
@@ -85,16 +101,27 @@ class TrainingJob:
                 return []
             stream = streams["logStreams"][0]["logStreamName"]
             events = logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=stream, limit=most, startFromHead=False)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ResourceNotFoundException":
-                return []
-            raise
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+        except (BotoCoreError, ClientError) as error:
+            raise JobError(f"{self._where} does not show the log of job {self.name}: {error}") from error
         return [event["message"].rstrip() for event in events["events"]][-most:]
 
     def stop(self) -> None:
-        """Ask SageMaker to stop the job; a job that has ended already is left alone."""
-        if self.describe()["TrainingJobStatus"] == "InProgress":
+        """Ask SageMaker to stop the job; a job that has ended already is left alone.
+
+        Raises
+        ------
+        JobError
+            If the account does not answer, or refuses.
+        """
+        if self.describe()["TrainingJobStatus"] != "InProgress":
+            return
+        try:
             self._sagemaker.stop_training_job(TrainingJobName=self.name)
+        except (BotoCoreError, ClientError) as error:
+            if self.describe()["TrainingJobStatus"] == "InProgress":  # else it has ended meanwhile
+                raise JobError(f"{self._where} does not stop job {self.name}: {error}") from error
 
     def account_of_failure(self) -> str:
         """Say in a few lines who this job is, how it stands, why, and what it wrote last."""
@@ -105,7 +132,10 @@ class TrainingJob:
         ]
         if reason := description.get("FailureReason"):
             lines.append(f"  reason: {reason}")
-        lines += [f"  log: {line}" for line in self.log_lines()]
+        try:
+            lines += [f"  log: {line}" for line in self.log_lines()]
+        except JobError as error:  # how it stands is worth telling all the same
+            lines.append(f"  log: {error}")
         return "\n".join(lines)
 
 
@@ -179,20 +209,31 @@ def training_request(
 
 
 def start(client: ClientAccount, session: boto3.Session, request: dict[str, Any]) -> TrainingJob:
-    """Start one job in a client account.
+    """Start one job in a client account; if this very job runs there already, return it.
 
     Raises
     ------
     JobError
         Names the account, the job and what AWS answered.
     """
-    name = request["TrainingJobName"]
+    job = TrainingJob(client, request["TrainingJobName"], session)
     try:
         session.client("sagemaker").create_training_job(**request)
-    except ClientError as error:
-        message = error.response["Error"]["Message"]
-        raise JobError(f"{client.name} (account {client.account}) did not start job {name}: {message}") from error
-    return TrainingJob(client, name, session)
+    except (BotoCoreError, ClientError) as error:
+        if not _runs(job, request):  # else only the answer was lost
+            message = error.response["Error"]["Message"] if isinstance(error, ClientError) else error
+            where = f"{client.name} (account {client.account})"
+            raise JobError(f"{where} did not start job {job.name}: {message}") from error
+    return job
+
+
+def _runs(job: TrainingJob, request: Mapping[str, Any]) -> bool:
+    """Return whether a job runs that was asked for with these hyperparameters; they name the run's authority."""
+    try:
+        found = job.describe()
+    except JobError:
+        return False
+    return found["TrainingJobStatus"] == "InProgress" and found["HyperParameters"] == request["HyperParameters"]
 
 
 def kick_off(
@@ -224,7 +265,10 @@ def kick_off(
             list(pool.map(lambda client, run: stop_run(client, sessions[client.name], run), clients, repeat(earlier)))
         starts = [pool.submit(_keep_or_start, client, sessions[client.name], run, settings) for client in clients]
     if failed := [start.exception() for start in starts if start.exception()]:
-        stop_all([start.result() for start in starts if not start.exception()])
+        try:
+            stop_all([start.result() for start in starts if not start.exception()])
+        except JobError as error:
+            failed[0].add_note(f"The other jobs may still be running: {error}")
         raise failed[0]
     return [start.result() for start in starts]
 
