@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pandas as pd
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from workshop import blueprint, stacks
+from workshop.errors import AccountError
 from workshop.jobs import LOG_GROUP
 
 PREFIX = "fl-"
@@ -23,7 +24,7 @@ def delete_jobs(session: boto3.Session) -> int:
     jobs = _jobs(client)
     for name, status in jobs.items():
         if status == "InProgress":
-            client.stop_training_job(TrainingJobName=name)
+            _stop(client, name)
     waiter = client.get_waiter("training_job_completed_or_stopped")
     for name, status in jobs.items():
         if status in ("InProgress", "Stopping"):
@@ -31,6 +32,14 @@ def delete_jobs(session: boto3.Session) -> int:
                 waiter.wait(TrainingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
         client.delete_training_job(TrainingJobName=name)
     return len(jobs)
+
+
+def _stop(client, name: str) -> None:
+    try:
+        client.stop_training_job(TrainingJobName=name)
+    except ClientError:
+        if client.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "InProgress":
+            raise  # else it has ended meanwhile
 
 
 def delete_all(
@@ -52,15 +61,33 @@ def delete_all(
     ------
     StackError
         Names the first stack and resource that could not be deleted.
+    AccountError
+        Names the first account that did not answer, or refused.
     """
     with ThreadPoolExecutor(max_workers=8) as pool:
-        jobs = dict(zip(sessions, pool.map(delete_jobs, sessions.values()), strict=True))
-        found = dict(zip(sessions, map(stacks.names, sessions.values()), strict=True))
+        jobs = dict(zip(sessions, pool.map(_asked(delete_jobs), *_pairs(sessions)), strict=True))
+        found = dict(zip(sessions, map(_asked(stacks.names), *_pairs(sessions)), strict=True))
         for wave in _waves(found):
             list(pool.map(lambda entry: _delete_stack(sessions, *entry, progress), wave))
-        list(pool.map(_delete_logs, sessions.values()))
+        list(pool.map(_asked(_delete_logs), *_pairs(sessions)))
     lines = [(name, jobs[name], len(found[name])) for name in sessions]
     return pd.DataFrame(lines, columns=["account", "jobs", "stacks"]).set_index("account")
+
+
+def _asked(what: Callable) -> Callable:
+    """Return a function of an account's name and session whose errors name the account."""
+
+    def ask(account: str, session: boto3.Session):
+        try:
+            return what(session)
+        except (BotoCoreError, ClientError) as error:
+            raise AccountError(f"account {account}: {error}; run the clean-up again") from error
+
+    return ask
+
+
+def _pairs(sessions: Mapping[str, boto3.Session]) -> tuple[Iterable[str], Iterable[boto3.Session]]:
+    return sessions.keys(), sessions.values()
 
 
 def _delete_stack(sessions: Mapping, account: str, stack: str, progress: Callable) -> None:
@@ -92,10 +119,15 @@ def left_over(sessions: Mapping[str, boto3.Session]) -> pd.DataFrame:
     """List what is still there of the workshop, one line per resource; an empty table is what you want.
 
     A KMS key that waits for its deletion (AWS keeps it for seven days, unusable and free of charge) is not listed.
+
+    Raises
+    ------
+    AccountError
+        Names the first account that did not answer.
     """
     with ThreadPoolExecutor(max_workers=8) as pool:
-        lists = pool.map(lambda item: [(item[0], *found) for found in _resources(item[1])], sessions.items())
-    lines = [line for lines in lists for line in lines]
+        lists = pool.map(_asked(lambda session: list(_resources(session))), *_pairs(sessions))
+    lines = [(name, *found) for name, resources in zip(sessions, lists, strict=True) for found in resources]
     return pd.DataFrame(lines, columns=["account", "kind", "name"])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import boto3
 import pandas as pd
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from data_prep import owners
 from workshop import accounts, bundle, state, wheelhouse
@@ -47,17 +47,26 @@ def upload(name: str, session: boto3.Session, bucket: str) -> pd.DataFrame:
     for key, body in objects.items():
         try:
             client.put_object(Bucket=bucket, Key=key, Body=body)
-        except ClientError as error:
+        except (BotoCoreError, ClientError) as error:
             raise AccountError(f"account {name}: bucket {bucket} refused {key}: {error}") from error
     lines = [(key, round(len(body) / 1000, 1), _sha256(body)[:12]) for key, body in objects.items()]
     return pd.DataFrame(lines, columns=["object", "kB", "sha256"], index=pd.Index([name] * len(lines), name="owner"))
 
 
 def publish(session: boto3.Session, bucket: str) -> list[str]:
-    """Put what the server's notebooks need to know into its own bucket; return the names of the entries."""
+    """Put what the server's notebooks need to know into its own bucket; return the names of the entries.
+
+    Raises
+    ------
+    AccountError
+        If the bucket does not take it.
+    """
     names = ["data", "accounts"]
     entries = dict(zip(names, state.load(*names), strict=True))
-    session.client("s3").put_object(Bucket=bucket, Key=STATE, Body=json.dumps(entries).encode())
+    try:
+        session.client("s3").put_object(Bucket=bucket, Key=STATE, Body=json.dumps(entries).encode())
+    except (BotoCoreError, ClientError) as error:
+        raise AccountError(f"account server: bucket {bucket} refused {STATE}: {error}") from error
     return names
 
 
@@ -83,7 +92,7 @@ def fetch(session: boto3.Session) -> list[str]:
     try:
         entries = json.loads(client.get_object(Bucket=bucket, Key=STATE)["Body"].read())
         test = client.get_object(Bucket=bucket, Key="data/test.csv")["Body"].read()
-    except ClientError as error:
+    except (BotoCoreError, ClientError) as error:
         raise AccountError(
             f"account server: bucket {bucket} does not hold what this notebook needs ({error}): its owner runs "
             "`python -m workshop upload server` first"
@@ -94,11 +103,21 @@ def fetch(session: boto3.Session) -> list[str]:
 
 
 def verify(sessions: Mapping[str, boto3.Session], buckets: Mapping[str, str]) -> bool:
-    """Return whether every bucket gives back, byte for byte, what its owner uploaded."""
+    """Return whether every bucket gives back, byte for byte, what its owner uploaded.
+
+    Raises
+    ------
+    AccountError
+        If one does not answer.
+    """
     for name, session in sessions.items():
         client = session.client("s3")
         for key, body in _objects(name).items():
-            if client.get_object(Bucket=buckets[name], Key=key)["Body"].read() != body:
+            try:
+                found = client.get_object(Bucket=buckets[name], Key=key)["Body"].read()
+            except (BotoCoreError, ClientError) as error:
+                raise AccountError(f"account {name}: bucket {buckets[name]} does not give {key}: {error}") from error
+            if found != body:
                 return False
     return True
 
@@ -148,7 +167,7 @@ def server_host(session: boto3.Session, outputs: Mapping[str, str]) -> str:
     try:
         instance = session.client("sagemaker").describe_notebook_instance(NotebookInstanceName=name)
         found = session.client("ec2").describe_network_interfaces(NetworkInterfaceIds=[instance["NetworkInterfaceId"]])
-    except (ClientError, KeyError) as error:
+    except (BotoCoreError, ClientError, KeyError) as error:
         raise AccountError(f"account server: notebook instance {name} has no address in the VPC: {error!r}") from error
     return found["NetworkInterfaces"][0]["PrivateIpAddress"]
 

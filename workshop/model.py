@@ -11,10 +11,11 @@ import boto3
 import joblib
 import numpy as np
 import sklearn
+from botocore.exceptions import BotoCoreError, ClientError
 from sklearn.pipeline import Pipeline
 
 from client_code import schema, task
-from workshop.errors import ModelError
+from workshop.errors import AccountError, ModelError
 from workshop.state import write_text
 
 MODEL, TWIN, MANIFEST = "model.joblib", "model.npz", "manifest.json"
@@ -89,10 +90,19 @@ def load_twin(folder: Path) -> GlobalModel:
 
 
 def upload(folder: Path, session: boto3.Session, bucket: str) -> None:
-    """Copy model, twin and manifest to ``model/`` of the server's bucket, the manifest last."""
+    """Copy model, twin and manifest to ``model/`` of the server's bucket, the manifest last.
+
+    Raises
+    ------
+    AccountError
+        If the bucket does not take them: names it and the object.
+    """
     client = session.client("s3")
     for name in (MODEL, TWIN, MANIFEST):
-        client.upload_file(str(folder / name), bucket, f"model/{name}")
+        try:
+            client.put_object(Bucket=bucket, Key=f"model/{name}", Body=(folder / name).read_bytes())
+        except (BotoCoreError, ClientError) as error:
+            raise AccountError(f"account server: bucket {bucket} does not take model/{name}: {error}") from error
 
 
 def _verified_manifest(folder: Path) -> dict:
