@@ -154,7 +154,10 @@ def pooled_scaler(all_statistics: list[Parameters]) -> Scaler:
 
 def transform(features: np.ndarray, scaler: Scaler) -> np.ndarray:
     """Take ``log1p`` and standardise; shapes ``(n_rows, n_features)`` in and out."""
-    return (np.log1p(features) - scaler.mean) / scaler.scale
+    scaled = np.log1p(features)
+    scaled -= scaler.mean
+    scaled /= scaler.scale
+    return scaled
 
 
 def fit(
