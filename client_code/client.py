@@ -130,7 +130,12 @@ class FlowerClient(NumPyClient):
 
 def train(args: argparse.Namespace) -> None:
     """Take part in one federation from the first message to the saved model."""
-    data = load_data(args.train, args.train_file, args.train, args.test_file, rows_file=args.rows_file)
+    if not args.train:
+        raise JobError("channel train is missing: the request's InputDataConfig must name one with this account's rows")
+    try:
+        data = load_data(args.train, args.train_file, args.train, args.test_file, rows_file=args.rows_file)
+    except schema.TableError as error:
+        raise JobError(f"channel {Path(args.train).name}, {error}") from None
     logging.info("%s real training rows, %s to fit on", len(data.real_features), len(data.train[1]))
     model = task.new_model(penalty=args.penalty, max_iter=args.max_iter, seed=args.seed)
     authority = base64.b64decode(args.ca_certificate)
