@@ -22,7 +22,7 @@ from workshop.federation.checkpoints import Checkpoints
 
 ROUNDS = 4
 SETTINGS = {"rounds": ROUNDS}
-TIME = 9  # seconds that some jobs get
+TIME = 12  # seconds that some jobs get
 MODEL = task.GlobalModel([np.ones((1, 49)), np.ones(1)], task.Scaler(np.zeros(49), np.ones(49)))
 
 
