@@ -124,7 +124,7 @@ def run_all(output: Path, parameters: dict[str, object]) -> dict:
     for folder in ("data", "model"):
         shutil.rmtree(state.home() / folder, ignore_errors=True)
     notebooks = sorted(NOTEBOOKS.glob("*.ipynb"))
-    if options.get("CLIENTS") == 1:  # there is nobody who could go on when the only client is disturbed
+    if parameters.get("CLIENTS") == 1:  # there is nobody who could go on when the only client is disturbed
         notebooks = [path for path in notebooks if path.stem != "05_break_it"]
     started, executed = time.monotonic(), []
     with _display(len(notebooks)) as show:
