@@ -51,6 +51,9 @@ def test_files_and_folders_are_unpacked(tmp_path):
         (member("strange", b"Z"), "not a plain file"),
     ],
 )
+@pytest.mark.promise(
+    "A-03", "Archives with links, devices, absolute or climbing names leave nothing outside their folder"
+)
 def test_a_hostile_member_leaves_nothing(tmp_path, hostile, reason):
     source = packed(tmp_path / "a.tar.gz", (member("train.py"), b"1"), (hostile, b""))
     before = sorted(path for path in tmp_path.rglob("*"))
@@ -66,6 +69,7 @@ def test_set_user_id_is_taken_off(tmp_path):
     assert (tmp_path / "code" / "train.py").stat().st_mode & 0o6000 == 0
 
 
+@pytest.mark.promise("A-03", "A bomb is refused before it fills the disk")
 def test_a_bomb_is_refused_before_it_fills_the_disk(tmp_path):
     # 60 MB of zeros pack into 60 kB: the limit is 10 MB.
     source = packed(tmp_path / "a.tar.gz", (member("zeros"), bytes(60_000_000)))

@@ -52,6 +52,7 @@ def code(call, **request):
     return "allowed"
 
 
+@pytest.mark.promise("I-01", "The kick-off role is lent to one role with the agreed external id and to nobody else")
 def test_the_kickoff_role_is_lent_to_one_role_with_the_agreed_word_and_to_nobody_else(stage, server, other_role):
     client = stage.clients[0]
     ask = {"RoleArn": client.kickoff_role, "RoleSessionName": "attack"}
@@ -109,6 +110,7 @@ def network(client, **changes):
         "another account's role",
     ],
 )  # fmt: skip
+@pytest.mark.promise("I-02", "A job that is not the agreed one is refused")
 def test_a_job_that_is_not_the_agreed_one_is_refused(stage, kickoff, request_of_client_1, change):
     changed = {**request_of_client_1, **change(stage, request_of_client_1)}
     changed = {name: value for name, value in changed.items() if value is not None}
@@ -179,6 +181,7 @@ PROBES = [
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=[f"{service}:{operation}" for service, operation, _ in PROBES])
+@pytest.mark.promise("I-03", "Neither the kick-off role nor the server reaches anything else of a client")
 def test_neither_the_kickoff_role_nor_the_server_reaches_anything_else_of_a_client(stage, server, kickoff, probe):
     service, operation, arguments = probe
     request = arguments(stage.clients[0])

@@ -86,6 +86,9 @@ def failed(stage):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.promise(
+    "D-01", "Bad rows end the client's own job with one line: channel, file, column and rule, no cell value"
+)
 def test_the_failure_reason_names_file_column_and_rule(failed, case):
     description = failed[case]
     assert description["TrainingJobStatus"] == "Failed"
@@ -101,15 +104,18 @@ def test_the_failure_reason_names_file_column_and_rule(failed, case):
 
 
 @pytest.mark.parametrize("case", GOOD)
+@pytest.mark.promise("D-02", "Rows that only look odd are taken")
 def test_rows_that_only_look_odd_are_taken(failed, case):
     assert failed[case]["FailureReason"].startswith("AlgorithmError: no Flower server at 127.0.0.1:9 within 1 s")
 
 
+@pytest.mark.promise("D-03", "A job without its channel says so")
 def test_a_job_without_the_channel_says_so(failed):
     assert failed["no channel"]["FailureReason"].startswith("AlgorithmError: channel train is missing: ")
     assert failed["no channel"]["FailureReason"].endswith(", exit code: 1")
 
 
+@pytest.mark.promise("D-04", "The server shows a client's bad rows while it waits")
 def test_the_server_shows_a_clients_bad_rows_while_it_waits(stage):
     place, certificates = rehearsal.stand(stage)
     client, session = stage.clients[1], stage.sessions["client-2"]
@@ -137,6 +143,7 @@ print(peak - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's peak of memory is read from Linux's /proc")
+@pytest.mark.promise("D-14", "A large file takes about twice its size of memory")
 def test_a_large_file_takes_about_twice_its_size_of_memory(tmp_path):
     lines = owners.csv_bytes(synthetic.generate(5000, seed=1)).splitlines(keepends=True)
     (tmp_path / "small.csv").write_bytes(b"".join(lines))

@@ -40,6 +40,7 @@ def canary(stage, tmp_path):
     storage.put_object(Bucket=client.bucket, Key="code/source.tar.gz", Body=bundle.source_archive())
 
 
+@pytest.mark.promise("A-01", "What another account pickled is never opened")
 def test_what_another_account_pickled_is_never_opened(stage, canary, tmp_path):
     result, started = rehearsal.federate(stage, rounds=1)
     path = model.save(tmp_path / "model", result.parameters, result.scaler, threshold=result.threshold, about={})
@@ -57,6 +58,7 @@ def test_what_another_account_pickled_is_never_opened(stage, canary, tmp_path):
     assert canary.exists()
 
 
+@pytest.mark.promise("A-04", "A model that was swapped is not opened")
 def test_a_model_of_the_server_s_that_was_swapped_in_its_folder_is_not_opened(tmp_path, stage):
     result, _ = rehearsal.federate(stage, rounds=1)
     path = model.save(tmp_path / "model", result.parameters, result.scaler, threshold=result.threshold, about={})

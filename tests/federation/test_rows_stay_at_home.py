@@ -110,6 +110,7 @@ def test_the_values_are_where_they_belong(stage, planted):
         assert found(body.read()) == {client.name}
 
 
+@pytest.mark.promise("P-05", "Values planted in the rows are in nothing that clients tell the server")
 def test_what_the_clients_told_the_server_holds_none_of_them(heard):
     told, _, result, _ = heard
     assert len(told) > 20
@@ -128,6 +129,7 @@ def test_the_wire_to_the_server_holds_none_of_them_and_the_wire_to_the_own_bucke
     assert b"total_drug_cost" not in to_server  # nor the names of columns
 
 
+@pytest.mark.promise("P-05", "They are nowhere in the server's account and files")
 def test_the_server_s_account_and_files_hold_none_of_them(stage, heard):
     s3 = stage.sessions["server"].client("s3")
     bucket = stage.accounts.outputs["server"]["fl-storage"]["Bucket"]
@@ -151,6 +153,7 @@ def test_the_logs_and_descriptions_that_the_server_may_read_hold_none_of_them(he
         assert not found((lines + str(job.describe())).encode())
 
 
+@pytest.mark.promise("P-05", "An error about the rows quotes none of them")
 def test_an_error_about_the_rows_quotes_none_of_them(stage, planted):
     client = stage.clients[0]
     storage = stage.sessions["client-1"].client("s3")
@@ -172,6 +175,7 @@ def test_an_error_about_the_rows_quotes_none_of_them(stage, planted):
             jobs.wait(started, deadline=60)
 
 
+@pytest.mark.promise("T-03", "No private key is in a bucket, a bundle or a file that others read")
 def test_no_private_key_is_in_a_bucket_a_bundle_or_a_file(stage, heard):
     """T-03: what the server signs with stays in its memory."""
     for name, session in stage.sessions.items():

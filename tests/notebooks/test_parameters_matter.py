@@ -58,6 +58,7 @@ def test_the_summary_holds_what_scripts_were_promised(changed):
     for line in (metrics["global"], metrics["centralised"], metrics["nobody"], *metrics["local"].values()):
         assert scores <= set(line)
     fields = {"round", "roc_auc", "average_precision", "log_loss", "seconds", "bytes_up", "bytes_down"}
+    fields |= {"clients", "left_out"}
     assert all(fields == set(entry) for entry in summary["history"])
     assert set(summary["seconds"]) == {"total", "federation"}
     assert all({"name", "seconds", "cells"} == set(notebook) for notebook in summary["notebooks"])

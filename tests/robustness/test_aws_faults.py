@@ -155,6 +155,7 @@ THROTTLED = {"s3": "SlowDown", "sts": "Throttling", "sagemaker": "ThrottlingExce
 
 
 @pytest.mark.parametrize("call", CALLS)
+@pytest.mark.promise("F-07", "What AWS throttles or fails three times is done the fourth time")
 def test_what_fails_three_times_is_done_the_fourth_time(desk, call):
     (service, operation, about), do, _ = CALLS[call]
     with desk.proxy.failing(
@@ -166,6 +167,7 @@ def test_what_fails_three_times_is_done_the_fourth_time(desk, call):
 
 @pytest.mark.parametrize("how", ["InternalError", "call lost"])
 @pytest.mark.parametrize("call", CALLS)
+@pytest.mark.promise("F-07", "What fails for good is said in a sentence with account, bucket or job")
 def test_what_fails_for_good_is_said_in_a_sentence_with_names(desk, call, how):
     (service, operation, about), do, said = CALLS[call]
     kind, words = said(desk)
@@ -184,6 +186,7 @@ def test_throttling_is_met_with_growing_pauses(desk):
     assert 0.1 < time.monotonic() - began < 10
 
 
+@pytest.mark.promise("F-07", "A federation finishes whatever fails a few times")
 def test_a_federation_finishes_whatever_fails_a_few_times(stage, proxy, undisturbed):
     with contextlib.ExitStack() as trouble:
         faults = [
@@ -239,6 +242,7 @@ def test_an_account_that_starts_no_job_is_named_and_the_others_are_stopped(stage
 
 
 @pytest.mark.parametrize("always", [False, True], ids=["once", "always"])
+@pytest.mark.promise("F-07", "A job whose start was not confirmed is found and not started twice")
 def test_a_job_whose_start_was_not_confirmed_is_found_and_not_started_twice(stage, proxy, always):
     with (
         proxy.failing("sagemaker", "CreateTrainingJob", "answer lost", always=always, about="fl-client-1-") as one,
@@ -261,6 +265,7 @@ def test_another_job_of_the_same_name_is_no_success(desk):
 
 
 @pytest.mark.parametrize("how", ["call cut off", "call lost", "InternalError"])
+@pytest.mark.promise("F-07", "A model in the bucket is never half a model")
 def test_a_model_in_the_bucket_is_never_half_a_model(desk, how):
     storage = desk.server.client("s3")
     model.upload(desk.folder, desk.server, desk.bucket)
@@ -285,6 +290,7 @@ def test_a_checkpoint_that_arrives_by_halves_is_not_taken_for_one(desk):
     assert desk.checkpoints().latest() is not None
 
 
+@pytest.mark.promise("F-07", "A borrowed role is borrowed again before it ends")
 def test_a_borrowed_role_is_borrowed_again_before_it_ends(desk):
     with desk.proxy.failing("sts", "AssumeRole", about="kickoff") as counted:
         assert desk.job.status() is None

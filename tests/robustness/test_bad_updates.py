@@ -97,22 +97,28 @@ def results(crowd):
     return together, alone.run(rounds=3), hostile
 
 
-def test_every_malformed_update_is_left_out_and_named_with_account_and_reason(results):
+@pytest.mark.promise("R-01", "Eighteen kinds of malformed updates are left out, each named with account and reason")
+def test_every_malformed_update_is_left_out_and_named_with_account_and_reason(results, figure):
     together, _, hostile = results
     told = "\n".join(together.events)
     for number, (name, (_, reason)) in enumerate(hostile.items(), 4):
         assert f"{name} (account {number:012d}) is left out" in told
         assert reason in "\n".join(line for line in together.events if line.startswith(name)), name
+    figure(f"{len(hostile)} of {len(MALFORMED)} left out")
 
 
-def test_the_model_is_the_one_of_a_run_without_them(results):
+@pytest.mark.promise("R-01", "The final model equals that of a run without these clients, to 1e-12")
+def test_the_model_is_the_one_of_a_run_without_them(results, figure):
     together, alone, _ = results
     for ours, theirs in zip(together.parameters, alone.parameters, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
     assert together.client_rows == alone.client_rows
     assert together.threshold == pytest.approx(alone.threshold, abs=1e-12)
+    apart = [np.abs(a - b).max() for a, b in zip(together.parameters, alone.parameters, strict=True)]
+    figure(f"largest difference {max(apart):.0e}")
 
 
+@pytest.mark.promise("R-01", "After two bad updates a client takes part no longer")
 def test_after_two_of_them_a_client_takes_part_no_longer(results):
     together, _, hostile = results
     for name in hostile:
@@ -120,6 +126,7 @@ def test_after_two_of_them_a_client_takes_part_no_longer(results):
     assert all(name in together.history[-1].left_out for name in hostile)
 
 
+@pytest.mark.promise("R-01", "A single bad update costs a client one round")
 def test_a_single_bad_update_costs_a_client_one_round(three):
     def bad_in_round_2(answer, server_round):
         return MALFORMED["NaN"][0](answer, server_round) if server_round == 2 else answer
@@ -158,6 +165,7 @@ SUMS = [np.array([100.0]), np.full(49, 300.0), np.full(49, 1000.0)]
         (lambda n, s, q: [n, s[1:], q], "array 2 has shape"),
     ],
 )
+@pytest.mark.promise("R-01", "Sums that no table can have make no scaler")
 def test_sums_for_the_scaler_are_looked_at_too(change, reason):
     assert len(updates.read_statistics(ndarrays_to_parameters(SUMS), 49)) == 3
     with pytest.raises(updates.BadUpdate, match=reason):
@@ -169,6 +177,7 @@ def test_a_client_that_declares_a_trillion_rows_does_not_own_the_scaler():
     assert updates.too_many_rows(declared, updates.Rules()).keys() == {"client-3"}
 
 
+@pytest.mark.promise("A-02", "An array that claims 745 GiB costs less than 1 MB")
 def test_a_claim_of_745_gib_costs_no_memory():
     tensor, like = huge_header(b""), [np.zeros((1, 49))]
     tracemalloc.start()
@@ -178,6 +187,7 @@ def test_a_claim_of_745_gib_costs_no_memory():
     tracemalloc.stop()
 
 
+@pytest.mark.promise("A-01", "A pickle in an array is not opened")
 def test_a_pickle_in_an_array_is_not_opened():
     class Opened:
         def __reduce__(self):

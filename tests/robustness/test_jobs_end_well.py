@@ -73,6 +73,7 @@ def cut_off(request, stage, undisturbed):
     return job.describe(), seconds[0], second, result
 
 
+@pytest.mark.promise("F-06", "A job that is stopped or runs out of time ends within 5 s")
 def test_a_job_that_is_cut_off_ends_in_five_seconds(cut_off):
     description, seconds, *_ = cut_off
     expected = "MaxRuntimeExceeded" if description["StoppingCondition"]["MaxRuntimeInSeconds"] == TIME else "Stopped"
@@ -85,6 +86,7 @@ def test_a_job_that_is_cut_off_ends_in_five_seconds(cut_off):
         assert TIME <= (description["TrainingEndTime"] - steps["Training"]["StartTime"]).total_seconds() < TIME + 5
 
 
+@pytest.mark.promise("F-06", "It leaves its model and its checkpoint in its own bucket")
 def test_it_leaves_its_model_and_its_checkpoint_in_its_own_bucket(stage, cut_off):
     description, _, second, _ = cut_off
     storage, bucket = stage.sessions["client-2"].client("s3"), stage.clients[1].bucket
@@ -106,6 +108,7 @@ def test_it_leaves_its_model_and_its_checkpoint_in_its_own_bucket(stage, cut_off
         assert arrays["coef"].any()
 
 
+@pytest.mark.promise("F-06", "The next attempt restores it, and the run goes on after its last round, bit by bit")
 def test_the_next_attempt_restores_it_and_the_run_goes_on_after_its_last_round(cut_off, undisturbed):
     description, _, second, result = cut_off
     assert second.run.rounds_done == result.resumed == 2
@@ -119,6 +122,7 @@ def test_the_next_attempt_restores_it_and_the_run_goes_on_after_its_last_round(c
     assert result.threshold == undisturbed.threshold
 
 
+@pytest.mark.promise("F-08", "A kernel that was killed after the kick-off finds its jobs: none is started twice")
 def test_a_kernel_that_was_killed_after_the_kick_off_finds_its_jobs(stage):
     kernel.killed("start", SETTINGS, at="started")
     before = _running(stage)
@@ -127,6 +131,7 @@ def test_a_kernel_that_was_killed_after_the_kick_off_finds_its_jobs(stage):
     assert all(name.endswith("-1") for names in before.values() for name in names)
 
 
+@pytest.mark.promise("F-08", "With other settings the jobs left behind are stopped before new ones start")
 def test_with_other_settings_they_are_stopped_before_new_ones_start(stage):
     before = _running(stage)
     again = kernel.start(SETTINGS | {"seed": 1}, seed=1)
@@ -185,6 +190,7 @@ def no_room(request, tmp_path):
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.promise("F-09", "A full disk fails the job with folder and reason and leaves no half a model")
 def test_a_model_folder_without_room_fails_the_job_and_leaves_no_half_a_model(stage, no_room):
     folder, spoil, _, words = no_room
     spoil()
@@ -211,6 +217,7 @@ def test_a_model_folder_without_room_fails_the_job_and_leaves_no_half_a_model(st
     assert "ModelArtifacts" not in started[1].describe()
 
 
+@pytest.mark.promise("F-09", "A full disk ends the run with what to do; with room again it carries on")
 def test_a_checkpoint_folder_without_room_ends_the_run_and_one_with_room_carries_on(three, no_room, tmp_path):
     folder, spoil, mend, words = no_room
     whole = Cohort(three)
@@ -291,6 +298,7 @@ def test_a_job_that_is_stopped_while_it_saves_its_model_saves_it(stage, tmp_path
     assert joblib.load(tmp_path / "model.joblib").named_steps["model"].coef_.shape == (1, 49)
 
 
+@pytest.mark.promise("F-08", "Cleaning up stops every job, and twice is harmless")
 def test_cleaning_up_stops_every_job_and_twice_is_harmless(stage):
     kernel.killed("start", SETTINGS, at="started")
     assert all(len(names) == 1 for names in _running(stage).values())

@@ -135,6 +135,7 @@ def same(result, undisturbed):
 
 @pytest.mark.parametrize("seconds", [5, 30])
 @pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.promise("F-04", "A link that is cut for 5 or 30 s, both ways or one, changes nothing but the time")
 def test_a_cable_that_is_cut_in_a_round_changes_nothing_but_the_time(outcomes, undisturbed, cut, seconds):
     federation, outcome = outcomes((cut, seconds))
     assert outcome.error is None
@@ -145,6 +146,7 @@ def test_a_cable_that_is_cut_in_a_round_changes_nothing_but_the_time(outcomes, u
     assert {job.describe()["TrainingJobStatus"] for job in federation.jobs.values()} == {"Completed"}
 
 
+@pytest.mark.promise("F-04", "A client that is away for longer than a round is left out")
 def test_a_client_that_is_away_for_longer_than_a_round_is_left_out_and_the_others_go_on(outcomes):
     _, outcome = outcomes("away for good")
     assert [entry.clients for entry in outcome.result.history] == [3, 2, 2]
@@ -157,6 +159,7 @@ def test_a_client_that_is_away_for_longer_than_a_round_is_left_out_and_the_other
 
 
 @pytest.mark.parametrize("deadline", [DEADLINE, NOTICED])
+@pytest.mark.promise("F-04", "If all are needed, the run ends soon after the deadline and names who is away")
 def test_if_all_are_needed_it_ends_soon_after_the_deadline_and_names_who_is_away(outcomes, deadline):
     _, outcome = outcomes(("needed", deadline))
     assert f"round 2 of 3 has 2 usable answers and needs 3; {VICTIM}: no answer" in str(outcome.error)
@@ -170,6 +173,7 @@ def test_a_client_that_comes_back_is_welcome_in_the_next_round(outcomes):
 
 
 @pytest.mark.parametrize("trouble", ["lossy", "slow"])
+@pytest.mark.promise("F-04", "5 % loss or 1 Mbit/s change nothing either")
 def test_bad_cables_change_nothing_either(outcomes, undisturbed, trouble):
     _, outcome = outcomes(trouble)
     assert outcome.evidence > 0
@@ -183,6 +187,7 @@ def found(tap, secrets):
     return {name: sum(stream.count(secret) for stream in heard) for name, secret in secrets.items()}
 
 
+@pytest.mark.promise("T-05", "Who listens on the cable learns no number of the model and no name")
 def test_who_listens_on_the_cable_learns_no_number_and_no_name(undisturbed):
     federation, result, tap = undisturbed
     numbers = np.concatenate([array.ravel() for array in (*result.parameters, *result.scaler)])

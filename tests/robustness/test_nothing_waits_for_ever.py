@@ -35,7 +35,8 @@ def dies_in(server_round):
     return Dying
 
 
-def test_a_slow_client_is_left_out_of_the_round_and_welcome_in_the_next(three):
+@pytest.mark.promise("F-05", "A slow client is left out of the round and welcome in the next")
+def test_a_slow_client_is_left_out_of_the_round_and_welcome_in_the_next(three, figure):
     cohort = Cohort(three, member={"client-3": slow_in(2, seconds=4)}, patience=20)
     cohort.join()
     result = cohort.run(rounds=4, round=2.5)
@@ -44,9 +45,11 @@ def test_a_slow_client_is_left_out_of_the_round_and_welcome_in_the_next(three):
     assert 2.5 <= result.history[1].seconds < 7.5
     cohort.leave()
     assert cohort.jobs["client-3"].status == "Completed"
+    figure(f"a deadline of 2.5 s closed the round after {result.history[1].seconds:.1f} s")
 
 
-def test_a_client_that_dies_is_noticed_at_once_and_the_others_go_on(three):
+@pytest.mark.promise("F-02", "A client whose code fails is noticed at once; its exception's text stays at home")
+def test_a_client_that_dies_is_noticed_at_once_and_the_others_go_on(three, figure):
     cohort = Cohort(three, member={"client-2": dies_in(2)})
     cohort.join()
     result = cohort.run(rounds=3, round=60)
@@ -54,8 +57,10 @@ def test_a_client_that_dies_is_noticed_at_once_and_the_others_go_on(three):
     assert result.history[1].left_out == {"client-2": "no answer (its job has ended)"}
     assert result.history[1].seconds < 5
     assert not any("8675309" in line for line in (*result.events, *cohort.lines))
+    figure(f"its round took {result.history[1].seconds:.1f} s")
 
 
+@pytest.mark.promise("F-02", "Below the quorum the run ends and names everybody who is missing")
 def test_below_the_quorum_the_run_ends_and_names_who_is_missing(three):
     cohort = Cohort(three, member={"client-2": dies_in(2), "client-3": dies_in(2)})
     cohort.join()
@@ -69,6 +74,7 @@ def test_below_the_quorum_the_run_ends_and_names_who_is_missing(three):
     assert "client-1 (account" not in str(error.value)
 
 
+@pytest.mark.promise("F-02", "A client that never comes ends the wait at the deadline, by name")
 def test_a_client_that_never_comes_ends_the_wait_at_the_deadline(three):
     cohort = Cohort(three)
     cohort.join("client-1", "client-2")
@@ -88,6 +94,7 @@ def test_with_leave_to_start_without_it_the_others_do(three):
     assert sum(entry.seconds for entry in result.history) < 5  # nobody waits again for who has not come
 
 
+@pytest.mark.promise("F-05", "Who comes late takes part from then on")
 def test_who_comes_late_takes_part_from_then_on(three):
     cohort = Cohort(three, patience=20, member={"client-1": slow_in(2, seconds=2)})
     cohort.join("client-1", "client-2")
@@ -99,6 +106,7 @@ def test_who_comes_late_takes_part_from_then_on(three):
     assert "client-3" in result.client_rows
 
 
+@pytest.mark.promise("F-02", "The whole has a deadline too")
 def test_the_whole_has_a_deadline_too(three, tmp_path):
     cohort = Cohort(three, member={"client-1": slow_in(2, 3, 4, 5, seconds=2)}, patience=8)
     cohort.join()
@@ -110,6 +118,7 @@ def test_the_whole_has_a_deadline_too(three, tmp_path):
     assert time.monotonic() - started < 12
 
 
+@pytest.mark.promise("T-02", "An account takes part once, also with valid credentials")
 def test_a_second_process_with_the_same_credentials_does_not_take_the_first_one_s_seat(three):
     twins = Cohort(three, patience=3)
     twins.join()
@@ -128,6 +137,7 @@ def test_a_second_process_with_the_same_credentials_does_not_take_the_first_one_
     assert "a connection was turned away: client-2 takes part already" in result.events
 
 
+@pytest.mark.promise("F-03", "A client that comes before the server waits for it")
 def test_a_client_waits_for_a_server_that_comes_later(three):
     cohort = Cohort(three, patience=20)
     cohort.join()
@@ -135,6 +145,7 @@ def test_a_client_waits_for_a_server_that_comes_later(three):
     assert len(cohort.run(rounds=1).history) == 1
 
 
+@pytest.mark.promise("F-03", "A server that was away finds its clients again")
 def test_a_server_that_was_away_finds_its_clients_again_and_carries_on_where_it_was(three, tmp_path):
     whole = Cohort(three)
     whole.join()
@@ -164,6 +175,7 @@ def test_a_server_that_was_away_finds_its_clients_again_and_carries_on_where_it_
 
 
 @pytest.mark.parametrize("strategy", ["FedAvgM", "FedAdam", "FedYogi"])
+@pytest.mark.promise("F-03", "What FedAvgM, FedAdam and FedYogi remember survives a restart, bit by bit")
 def test_what_a_strategy_remembers_survives_too(three, tmp_path, strategy):
     def run(checkpoints, rounds):
         cohort = Cohort(three)
@@ -180,6 +192,7 @@ def test_what_a_strategy_remembers_survives_too(three, tmp_path, strategy):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.promise("F-03", "Rows that changed since a run was cut off begin it again")
 def test_rows_that_changed_since_the_run_was_cut_off_begin_it_again(three, tmp_path):
     first = Cohort(three)
     first.join()

@@ -149,7 +149,12 @@ def honest(aws, credentials, three):
     return make
 
 
-def test_invited_accounts_prove_themselves_and_strangers_are_named_while_the_others_go_on(honest, credentials, three):
+@pytest.mark.promise(
+    "T-01", "Eleven kinds of strangers are turned away within 10 s, each with its reason; the invited finish all rounds"
+)
+def test_invited_accounts_prove_themselves_and_strangers_are_named_while_the_others_go_on(
+    honest, credentials, three, figure
+):
     cohort = honest()
     told, took = {}, {}
 
@@ -185,9 +190,14 @@ def test_invited_accounts_prove_themselves_and_strangers_are_named_while_the_oth
         assert took[case] < 10, case
         assert any(reason in line for line in result.events), case
     assert result.client_rows.keys() == three.clients.keys()
+    figure(f"{len(told)} of {len(REFUSALS)} turned away, the slowest in {max(took.values()):.1f} s")
 
 
 @pytest.mark.parametrize("case", REFUSALS)
+@pytest.mark.promise(
+    "T-02",
+    "A proof that is missing, replayed, altered, expired or made for something else is refused by the server or by STS",
+)
 def test_every_proof_is_judged_alone_too(aws, credentials, case):
     whose, sign, reason = REFUSALS[case]
     verifier = Verifier(aws.session("server"), FEDERATION)
@@ -202,6 +212,9 @@ def test_every_proof_is_judged_alone_too(aws, credentials, case):
         assert caller != (aws.accounts["client-1"], ROLE, "fl-client-1")
 
 
+@pytest.mark.promise(
+    "T-02", "Whoever receives a proof can do nothing with it at another service, nor another call at STS"
+)
 def test_a_proof_is_worth_nothing_to_who_receives_it(aws, credentials):
     proof = identity.prove("nonce", session=credentials[OWN], federation=FEDERATION, job="fl-client-1")
     told = " ".join(proof.values())
@@ -217,6 +230,7 @@ def test_a_proof_is_worth_nothing_to_who_receives_it(aws, credentials):
         assert URLLib3Session().send(request).status_code in (400, 403)
 
 
+@pytest.mark.promise("F-07", "STS in trouble is asked three times; the client may come back")
 def test_sts_in_trouble_is_asked_again_and_then_the_client_may_come_back(aws, credentials, monkeypatch):
     verifier = Verifier(aws.session("server"), FEDERATION)
     proof = identity.prove("nonce", session=credentials[OWN], federation=FEDERATION, job="fl-client-1")
@@ -255,6 +269,9 @@ def test_sts_in_trouble_is_asked_again_and_then_the_client_may_come_back(aws, cr
     ],
     ids=["another authority", "another address", "expired"],
 )
+@pytest.mark.promise(
+    "T-01", "A client ends at once before another authority, an expired certificate or another address"
+)
 def test_a_client_talks_to_no_server_but_its_own(three, make, told):
     cohort = Cohort(three, patience=8)
     cohort.certificates, trusted = make()
@@ -274,6 +291,7 @@ def test_a_client_talks_to_no_server_but_its_own(three, make, told):
     served.join(timeout=30)
 
 
+@pytest.mark.promise("T-01", "A client without TLS is no client")
 def test_a_client_without_tls_is_no_client(three):
     import grpc
     from flwr.proto.transport_pb2_grpc import FlowerServiceStub
