@@ -125,7 +125,7 @@ def guards(stage: rehearsal.Stage, *, repeats: int = 200) -> Table:
         [np.average(each, axis=0) for each in zip(*updates_, strict=True)]
 
     def guarded() -> None:
-        good = {str(i): updates.read_update(answer, start, 100)[0] for i, answer in enumerate(answers)}
+        good = {str(i): updates.read_update(answer, start, 100).arrays for i, answer in enumerate(answers)}
         updates.too_far(good, start, updates.Rules())
         mean_of(good.values())
 

@@ -26,6 +26,7 @@ HOSTILE = 0  # clients that may work against the others; the last four strategie
 QUORUM = 0  # usable answers that a round needs; 0: more than half
 JOIN_DEADLINE = 120  # seconds until every client must have joined; on AWS 900
 ROUND_DEADLINE = 120  # seconds until a client must have answered
+DEADLINE = 3600  # seconds for all of it
 RESUME = ""  # the id of a run whose folder was lost; else a run that was cut off is found by itself
 
 # %% [markdown]
@@ -86,6 +87,7 @@ terms = federation.Terms(
     quorum=QUORUM or None,
     join=JOIN_DEADLINE,
     round=ROUND_DEADLINE,
+    whole=DEADLINE,
 ).checked(len(clients))
 print(f"{terms.strategy}; a round needs {terms.quorum} of {len(clients)} clients")
 

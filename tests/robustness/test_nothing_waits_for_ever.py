@@ -112,7 +112,8 @@ def test_the_whole_has_a_deadline_too(three, tmp_path):
     cohort.join()
     started = time.monotonic()
     with pytest.raises(
-        FederationError, match=r"not done after 5 s.*of 9 rounds are; raise DEADLINE; a new run carries"
+        FederationError,
+        match=r"not done after 5 s.*of 9 rounds are; raise DEADLINE, run the notebook again; it carries on after",
     ):
         cohort.run(rounds=9, whole=5, quorum=1, checkpoints=Checkpoints(tmp_path, "x"))
     assert time.monotonic() - started < 12

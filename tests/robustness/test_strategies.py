@@ -6,7 +6,7 @@ from cohort import Cohort, Rows
 
 from workshop.errors import FederationError
 from workshop.federation import strategy, updates
-from workshop.federation.server import Terms
+from workshop.federation.terms import Terms
 
 LOUD = {
     "minus ten times": simulation.scaled(-10),

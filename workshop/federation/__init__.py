@@ -3,6 +3,7 @@
 from workshop.federation.identity import Verifier
 from workshop.federation.place import Place, place
 from workshop.federation.runs import Run, open_run
-from workshop.federation.server import FederationResult, Terms, record, run
+from workshop.federation.server import FederationResult, record, run
+from workshop.federation.terms import Terms
 
 __all__ = ["FederationResult", "Place", "Run", "Terms", "Verifier", "open_run", "place", "record", "run"]

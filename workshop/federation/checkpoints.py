@@ -38,6 +38,7 @@ class Progress:
     sums: dict[str, task.Parameters]  # what the scaler was made of, by client
     history: list[Round] = field(default_factory=list)
     memory: dict[str, list[np.ndarray]] = field(default_factory=dict)  # of the strategy
+    rows: dict[str, int] = field(default_factory=dict)  # real ones behind the last round's model, by client
     faults: dict[str, int] = field(default_factory=dict)  # how often a client was left out
     out: dict[str, str] = field(default_factory=dict)  # clients that take part no longer, and why
 
@@ -46,7 +47,12 @@ class Progress:
         arrays = {f"model {i}": array for i, array in enumerate([*self.parameters, *self.scaler])}
         for kind, entries in (("sums", self.sums), ("memory", self.memory)):
             arrays |= {f"{kind} {i} {name}": array for name, each in entries.items() for i, array in enumerate(each)}
-        about = {"history": [asdict(entry) for entry in self.history], "faults": self.faults, "out": self.out}
+        about = {
+            "history": [asdict(entry) for entry in self.history],
+            "rows": self.rows,
+            "faults": self.faults,
+            "out": self.out,
+        }
         file = io.BytesIO()
         np.savez(file, about=np.array(json.dumps(about)), **arrays)
         return file.getvalue()
@@ -63,7 +69,8 @@ class Progress:
                 if kind in groups:
                     groups[kind].setdefault(rest.partition(" ")[2], []).append(arrays[key])
         history = [Round(**entry) for entry in about["history"]]
-        return cls(*model, groups["sums"], history, groups["memory"], about["faults"], about["out"])
+        told = {name: about[name] for name in ("rows", "faults", "out")}
+        return cls(*model, groups["sums"], history, groups["memory"], **told)
 
 
 class Checkpoints:

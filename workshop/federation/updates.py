@@ -9,9 +9,11 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
-from flwr.common import FitRes, Parameters
+from flwr.common import Code, EvaluateRes, FitRes, Parameters, Status, ndarrays_to_parameters
+from flwr.common.serde import fit_res_to_proto
 
 from client_code import task
 
@@ -113,7 +115,19 @@ def too_many_rows(declared: Mapping[str, int], rules: Rules) -> dict[str, str]:
     return bad
 
 
-def read_update(answer: FitRes, like: Sequence[np.ndarray], declared: int) -> tuple[task.Parameters, int]:
+class Update(NamedTuple):
+    """What a client has trained: parameters, the real rows behind them, and the bytes of the message."""
+
+    arrays: task.Parameters
+    rows: int
+    size: int
+
+    def result(self) -> tuple[None, FitRes]:
+        """Return it as Flower's strategies take it; they do not look at the connection."""
+        return None, FitRes(Status(Code.OK, ""), ndarrays_to_parameters(self.arrays), self.rows, {})
+
+
+def read_update(answer: FitRes, like: Sequence[np.ndarray], declared: int) -> Update:
     """Read one client's trained parameters and the number of rows behind them.
 
     Raises
@@ -121,12 +135,40 @@ def read_update(answer: FitRes, like: Sequence[np.ndarray], declared: int) -> tu
     BadUpdate
         If an array is not what it must be, or the number of rows is not the declared one.
     """
+    if answer.status.code != Code.OK:
+        raise BadUpdate("its training failed")
     arrays = read(answer.parameters, like)
     if not task.MINIMUM_ROWS <= answer.num_examples <= declared:
         raise BadUpdate(
             f"says {answer.num_examples} rows; from {task.MINIMUM_ROWS} to the {declared} that it declared may be"
         )
-    return arrays, answer.num_examples
+    return Update(arrays, answer.num_examples, fit_res_to_proto(answer).ByteSize())
+
+
+def read_threshold(answer: EvaluateRes, declared: int) -> tuple[float, int]:
+    """Read a client's best threshold and the validation rows behind it, at most as many as it has rows to train on.
+
+    Raises
+    ------
+    BadUpdate
+        If it is no probability.
+    """
+    threshold = answer.metrics.get("threshold")
+    if not isinstance(threshold, float) or not 0 <= threshold <= 1 or answer.num_examples < 1:
+        raise BadUpdate("its threshold is not one")
+    return threshold, min(answer.num_examples, declared)
+
+
+def sort_out(answers: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Part answers from the exceptions that reading them has raised; return both by client, the second as reasons."""
+    good = {name: answer for name, answer in answers.items() if not isinstance(answer, Exception)}
+    bad = {
+        # A text that is not ours could hold anything.
+        name: str(error) if isinstance(error, BadUpdate) else f"no message of Flower's ({type(error).__name__})"
+        for name, error in answers.items()
+        if name not in good
+    }
+    return good, bad
 
 
 def too_far(updates: Mapping[str, task.Parameters], start: task.Parameters, rules: Rules) -> dict[str, str]:

@@ -1,0 +1,67 @@
+"""How the early end of a run is told: what happened, how each missing job stands, what to do next."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from workshop.errors import FederationError, JobError
+from workshop.federation.seats import Seat, names
+from workshop.jobs import FINISHED, TrainingJob
+
+PATIENCE = 3.0  # seconds that SageMaker has to say how a job ended whose connection broke
+
+
+def not_joined(absent: Sequence[Seat], *, seconds: float, start_with: int, events: Iterable[str]) -> FederationError:
+    """Say who is missing before round 1: whoever is out, else whoever's job has ended, else whoever did not come."""
+    if out := [seat for seat in absent if seat.out]:
+        told = "; ".join(f"{seat.name} is left out: {seat.out}" for seat in out)
+        return early(out, f"{told}; this federation starts with {start_with} clients")
+    if ended := [seat for seat in absent if seat.ended]:
+        return early(ended, f"{names(ended)} ended before it joined")
+    turned_away = list(dict.fromkeys(line for line in events if "turned away" in line))
+    told = "; ".join([f"{names(absent)} did not join within {seconds:.0f} s", *turned_away[-3:]])
+    return early(absent, told)
+
+
+def too_few(
+    when: str, left_out: Mapping[str, str], seats: Mapping[str, Seat], *, usable: int, quorum: int, kept: str
+) -> FederationError:
+    """Say that a question has fewer usable answers than the quorum, and why each other one is missing."""
+    told = "; ".join(f"{name}: {reason}" for name, reason in sorted(left_out.items()))
+    missing = [seat for name, seat in seats.items() if name in left_out]
+    what = f"{when} has {usable} usable answers and needs {quorum}; {told}"
+    return early(missing, what, patience=PATIENCE, kept=kept)
+
+
+def early(seats: Sequence[Seat], what: str, *, patience: float = 0.0, kept: str = "") -> FederationError:
+    """Put an end into words.
+
+    Parameters
+    ----------
+    seats : sequence of Seat
+        Whose jobs are told of.
+    what : str
+        What happened.
+    patience : float
+        Seconds that SageMaker has to say how jobs ended.
+    kept : str
+        What the next run starts from.
+    """
+    give_up = time.monotonic() + patience
+    told = [_account(seat.job, seat.missed or bool(seat.out), give_up) for seat in seats]
+    return FederationError(
+        "\n".join([f"{what}.", *told, f"Mend that client, then run 03_run_federation.ipynb again{kept}."])
+    )
+
+
+def _account(job: TrainingJob, gone: bool, give_up: float) -> str:
+    """Say how a job stands; give SageMaker a moment where the connection broke."""
+    with contextlib.suppress(JobError):
+        while gone and time.monotonic() < give_up and job.describe()["TrainingJobStatus"] not in FINISHED:
+            time.sleep(0.2)
+    try:
+        return job.account_of_failure()
+    except Exception as error:  # what matters more is told already
+        return f"{job.client.name} (account {job.client.account}), job {job.name}: no answer ({type(error).__name__})"
