@@ -285,7 +285,8 @@ class _Federation:
         if left <= 0:
             raise FederationError(
                 f"the federation is not done after {self.terms.whole:.0f} s, the time for all of it: "
-                f"{self._done()} of {self.terms.rounds} rounds are; raise DEADLINE, run the notebook again{self._kept()}"
+                f"{self._done()} of {self.terms.rounds} rounds are; raise DEADLINE, run the notebook again"
+                + self._kept()
             )
         return min(phase, left)
 
