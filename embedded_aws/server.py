@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
+import re
 import secrets
 import select
 import shutil
@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from moto.core.request import Request
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
 from embedded_aws import answers, control, profiles
-from embedded_aws.iam import calls, isolation, signature
+from embedded_aws.iam import calls, handover, isolation, signature
 from embedded_aws.iam.gate import Endpoint, Gate, Incoming
 from embedded_aws.iam.policy import Policy
 from embedded_aws.iam.refusals import Refused
@@ -37,6 +38,8 @@ from embedded_aws.network.switchboard import WIRES, Switchboard
 from embedded_aws.stacks import requests as stacks
 
 PARENT_SECONDS = 0.5
+# What clients send as it is in a path and its query; the rest comes percent-encoded.
+_TARGET = re.compile(r"/(?!/)[\w.~%!$&'()*+,:=@/-]*(\?[\w.~%!$&'()*+,:=@/?-]*)?", re.ASCII)
 OWN_NAMES = ("127.0.0.1", "localhost")
 # What an endpoint without a policy of its own allows.
 EVERYBODY = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}
@@ -62,19 +65,20 @@ class Application:
         if incoming.headers.get("host", "").partition(":")[0] not in OWN_NAMES:
             # moto would take a bucket's name from it, where the gate reads the path; and no web page may get here.
             return Response("not here", status=404)(environ, start_response)
-        environ.pop("HTTP_X_MOTO_ACCOUNT_ID", None)  # moto would let anybody act in any account
+        if not _TARGET.fullmatch(environ["RAW_URI"]):
+            # The gate, the server and moto would each read another path out of it.
+            return Response("a path must be encoded, and start with one slash", status=400)(environ, start_response)
         try:
-            self._gate.admit(incoming)
+            handover.hand_over(environ, self._gate.admit(incoming))
         except Refused as refused:
             return refused.response(_protocol(incoming))(environ, start_response)
         return self._moto(environ, start_response)
 
 
 def _incoming(environ: dict[str, Any]) -> Incoming:
-    """Read a request, and put its body back for moto."""
+    """Read a request."""
     request = Request(environ)
     body = request.get_data(cache=False, parse_form_data=False)
-    environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
     path, _, query = environ["RAW_URI"].partition("?")
     headers = {name.lower(): value for name, value in request.headers.items()}
     return Incoming(request.method, path, query, headers, body)
@@ -140,6 +144,7 @@ def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     server = make_server("127.0.0.1", 0, Application(health, gate), threaded=True, request_handler=QuietHandler)
     endpoint = f"http://127.0.0.1:{server.server_port}"
     isolation.install(gate.trail)
+    handover.install()
     network.wires.start(partial(_serve_at, server.app), server.server_port)
     training.install(training.Settings(jobs=files.jobs, endpoint=endpoint, network=network))
     stacks.install(endpoint)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl, unquote
 from botocore.exceptions import UnknownServiceError
 from botocore.model import ServiceModel
 
+from embedded_aws.iam import shapes
 from embedded_aws.models import service_model
 
 # Signing names whose model botocore files under another name.
@@ -23,6 +25,8 @@ _MODELS = {
 }
 # SageMaker signs all its services with one name; these speak REST, below paths of their own.
 _SAGEMAKER_PATHS = {"/BatchPutMetrics": "sagemaker-metrics", "/BatchGetMetrics": "sagemaker-metrics"}
+_BUCKET = re.compile(r"/[\w.-]+(/|$)", re.ASCII)
+_MOST_UNPACKED = 64 * 1024 * 1024
 # S3 tells these apart by a header or an argument that is no part of the path.
 _BY_HEADER = {("PutObject", "x-amz-copy-source"): "CopyObject", ("UploadPart", "x-amz-copy-source"): "UploadPartCopy"}
 
@@ -40,11 +44,15 @@ class Call:
     service, region, operation : str
         Such as ``s3``, ``us-east-1``, ``GetObject``.
     parameters : mapping
-        By the model's names. Of query protocols a flat map, as they were sent: ``SubnetId.1``.
+        By the model's names; without those that S3 takes from headers and bodies.
     headers : mapping
         Header values by lower-case name.
     protocol : str
         ``json``, ``query``, ``ec2``, ``rest-xml`` or ``rest-json``.
+    fields : mapping
+        The form as it was sent, such as ``SubnetId.1``; of REST the query's arguments.
+    presigned : bool
+        Whether the signature came in the query, as that of a presigned URL.
     """
 
     service: str
@@ -54,6 +62,8 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     protocol: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    presigned: bool = False
 
     @property
     def action(self) -> str:
@@ -69,30 +79,71 @@ def decode(
     Raises
     ------
     CallError
-        If the service has no such operation, or botocore knows no such service.
+        If the service has no such operation, the operation no such parameter, or botocore knows no such service.
     """
     model = _model(_SAGEMAKER_PATHS.get(path, service) if service == "sagemaker" else service)
+    if service != model.metadata.get("signingName", model.metadata["endpointPrefix"]):
+        raise CallError(f"requests to {model.service_name} are not signed for {service}")
     protocol = model.metadata["protocol"]
-    if protocol == "json":
-        if query or path != "/":  # moto would take an Action in the query for the operation
-            raise CallError(f"{service} takes requests at / without a query")
-        target, _, operation = headers.get("x-amz-target", "").rpartition(".")
-        if target != model.metadata["targetPrefix"] or operation not in model.operation_names:
-            raise CallError(f"{service} has no operation {headers.get('x-amz-target', '')!r}")
-        parameters = _json(body)
-    elif protocol in ("query", "ec2"):
-        fields = parse_qsl(f"{query}&{body.decode(errors='replace')}".strip("&"), keep_blank_values=True)
-        parameters = _once(fields)
-        operation = parameters.get("Action", "")
-        if "x-amz-target" in headers or "urlencoded" not in headers.get("content-type", "urlencoded"):
-            raise CallError(f"{service} takes forms, not {headers.get('content-type')}")
-        if operation not in model.operation_names:
-            raise CallError(f"{service} has no operation {operation!r}")
-    else:
-        operation, parameters = _rest(model, method, path, query, headers)
-        if protocol == "rest-json":
-            parameters = _json(body) | parameters
-    return Call(service, region, operation, parameters, headers, body, protocol)
+    if protocol in ("json", "query", "ec2") and path != "/":
+        raise CallError(f"{service} takes requests at /")
+    if protocol != "rest-xml":
+        body = _plain(body, headers.get("content-encoding", ""))
+    fields: dict[str, str] = {}
+    try:
+        if protocol == "json":
+            operation, parameters = _of_json(model, query, headers, body)
+        elif protocol in ("query", "ec2"):
+            operation, parameters, fields = _of_form(model, query, headers, body)
+        else:
+            fields = _once(parse_qsl(query, keep_blank_values=True))
+            operation, parameters = _rest(model, method, path, fields, headers)
+            found = model.operation_model(operation)
+            shapes.check_rest(found, query=fields, headers=headers)
+            if protocol == "rest-json":
+                parameters |= shapes.of_body(found.input_shape, _json(body))
+    except shapes.ShapeError as error:
+        raise CallError(f"{service} does not understand the request: {error}") from None
+    presigned = "X-Amz-Signature" in fields
+    return Call(service, region, operation, parameters, headers, body, protocol, fields, presigned)
+
+
+def _of_json(model: ServiceModel, query: str, headers: Mapping[str, str], body: bytes) -> tuple[str, dict[str, Any]]:
+    if query:  # moto would take an Action in it for the operation
+        raise CallError(f"{model.service_name} takes requests without a query")
+    target, _, operation = headers.get("x-amz-target", "").rpartition(".")
+    if target != model.metadata["targetPrefix"] or operation not in model.operation_names:
+        raise CallError(f"{model.service_name} has no operation {headers.get('x-amz-target', '')!r}")
+    return operation, shapes.of_json(model.operation_model(operation).input_shape, _json(body))
+
+
+def _of_form(
+    model: ServiceModel, query: str, headers: Mapping[str, str], body: bytes
+) -> tuple[str, dict[str, Any], dict[str, str]]:
+    if "x-amz-target" in headers or "urlencoded" not in headers.get("content-type", "urlencoded"):
+        raise CallError(f"{model.service_name} takes forms, not {headers.get('content-type')}")
+    fields = _once(parse_qsl(f"{query}&{body.decode(errors='replace')}".strip("&"), keep_blank_values=True))
+    operation = fields.get("Action", "")
+    if operation not in model.operation_names:
+        raise CallError(f"{model.service_name} has no operation {operation!r}")
+    found = model.operation_model(operation)
+    return operation, shapes.of_fields(found, model.metadata["protocol"], fields), fields
+
+
+def _plain(body: bytes, encoding: str) -> bytes:
+    """Return a body as it was before it was compressed; moto would unpack one that nobody has read."""
+    if encoding in ("", "identity"):
+        return body
+    if encoding != "gzip":
+        raise CallError(f"content encoding {encoding}")
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        plain = unpacking.decompress(body, _MOST_UNPACKED)
+    except zlib.error as error:
+        raise CallError(f"the body is not what its encoding says: {error}") from None
+    if not unpacking.eof or unpacking.unused_data:
+        raise CallError("the body is not one compressed whole, or too long")
+    return plain
 
 
 def protocol_of(service: str) -> str:
@@ -165,11 +216,14 @@ def _routes(service: str) -> tuple[_Route, ...]:
 
 
 def _rest(
-    model: ServiceModel, method: str, path: str, query: str, headers: Mapping[str, str]
+    model: ServiceModel, method: str, path: str, arguments: Mapping[str, str], headers: Mapping[str, str]
 ) -> tuple[str, dict[str, Any]]:
-    arguments = _once(parse_qsl(query, keep_blank_values=True))
-    if model.service_name == "s3" and re.fullmatch("/[^/]+/", path):
-        path = path.rstrip("/")  # a bucket may be spelt with a slash at its end
+    if model.service_name == "s3":
+        if re.fullmatch("/[^/]+/", path):
+            path = path.rstrip("/")  # a bucket may be spelt with a slash at its end
+        # moto would take encoded slashes for those of the path, and one name for that of S3 Control.
+        if path != "/" and (not _BUCKET.match(path) or path.startswith(("/v20180820/", "/favicon.ico"))):
+            raise CallError(f"s3 has no bucket at {path}")
     fits = []
     for route in _routes(model.service_name):
         found = route.path.fullmatch(path)

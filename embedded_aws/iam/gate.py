@@ -15,14 +15,18 @@ from embedded_aws.iam import calls, principals, signature
 from embedded_aws.iam.asks import asks
 from embedded_aws.iam.calls import Call, CallError
 from embedded_aws.iam.conditions import Context, PolicyError
+from embedded_aws.iam.handover import Admitted
 from embedded_aws.iam.policy import Ask, Finding, Policy, Request, evaluate
 from embedded_aws.iam.principals import Principal
 from embedded_aws.iam.refusals import Refused
 from embedded_aws.iam.s3_asks import find_bucket
 from embedded_aws.iam.trail import Entry, Trail
+from embedded_aws.models import session
 
 Layers = Mapping[str, Sequence[Policy]]  # by kind of policy; each kind has to allow
 IDENTITY, RESOURCE, ENDPOINT = "identity-based policy", "resource-based policy", "VPC endpoint policy"
+
+REGIONS = frozenset(session().get_available_regions("ec2"))
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,8 @@ class Gate:
         self.trail = Trail()
         self.way = way
 
-    def admit(self, incoming: Incoming) -> Call:
-        """Return the call that a request makes, if it may.
+    def admit(self, incoming: Incoming) -> Admitted:
+        """Return the call that a request makes, and who made it, if they may.
 
         Raises
         ------
@@ -92,7 +96,7 @@ class Gate:
             if endpoint and ask.action.startswith(f"{call.service}:"):  # not what the service asks of other services
                 layers[ENDPOINT] = [endpoint.policy]
             self._judge(call, principal, ask, context, layers)
-        return call
+        return Admitted(call, principal, signed)
 
     def _judge(self, call: Call, principal: Principal, ask: Ask, context: Context, layers: Layers) -> None:
         request = Request(
@@ -128,6 +132,8 @@ def authenticate(incoming: Incoming) -> tuple[signature.Signature, Principal]:
     now = datetime.now(UTC)
     try:
         signed = signature.read(incoming.headers, incoming.query)
+        if signed.region not in REGIONS:
+            raise Refused("region", f"Credential should be scoped to a valid region, not {signed.region}.")
         principal = principals.find(signed.access_key_id)
         if principal is None or signed.token != principal.token:
             raise Refused("unknown key", "The security token included in the request is invalid.")

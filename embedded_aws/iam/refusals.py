@@ -15,6 +15,13 @@ _CODES = {
         "query": ("MissingAuthenticationToken", 403),
     },
     "malformed": {"ec2": ("AuthFailure", 401), "query": ("IncompleteSignature", 400)},
+    "region": {"ec2": ("AuthFailure", 401), "query": ("SignatureDoesNotMatch", 403)},
+    "unsigned": {
+        "json": ("InvalidSignatureException", 400),
+        "ec2": ("AuthFailure", 401),
+        "rest-xml": ("AccessDenied", 403),
+        "query": ("SignatureDoesNotMatch", 403),
+    },
     "unknown key": {
         "json": ("UnrecognizedClientException", 400),
         "ec2": ("AuthFailure", 401),

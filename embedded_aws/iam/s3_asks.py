@@ -70,6 +70,10 @@ _S3_HEADERS = (
     "x-amz-content-sha256",
 )
 
+_SOURCE = re.compile(
+    r"/?(?P<bucket>[a-z0-9][a-z0-9.-]*)/(?P<key>[^?#;\s]+)(\?versionId=(?P<version>[\w.~-]+))?", re.ASCII
+)
+
 
 def s3_asks(call: Call, account: str) -> Iterator[Ask]:
     parameters = call.parameters
@@ -93,9 +97,12 @@ def s3_asks(call: Call, account: str) -> Iterator[Ask]:
     target = "*" if not name else f"arn:aws:s3:::{name}" if key is None else f"arn:aws:s3:::{name}/{key}"
     yield Ask(f"s3:{action}", target, context)
     if "x-amz-copy-source" in call.headers:
-        source, _, version = unquote(call.headers["x-amz-copy-source"]).removeprefix("/").partition("?versionId=")
-        yield Ask(f"s3:GetObject{'Version' * bool(version)}", f"arn:aws:s3:::{source}", context)
-        yield from _decryption(source.partition("/")[0], source.partition("/")[2], version or None, call)
+        source = _SOURCE.fullmatch(call.headers["x-amz-copy-source"])
+        if source is None:  # moto would find a bucket in a whole address, too
+            raise CallError("x-amz-copy-source must be BUCKET/KEY or BUCKET/KEY?versionId=ID, the key encoded")
+        bucket_name, source_key, version = source["bucket"], unquote(source["key"]), source["version"]
+        yield Ask(f"s3:GetObject{'Version' * bool(version)}", f"arn:aws:s3:::{bucket_name}/{source_key}", context)
+        yield from _decryption(bucket_name, source_key, version, call)
     if action in ("GetObject", "GetObjectVersion") and call.operation != "HeadObject" and key:
         yield from _decryption(name, key, parameters.get("VersionId"), call)
     if action == "PutObject" and bucket:
@@ -116,6 +123,8 @@ def _keys_to_delete(body: bytes) -> Iterator[tuple[str, str | None]]:
     for item in document.iter():
         if item.tag.rpartition("}")[2] == "Object":
             fields = {child.tag.rpartition("}")[2]: child.text or "" for child in item}
+            if len(fields) != len(item):
+                raise CallError("an object to delete has one Key")
             yield fields.get("Key", ""), fields.get("VersionId")
 
 

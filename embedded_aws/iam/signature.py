@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, unquote
 
+LONGEST_PRESIGNED = timedelta(days=7)
 CLOCK_SKEW = timedelta(minutes=5)  # STS and most services; S3 grants fifteen minutes
 _S3_CLOCK_SKEW = timedelta(minutes=15)
 _HEADER = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/, ]+)/(?P<date>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request"
-    r", ?SignedHeaders=(?P<headers>[^, ]+), ?Signature=(?P<signature>[0-9a-f]{64})"
+    r"AWS4-HMAC-SHA256 Credential=(?P<key>[A-Z0-9]{16,128})/(?P<date>\d{8})/(?P<region>[a-z]{2}(?:-[a-z]+)+-\d)"
+    r"/(?P<service>[a-z0-9-]+)/aws4_request, ?SignedHeaders=(?P<headers>[^, ]+), ?Signature=(?P<signature>[0-9a-f]{64})"
 )
 
 
 class SignatureError(Exception):
-    """Why a signature is refused; ``kind`` is one of missing, malformed, mismatch, clock, expired."""
+    """Why a signature is refused; ``kind`` is one of missing, malformed, unsigned, mismatch, clock, expired."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -65,23 +66,25 @@ def read(headers: Mapping[str, str], query: str) -> Signature:
         If there is none, or none that can be read.
     """
     values = dict(pair.partition("=")[::2] for pair in query.split("&"))
+    expires = None
     if "X-Amz-Signature" in values:
+        if "authorization" in headers:
+            raise SignatureError("malformed", "Only one auth mechanism allowed; a query and a header cannot both sign.")
         values = {name: unquote(value) for name, value in values.items()}
         text = (
             f"{values.get('X-Amz-Algorithm')} Credential={values.get('X-Amz-Credential')}, SignedHeaders="
             f"{values.get('X-Amz-SignedHeaders')}, Signature={values['X-Amz-Signature']}"
         )
         date, token = values.get("X-Amz-Date", ""), values.get("X-Amz-Security-Token", "")
-        expires = timedelta(seconds=int(values.get("X-Amz-Expires", "0")))
+        expires = _expires(values.get("X-Amz-Expires", ""))
     elif "authorization" in headers:
-        text, date, expires = headers["authorization"], headers.get("x-amz-date", ""), None
+        text, date = headers["authorization"], headers.get("x-amz-date", "")
         token = headers.get("x-amz-security-token", "")
     else:
         raise SignatureError("missing", "Request is missing Authentication Token")
-    found = _HEADER.fullmatch(text)
-    if not found or not re.fullmatch(r"\d{8}T\d{6}Z", date) or not date.startswith(found["date"]):
+    found, moment = _HEADER.fullmatch(text), _moment(date)
+    if not found or not moment or not date.startswith(found["date"]):
         raise SignatureError("malformed", "Authorization must be AWS4-HMAC-SHA256 with a Credential, and X-Amz-Date")
-    moment = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     signed = tuple(found["headers"].split(";"))
     if "host" not in signed:
         raise SignatureError("malformed", "'Host' must be a 'SignedHeader' in the AWS Authorization.")
@@ -89,6 +92,25 @@ def read(headers: Mapping[str, str], query: str) -> Signature:
         access_key_id=found["key"], date=found["date"], region=found["region"], service=found["service"],
         signed_headers=signed, value=found["signature"], moment=moment, token=token, expires=expires,
     )  # fmt: skip
+
+
+def _expires(text: str) -> timedelta:
+    """Read how long a presigned URL is good for."""
+    if (
+        not re.fullmatch(r"\d{1,7}", text, re.ASCII)
+        or not timedelta(0) < timedelta(seconds=int(text)) <= LONGEST_PRESIGNED
+    ):
+        raise SignatureError("malformed", "X-Amz-Expires must be a number of seconds, at least 1 and at most 604800")
+    return timedelta(seconds=int(text))
+
+
+def _moment(text: str) -> datetime | None:
+    if not re.fullmatch(r"\d{8}T\d{6}Z", text, re.ASCII):
+        return None
+    try:
+        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def verify(
@@ -117,6 +139,10 @@ def verify(
         If it was changed on the way, signed with another secret, or too long ago.
     """
     _check_clock(signature, now)
+    loose = sorted(name for name in headers if name.startswith("x-amz-") and name not in signature.signed_headers)
+    if loose:
+        told = "There were headers present in the request which were not signed"
+        raise SignatureError("unsigned", f"{told}: {', '.join(loose)}")
     payload = _payload_hash(signature, headers, body)
     # Every service but S3 encodes the path that was sent once more.
     canonical_path = path if signature.service == "s3" else quote(path, safe="/-_.~")

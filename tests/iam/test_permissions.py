@@ -1,55 +1,9 @@
 """What users and roles may do is decided by their policies, through real calls."""
 
 import json
-from itertools import count
 
 import pytest
-from botocore.exceptions import ClientError
-
-OWNER, OTHER = "444455556666", "777788889999"
-NUMBERS = count()
-
-
-def document(*statements):
-    numbered = [{"Sid": f"S{number}"} | statement for number, statement in enumerate(statements, start=1)]
-    return json.dumps({"Version": "2012-10-17", "Statement": numbered})
-
-
-def allow(action, resource="*", **more):
-    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
-
-
-@pytest.fixture
-def user(aws):
-    """Return a function that makes a user of an account with some policies, and a session of theirs."""
-    made = []
-
-    def make(*statements, account="client-1"):
-        iam, name = aws.session(account).client("iam"), f"ann-{next(NUMBERS)}"
-        iam.create_user(UserName=name)
-        if statements:
-            iam.put_user_policy(UserName=name, PolicyName="granted", PolicyDocument=document(*statements))
-        key = iam.create_access_key(UserName=name)["AccessKey"]
-        made.append((iam, name, key["AccessKeyId"]))
-        admin = aws.session(account)
-
-        class Keyed:
-            arn = f"arn:aws:iam::{aws.accounts[account]}:user/{name}"
-
-            @staticmethod
-            def client(service):
-                return admin.client(
-                    service, aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"]
-                )
-
-        return Keyed
-
-    yield make
-    for iam, name, key in made:
-        iam.delete_access_key(UserName=name, AccessKeyId=key)
-        for policy in iam.list_user_policies(UserName=name)["PolicyNames"]:
-            iam.delete_user_policy(UserName=name, PolicyName=policy)
-        iam.delete_user(UserName=name)
+from callers import OTHER, OWNER, allow, as_arguments, document, refusal, trusting
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +17,6 @@ def bucket(aws):
     found = s3.list_objects_v2(Bucket="decided")["Contents"]
     s3.delete_objects(Bucket="decided", Delete={"Objects": [{"Key": item["Key"]} for item in found]})
     s3.delete_bucket(Bucket="decided")
-
-
-def as_arguments(keys):
-    names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
-    given = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-    return {argument: keys[name] for argument, name in zip(given, names, strict=True)}
-
-
-def refusal(call, **request):
-    with pytest.raises(ClientError) as refused:
-        call(**request)
-    return refused.value.response["Error"]
 
 
 def test_without_a_policy_only_one_s_own_name_is_told(aws, user):
@@ -153,30 +95,6 @@ def test_a_new_default_version_of_a_policy_counts_at_once(aws, user):
     iam.detach_user_policy(UserName=ann.arn.rpartition("/")[2], PolicyArn=arn)
     iam.delete_policy_version(PolicyArn=arn, VersionId="v1")
     iam.delete_policy(PolicyArn=arn)
-
-
-@pytest.fixture
-def role(aws):
-    """Return a function that makes a role of client-1 and deletes it afterwards."""
-    iam, made = aws.session("client-1").client("iam"), []
-
-    def make(trust, *statements, **more):
-        name = f"role-{next(NUMBERS)}"
-        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust), **more)["Role"]["Arn"]
-        made.append(name)
-        if statements:
-            iam.put_role_policy(RoleName=name, PolicyName="granted", PolicyDocument=document(*statements))
-        return arn
-
-    yield make
-    for name in made:
-        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
-            iam.delete_role_policy(RoleName=name, PolicyName=policy)
-        iam.delete_role(RoleName=name)
-
-
-def trusting(principal, **condition):
-    return {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", **condition}
 
 
 def test_a_role_is_lent_to_whom_it_trusts_and_who_is_allowed_to_ask(user, role):

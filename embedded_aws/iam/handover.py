@@ -1,0 +1,112 @@
+"""What moto gets to see of an admitted request: what was verified, and nothing that could say something else.
+
+moto takes a call's account, region, service and operation from whatever header, argument or part of the address seems
+to tell them. Here it takes all of them from the gate.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+from moto.core.responses import BaseResponse
+from moto.moto_server.werkzeug_app import BackendRequest
+from moto.s3.responses import S3Response
+from moto.utilities.utils import get_partition
+
+from embedded_aws.iam.calls import Call
+from embedded_aws.iam.principals import Principal
+from embedded_aws.iam.signature import Signature
+
+_KEY = "embedded_aws.admitted"
+_REGION = re.compile(r"region/\S*")
+
+
+class Admitted:
+    """A request that the gate let through: the call, and who signed it how."""
+
+    def __init__(self, call: Call, principal: Principal, signed: Signature) -> None:
+        self.call, self.principal, self.signed = call, principal, signed
+
+
+def hand_over(environ: dict[str, Any], admitted: Admitted) -> None:
+    """Make a request say what was verified of it, and only that."""
+    call, signed = admitted.call, admitted.signed
+    environ[_KEY] = admitted
+    environ["HTTP_AUTHORIZATION"] = (
+        f"AWS4-HMAC-SHA256 Credential={signed.access_key_id}/{signed.scope}, "
+        f"SignedHeaders={';'.join(signed.signed_headers)}, Signature={signed.value}"
+    )
+    environ["HTTP_X_MOTO_ACCOUNT_ID"] = admitted.principal.account
+    environ["HTTP_USER_AGENT"] = _REGION.sub("", environ.get("HTTP_USER_AGENT", ""))
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    body = call.body
+    if call.protocol != "json":
+        environ.pop("HTTP_X_AMZ_TARGET", None)
+    if call.protocol == "json":
+        environ["CONTENT_TYPE"] = "application/x-amz-json-1.1"
+    elif call.protocol in ("query", "ec2"):
+        body = urlencode(call.fields).encode()
+        environ |= {"REQUEST_METHOD": "POST", "RAW_URI": "/", "REQUEST_URI": "/", "PATH_INFO": "/", "QUERY_STRING": ""}
+        environ["CONTENT_TYPE"] = "application/x-www-form-urlencoded; charset=utf-8"
+    if call.protocol != "rest-xml":
+        environ.pop("HTTP_CONTENT_ENCODING", None)
+    environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
+
+
+def install() -> None:
+    """Have moto ask the gate; before the first request."""
+    plain = {
+        name: getattr(BaseResponse, name)
+        for name in ("get_region_from_url", "get_access_key", "get_current_account", "_get_action", "setup_class")
+    }
+    s3_setup = S3Response.setup_class
+
+    def admitted_of(response: BaseResponse) -> Admitted | None:
+        request = getattr(response, "normalized_request", None)
+        return request.environ.get(_KEY) if request is not None else None
+
+    def region(self: BaseResponse, request: Any, full_url: str) -> str:
+        found = request.environ.get(_KEY)
+        return found.call.region if found else plain["get_region_from_url"](self, request, full_url)
+
+    def access_key(self: BaseResponse) -> str:
+        found = admitted_of(self)
+        return found.signed.access_key_id if found else plain["get_access_key"](self)
+
+    def account(self: BaseResponse) -> str:
+        found = admitted_of(self)
+        return found.principal.account if found else plain["get_current_account"](self)
+
+    def action(self: BaseResponse) -> str:
+        found = admitted_of(self)
+        # S3's responses name the operation themselves, after it is done; those of REST read the path on the way.
+        told = plain["_get_action"](self) if not found or found.call.protocol.startswith("rest-") else ""
+        return found.call.operation if found and found.call.protocol != "rest-xml" else told
+
+    def setup(self: BaseResponse, request: Any, *args: Any, **kwargs: Any) -> None:
+        plain["setup_class"](self, request, *args, **kwargs)
+        found = request.environ.get(_KEY)
+        if found and found.call.protocol not in ("query", "ec2"):
+            # moto would read a body, a form or headers as arguments, too.
+            self.querystring = self.data = {name: [value] for name, value in found.call.fields.items()}
+
+    def setup_s3(self: S3Response, request: Any, *args: Any, **kwargs: Any) -> None:
+        s3_setup(self, request, *args, **kwargs)
+        if found := request.environ.get(_KEY):
+            self.region, self.partition = found.call.region, get_partition(found.call.region)
+
+    BaseResponse.get_region_from_url = region
+    BaseResponse.get_access_key = access_key
+    BaseResponse.get_current_account = account
+    BaseResponse._get_action = action
+    BaseResponse.setup_class = setup
+    S3Response.setup_class = setup_s3
+    BackendRequest.want_form_data_parsed = property(_takes_a_form)
+
+
+def _takes_a_form(request: BackendRequest) -> bool:
+    found = request.environ.get(_KEY)
+    return bool(request.environ.get("CONTENT_TYPE")) and (not found or found.call.protocol in ("query", "ec2"))
