@@ -29,7 +29,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Response
 
 from embedded_aws import answers, control, profiles
-from embedded_aws.iam import calls, handover, isolation, signature
+from embedded_aws.iam import calls, handover, isolation, kms_states, signature
 from embedded_aws.iam.gate import Endpoint, Gate, Incoming
 from embedded_aws.iam.policy import Policy
 from embedded_aws.iam.refusals import Refused
@@ -145,6 +145,7 @@ def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     endpoint = f"http://127.0.0.1:{server.server_port}"
     isolation.install(gate.trail)
     handover.install()
+    kms_states.install()
     network.wires.start(partial(_serve_at, server.app), server.server_port)
     training.install(training.Settings(jobs=files.jobs, endpoint=endpoint, network=network))
     stacks.install(endpoint)

@@ -1,68 +1,57 @@
 """What an API call asks permission for: actions, resources and condition keys, as the service says.
 
-Source: AWS, Service authorization reference. Where a call's resource is not written down here it is ``*``, so that
-only a policy on every resource allows it.
+Source: AWS, Service authorization reference. Where nobody here knows a call's resource, it is asked for as unknown.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from embedded_aws.iam.calls import Call
+from embedded_aws.iam.ec2_asks import ec2_asks
+from embedded_aws.iam.iam_asks import iam_asks, sts_asks
+from embedded_aws.iam.kms_asks import kms_asks
 from embedded_aws.iam.policy import Ask
+from embedded_aws.iam.principals import Principal
+from embedded_aws.iam.roles_passed import passed_roles
 from embedded_aws.iam.s3_asks import s3_asks
-from embedded_aws.iam.service_asks import CONTEXT, RESOURCES, ec2_asks
+from embedded_aws.iam.sagemaker_asks import sagemaker_asks
+from embedded_aws.iam.service_asks import cloudformation_asks, logs_asks
 
 # Anybody who can sign may ask who he is; no policy takes that away.
 FREE = {"sts:GetCallerIdentity"}
+_ASKS: dict[str, Callable[[Call, Principal], Iterator[Ask]]] = {
+    "cloudformation": cloudformation_asks,
+    "ec2": ec2_asks,
+    "iam": iam_asks,
+    "kms": kms_asks,
+    "logs": logs_asks,
+    "s3": s3_asks,
+    "sagemaker": sagemaker_asks,
+    "sts": sts_asks,
+}
+# Of other services, these know no resource.
+_PLAIN = {"cloudtrail:LookupEvents", "ecr:GetAuthorizationToken"}
 
 
-def asks(call: Call, account: str) -> list[Ask]:
-    """Return every permission that a call by somebody of ``account`` needs; none for what is free.
+def asks(call: Call, caller: Principal) -> list[Ask]:
+    """Return every permission that a call needs; none for what is free.
 
     Parameters
     ----------
     call : Call
         From ``calls.decode``.
-    account : str
+    caller : Principal
         Whose resources are meant where a name does not say.
+
+    Raises
+    ------
+    CallError
+        If the call means something that cannot be asked for.
     """
     if call.action in FREE:
         return []
-    special = {"s3": s3_asks, "ec2": ec2_asks}.get(call.service)
-    if special:
-        found = list(special(call, account))
-    else:
-        context = CONTEXT.get(call.service, lambda call: {})(call)
-        name = RESOURCES.get(call.service, lambda call, account: "*")
-        found = [Ask(call.action, name(call, account), context)]
-    return found + list(_passed_roles(call))
-
-
-# --- roles that are handed to a service -------------------------------------------------------------------------
-
-_ROLE_PARAMETER = re.compile(r"(.*[rR]ole(Arn|ARN)|nodeRole|roleArn|DeliverLogsPermissionArn)")
-_NOT_PASSED = {"sts", "iam"}
-_RECEIVERS = {
-    "ec2:CreateFlowLogs": "vpc-flow-logs.amazonaws.com",
-    "eks:CreateNodegroup": "ec2.amazonaws.com",
-}
-
-
-def _passed_roles(call: Call) -> Iterator[Ask]:
-    if call.service in _NOT_PASSED:
-        return
-    for role in sorted(_roles(call.parameters)):
-        receiver = _RECEIVERS.get(call.action, f"{call.service}.amazonaws.com")
-        yield Ask("iam:PassRole", role, {"iam:passedtoservice": (receiver,)})
-
-
-def _roles(value: Any, name: str = "") -> set[str]:
-    if isinstance(value, Mapping):
-        return {role for key, item in value.items() for role in _roles(item, key)}
-    if isinstance(value, list):
-        return {role for item in value for role in _roles(item, name)}
-    is_role = isinstance(value, str) and ":role/" in value and _ROLE_PARAMETER.fullmatch(name)
-    return {value} if is_role else set()
+    plain = call.operation.startswith("List") or call.action in _PLAIN
+    special = _ASKS.get(call.service)
+    found = list(special(call, caller)) if special else [Ask(call.action, unknown=not plain)]
+    return found + list(passed_roles(call, caller.account))

@@ -32,7 +32,11 @@ _BY_HEADER = {("PutObject", "x-amz-copy-source"): "CopyObject", ("UploadPart", "
 
 
 class CallError(Exception):
-    """No operation of the service is called so."""
+    """No operation of the service is called so; ``reason`` is one of ``Refused``."""
+
+    def __init__(self, message: str, *, reason: str = "operation") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ def decode(
             shapes.check_rest(found, query=fields, headers=headers)
             if protocol == "rest-json":
                 parameters |= shapes.of_body(found.input_shape, _json(body))
+    except shapes.LimitError as error:
+        raise CallError(str(error), reason="validation") from None
     except shapes.ShapeError as error:
         raise CallError(f"{service} does not understand the request: {error}") from None
     presigned = "X-Amz-Signature" in fields
@@ -127,7 +133,10 @@ def _of_form(
     if operation not in model.operation_names:
         raise CallError(f"{model.service_name} has no operation {operation!r}")
     found = model.operation_model(operation)
-    return operation, shapes.of_fields(found, model.metadata["protocol"], fields), fields
+    parameters = shapes.of_fields(found, model.metadata["protocol"], fields)
+    if model.service_name == "sts":  # moto believes whatever a session is to be called, and for how long
+        shapes.check_limits(found.input_shape, parameters)
+    return operation, parameters, fields
 
 
 def _plain(body: bytes, encoding: str) -> bytes:

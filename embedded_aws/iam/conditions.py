@@ -11,42 +11,26 @@ import base64
 import ipaddress
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from embedded_aws.iam import keys
+
 Context = Mapping[str, Sequence[str]]  # lower-case key -> its values, in the request
 
-_KEYS = re.compile(
-    r"""aws:(principalarn|principalaccount|principaltype|principalisawsservice|principalservicename|principalorgid
-    |userid|username|sourceaccount|sourcearn|sourceip|sourcevpc|sourcevpce|sourceidentity|sourceorgid|securetransport
-    |requestedregion|resourceaccount|resourceorgid|currenttime|epochtime|tokenissuetime|useragent|referer|viaawsservice
-    |calledvia|calledviafirst|calledvialast|vpcsourceip|multifactorauthpresent|multifactorauthage|tagkeys
-    |(principal|request|resource)tag/.+)
-    |sts:(externalid|rolesessionname|sourceidentity|transitivetagkeys)
-    |iam:(passedtoservice|associatedresourcearn|permissionsboundary|policyarn|resourcetag/.+)
-    |sagemaker:(vpcsubnets|vpcsecuritygroupids|instancetypes|networkisolation|intercontainertrafficencryption
-    |outputkmskey|volumekmskey|maxruntimeinseconds|directinternetaccess|rootaccess|minimuminstancemetadataserviceversion
-    |keepaliveperiod|resourcetag/.+)
-    |s3:(prefix|delimiter|max-keys|versionid|x-amz-acl|x-amz-server-side-encryption
-    |x-amz-server-side-encryption-aws-kms-key-id|x-amz-storage-class|x-amz-copy-source|resourceaccount|tlsversion
-    |signatureversion|signatureage|authtype|x-amz-content-sha256|locationconstraint)
-    |kms:(viaservice|calleraccount|grantisforawsresource|keyorigin|requestalias|resourcealiases)
-    |ec2:(accepter|requester)vpc|ec2:(vpc|region|vpceservicename|vpcpeeringconnectionid|subnet|resourcetag/.+)""",
-    re.VERBOSE | re.IGNORECASE,
-)
-# These hold several values in one request, so that a policy must say how to compare them.
-_MULTIVALUED = {"sagemaker:vpcsubnets", "sagemaker:vpcsecuritygroupids", "sagemaker:instancetypes", "aws:tagkeys"}
-_MULTIVALUED |= {"aws:calledvia", "sts:transitivetagkeys", "kms:resourcealiases"}
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
+# Stand in a pattern for a star and a question mark that mean themselves.
+_LITERAL = {"*": "\ue000", "?": "\ue001"}
+_TO_LITERAL, _TO_TEXT = str.maketrans(_LITERAL), str.maketrans({mark: text for text, mark in _LITERAL.items()})
 
 
 class PolicyError(Exception):
     """A policy says something that cannot be evaluated; names it."""
 
 
-def unmet(block: Mapping[str, Any], context: Context) -> str | None:
+def unmet(block: Any, context: Context, *, action: str = "", variables: bool = True) -> str | None:
     """Return the first condition that does not hold, in words, or None when all hold.
 
     Parameters
@@ -55,6 +39,10 @@ def unmet(block: Mapping[str, Any], context: Context) -> str | None:
         A statement's ``Condition``: operator -> key -> value or values.
     context : mapping
         What the request brings, keys in lower case.
+    action : str
+        What is asked for; a key that the gate does not fill for its service cannot be evaluated.
+    variables : bool
+        Whether values such as ``${aws:username}`` are variables.
 
     Raises
     ------
@@ -66,48 +54,75 @@ def unmet(block: Mapping[str, Any], context: Context) -> str | None:
     >>> unmet({"ForAllValues:StringEquals": {"sagemaker:VpcSubnets": "subnet-1"}}, {}) is None
     True
     """
-    for name, keys in block.items():
-        for key, wanted in keys.items():
-            values = [_text(value) for value in (wanted if isinstance(wanted, list) else [wanted])]
-            if not _holds(name, key, values, context):
-                return f"{name} {key} {' | '.join(values)}"
+    conditions = list(_conditions(block))
+    for name, key, _ in conditions:  # all of them, before the first that does not hold ends it
+        _check(name, key, context, action)
+    for name, key, values in conditions:
+        if not _holds(name, key, values, context, variables=variables):
+            return f"{name} {key} {' | '.join(values)}"
     return None
 
 
-def _holds(name: str, key: str, wanted: list[str], context: Context) -> bool:
-    if not _KEYS.fullmatch(key):
+def _conditions(block: Any) -> Iterator[tuple[str, str, list[str]]]:
+    if not isinstance(block, Mapping) or not all(isinstance(part, Mapping) for part in block.values()):
+        raise PolicyError("a Condition that is not made of operators, keys and values")
+    for name, part in block.items():
+        for key, wanted in part.items():
+            values = wanted if isinstance(wanted, list) else [wanted]
+            if not values or not all(isinstance(value, (str, int, float)) for value in values):
+                raise PolicyError(f"{name} on {key} with values {wanted!r}")
+            yield name, key, [_text(value) for value in values]
+
+
+def _check(name: str, key: str, context: Context, action: str) -> None:
+    if not keys.known(key):
         raise PolicyError(f"condition key {key}")
     quantity, _, bare = name.rpartition(":")
-    bare, if_exists = bare.removesuffix("IfExists"), bare.endswith("IfExists")
-    found = context.get(key.lower())
-    if bare == "Null" and not (quantity or if_exists):
-        return _bool(wanted[0]) == (found is None)
-    compare, negated = _operator(bare)
+    if bare != "Null" or quantity:
+        _operator(bare.removesuffix("IfExists"))
     if quantity not in ("", "ForAllValues", "ForAnyValue"):
         raise PolicyError(f"condition operator {name}")
+    if action and key.lower() not in context and not keys.filled(key, action):
+        raise PolicyError(f"condition key {key} of {action}")
+
+
+def _holds(name: str, key: str, wanted: list[str], context: Context, *, variables: bool) -> bool:
+    quantity, _, bare = name.rpartition(":")
+    found = context.get(key.lower())
+    if bare == "Null" and not quantity:
+        return any(_bool(value) == (found is None) for value in wanted)
+    if_exists = bare.endswith("IfExists")
+    compare, negated = _operator(bare.removesuffix("IfExists"))
     if found is None:
         return if_exists or quantity == "ForAllValues" or (negated and not quantity)
-    if key.lower() in _MULTIVALUED and not quantity:
+    if key.lower() in keys.MULTIVALUED and not quantity:
         raise PolicyError(f"{name} on {key}, which has several values and needs ForAllValues or ForAnyValue")
-    resolved = [value for value in (substituted(value, context) for value in wanted) if value is not None]
-    verdicts = [any(compare(value, given) for value in resolved) != negated for given in found]
+    resolved = [substituted(value, context) if variables else value for value in wanted]
+    if compare not in (matches, matches_arn):
+        resolved = [value and value.translate(_TO_TEXT) for value in resolved]
+    verdicts = [any(compare(value, given) for value in resolved if value is not None) != negated for given in found]
     return any(verdicts) if quantity == "ForAnyValue" else all(verdicts)
 
 
 def substituted(text: str, context: Context) -> str | None:
-    """Fill in policy variables such as ``${aws:username}``; None if one has no value in this request."""
+    """Fill in policy variables such as ``${aws:username}``; None if one has no value in this request.
+
+    What comes from a variable, and ``${*}``, is no pattern: its stars and question marks mean themselves.
+    """
     missing = False
 
     def value(match: re.Match[str]) -> str:
         nonlocal missing
         name, _, default = match.group(1).partition(",")
-        if name.strip() in ("*", "?", "$"):  # a star, question mark or dollar that means itself
+        if name in ("*", "?", "$"):
+            return name.translate(_TO_LITERAL)
+        if not keys.known(name.strip()):
             raise PolicyError(f"policy variable {match.group(0)}")
         found = context.get(name.strip().lower())
         if found is None and not default:
             missing = True
             return ""
-        return found[0] if found else default.strip().strip("'")
+        return (found[0] if found else default.strip().strip("'")).translate(_TO_LITERAL)
 
     filled = _VARIABLE.sub(value, text)
     return None if missing else filled
@@ -137,7 +152,8 @@ def matches_arn(pattern: str, arn: str) -> bool:
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> re.Pattern[str]:
     pieces = re.split(r"([*?])", pattern)
-    return re.compile("".join({"*": ".*", "?": "."}.get(piece, re.escape(piece)) for piece in pieces), re.DOTALL)
+    texts = [{"*": ".*", "?": "."}.get(piece, re.escape(piece.translate(_TO_TEXT))) for piece in pieces]
+    return re.compile("".join(texts), re.DOTALL)
 
 
 def _text(value: Any) -> str:
@@ -175,7 +191,10 @@ def _address(wanted: str, given: str) -> bool:
 
 
 def _binary(wanted: str, given: str) -> bool:
-    return base64.b64decode(wanted) == base64.b64decode(given)
+    try:
+        return base64.b64decode(wanted, validate=True) == base64.b64decode(given)
+    except ValueError:
+        raise PolicyError(f"{wanted!r} as binary") from None
 
 
 def _compare(read: Callable[[str], Any], relation: Callable[[Any, Any], bool]) -> Callable[[str, str], bool]:

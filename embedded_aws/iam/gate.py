@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from moto.kms.models import kms_backends
-
-from embedded_aws.iam import calls, principals, signature
+from embedded_aws.iam import calls, documents, kms_asks, kms_states, principals, signature, tags
 from embedded_aws.iam.asks import asks
 from embedded_aws.iam.calls import Call, CallError
 from embedded_aws.iam.conditions import Context, PolicyError
@@ -26,6 +25,7 @@ from embedded_aws.models import session
 Layers = Mapping[str, Sequence[Policy]]  # by kind of policy; each kind has to allow
 IDENTITY, RESOURCE, ENDPOINT = "identity-based policy", "resource-based policy", "VPC endpoint policy"
 
+_UNKNOWN = "the embedded AWS does not know what this action is about: every Deny counts, and only an Allow on *"
 REGIONS = frozenset(session().get_available_regions("ec2"))
 
 
@@ -86,31 +86,44 @@ class Gate:
                 signed.service, signed.region, method=incoming.method, path=incoming.path, query=incoming.query,
                 headers=incoming.headers, body=incoming.body,
             )  # fmt: skip
-            asked = asks(call, principal.account)
+            asked = asks(call, principal)
+            account = _account(call, asked, principal)
         except CallError as error:
-            raise Refused("operation", str(error)) from None
+            raise Refused(error.reason, str(error)) from None
         endpoint = self.way(signed.access_key_id, signed.service)
         context = _context_of_call(call, principal) | (endpoint.context if endpoint else {})
+        denied = set()
         for ask in asked:
             layers = layers_of(principal)
             if endpoint and ask.action.startswith(f"{call.service}:"):  # not what the service asks of other services
                 layers[ENDPOINT] = [endpoint.policy]
-            self._judge(call, principal, ask, context, layers)
-        return Admitted(call, principal, signed)
+            try:
+                self._judge(call, principal, ask, context, layers)
+            except Refused:
+                denied.add(ask.resource)
+                # That call answers for every object; one that may delete none of them is refused as a whole.
+                if call.action != "s3:DeleteObjects" or denied >= {one.resource for one in asked}:
+                    raise
+        try:
+            documents.check(call)
+        except CallError as error:
+            raise Refused(error.reason, str(error)) from None
+        return Admitted(call, principal, signed, account, frozenset(denied))
 
     def _judge(self, call: Call, principal: Principal, ask: Ask, context: Context, layers: Layers) -> None:
+        owner = owner_of(ask, principal.account)
+        about = {"aws:resourceaccount": (owner,), **tags.of_resource(ask.resource)}
         request = Request(
             principal.arn, principal.account, ask.action, ask.resource,
-            {**context, **principal.context, **ask.context}, principal.aliases,
+            {**context, **about, **principal.context, **ask.context}, principal.aliases, ask.unknown, principal.born,
         )  # fmt: skip
-        owner = owner_of(ask, principal.account)
-        # Of a foreign role the service itself says that it cannot be passed.
-        own = owner == principal.account or ask.action == "iam:PassRole"
+        own = owner == principal.account or ask.action == "iam:PassRole"  # whose foreign roles are refused below
         decision = decide(request, layers, resource_policy(request), own=own)
         message = ""
         if not decision.allowed:
             message = f"User: {principal.arn} is not authorized to perform: {ask.action} on resource: {ask.resource}"
             message += f" {decision.why}" if decision.why else ""
+            message += f" ({_UNKNOWN})" if ask.unknown else ""
         entry = Entry(
             account=principal.account, owner=owner, principal=principal.arn, region=call.region,
             service=call.service, operation=call.operation, action=ask.action, resource=ask.resource,
@@ -119,6 +132,10 @@ class Gate:
         self.trail.add(entry)
         if not decision.allowed:
             raise Refused("denied", message)
+        if owner != principal.account and ask.action == "iam:PassRole":
+            raise Refused("validation", f"{ask.resource}: Cross-account pass role is not allowed.")
+        if "kms:viaservice" in ask.context and (told := kms_states.complaint(ask.resource)):
+            raise Refused("key", told[1], code=f"KMS.{told[0]}")
 
 
 def authenticate(incoming: Incoming) -> tuple[signature.Signature, Principal]:
@@ -193,8 +210,8 @@ def layers_of(principal: Principal) -> dict[str, Sequence[Policy]]:
     layers: dict[str, Sequence[Policy]] = {IDENTITY: principal.policies}
     if principal.boundary:
         layers["permissions boundary"] = [principal.boundary]
-    if principal.session_policy:
-        layers["session policy"] = [principal.session_policy]
+    if principal.session_policies:
+        layers["session policy"] = principal.session_policies
     return layers
 
 
@@ -210,17 +227,39 @@ def resource_policy(request: Request) -> tuple[Policy | None, bool]:
     if request.action.startswith("s3:") and request.action != "s3:CreateBucket" and len(parts) == 6:
         bucket = find_bucket(parts[5].partition("/")[0])
         text = bucket.policy if bucket else None
-        name = f"policy of bucket {bucket.name}" if bucket else ""
-        return (Policy.of(name, text.decode() if isinstance(text, bytes) else text), False) if text else (None, False)
+        return (_policy(f"policy of bucket {bucket.name}", text), False) if text else (None, False)
     if request.action.startswith("kms:") and ":key/" in request.resource:
-        key = kms_backends[parts[4]][parts[3]].keys.get(parts[5].removeprefix("key/"))
-        return (Policy.of(f"policy of key {key.id}", key.policy), True) if key else (None, False)
-    if request.action == "sts:AssumeRole":
+        key = kms_asks.find(request.resource)
+        if key and kms_asks.managed_by_aws(key):
+            return Policy("policy of a key of AWS", _managed_key(key.account_id)), True
+        return (_policy(f"policy of key {key.id}", key.policy), True) if key else (None, False)
+    if request.action in ("sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"):
         role = principals.find_role(request.resource)
-        # A role that is not there trusts nobody.
-        document = role.assume_role_policy_document if role else {"Statement": []}
-        return Policy.of(f"trust policy of {role.name if role else request.resource}", document), True
+        if role is None:  # a role that is not there trusts nobody
+            return Policy(f"trust policy of {request.resource}", {"Statement": []}), True
+        return _policy(f"trust policy of {role.name}", role.assume_role_policy_document), True
     return None, False
+
+
+def _policy(name: str, text: Any) -> Policy:
+    text = text.decode() if isinstance(text, bytes) else text
+    return Policy.of(name, text, written=documents.written(text) if isinstance(text, str) else None)
+
+
+def _managed_key(account: str) -> Mapping[str, Any]:
+    """Return what AWS lets everybody of an account do with the keys that it makes for services, through these."""
+    through = {"StringEquals": {"kms:CallerAccount": account}, "Null": {"kms:ViaService": "false"}}
+    use = {"Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*", "Condition": through}
+    look = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": ["kms:Describe*", "kms:Get*", "kms:List*"]}
+    return {"Version": "2012-10-17", "Statement": [use, {**look, "Resource": "*"}]}
+
+
+def _account(call: Call, asked: list[Ask], principal: Principal) -> str:
+    """Return the account in which moto is to carry out a call."""
+    owners = {owner_of(ask, principal.account) for ask in asked} if call.service == "kms" else {principal.account}
+    if len(owners) > 1 or (owners != {principal.account} and call.operation not in kms_asks.LENT):
+        raise CallError(f"{call.operation} with keys of another account is not done here", reason="validation")
+    return owners.pop() if owners else principal.account
 
 
 def owner_of(ask: Ask, account: str) -> str:
@@ -231,7 +270,7 @@ def owner_of(ask: Ask, account: str) -> str:
     if parts[2] == "s3":
         bucket = find_bucket(parts[5].partition("/")[0])
         return bucket.account_id if bucket else account
-    return parts[4] or account
+    return parts[4] if parts[4] not in ("", "aws") else account  # AWS's own policies are everybody's
 
 
 def service_may_assume(service: str, role_arn: str, *, account: str, source_arn: str) -> Decision:
@@ -243,9 +282,10 @@ def service_may_assume(service: str, role_arn: str, *, account: str, source_arn:
         "aws:sourceaccount": (account,),
         "aws:sourcearn": (source_arn,),
         "aws:principalisawsservice": ("true",),
+        "aws:principalservicename": (service,),
     }
     request = Request(service, "", "sts:AssumeRole", role_arn, context)
-    trust = Policy.of(f"trust policy of {role.name}", role.assume_role_policy_document)
+    trust = _policy(f"trust policy of {role.name}", role.assume_role_policy_document)
     try:
         finding = evaluate([trust], request, resource_policy=True)
     except PolicyError as error:
@@ -277,4 +317,5 @@ def _context_of_call(call: Call, principal: Principal) -> dict[str, tuple[str, .
         "aws:viaawsservice": ("false",),
         "aws:useragent": (call.headers.get("user-agent", ""),),
         "kms:calleraccount": (principal.account,),
+        **({"aws:referer": (call.headers["referer"],)} if "referer" in call.headers else {}),
     }

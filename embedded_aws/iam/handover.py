@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import re
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,22 +26,45 @@ _KEY = "embedded_aws.admitted"
 _REGION = re.compile(r"region/\S*")
 
 
-class Admitted:
-    """A request that the gate let through: the call, and who signed it how."""
+_denied: ContextVar[frozenset[str]] = ContextVar("denied", default=frozenset())
 
-    def __init__(self, call: Call, principal: Principal, signed: Signature) -> None:
-        self.call, self.principal, self.signed = call, principal, signed
+
+@dataclass(frozen=True)
+class Admitted:
+    """A request that the gate let through.
+
+    Parameters
+    ----------
+    call : Call
+        What it calls.
+    account : str
+        In whose resources moto carries it out: the caller's, but for a key that another account lends.
+    denied : frozenset of str
+        ARNs of the objects that a call may not delete, of those that it names.
+    """
+
+    call: Call
+    principal: Principal
+    signed: Signature
+    account: str
+    denied: frozenset[str] = frozenset()
+
+
+def denied() -> frozenset[str]:
+    """Return what the request that is being carried out may not delete."""
+    return _denied.get()
 
 
 def hand_over(environ: dict[str, Any], admitted: Admitted) -> None:
     """Make a request say what was verified of it, and only that."""
     call, signed = admitted.call, admitted.signed
     environ[_KEY] = admitted
+    _denied.set(admitted.denied)
     environ["HTTP_AUTHORIZATION"] = (
         f"AWS4-HMAC-SHA256 Credential={signed.access_key_id}/{signed.scope}, "
         f"SignedHeaders={';'.join(signed.signed_headers)}, Signature={signed.value}"
     )
-    environ["HTTP_X_MOTO_ACCOUNT_ID"] = admitted.principal.account
+    environ["HTTP_X_MOTO_ACCOUNT_ID"] = admitted.account
     environ["HTTP_USER_AGENT"] = _REGION.sub("", environ.get("HTTP_USER_AGENT", ""))
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     body = call.body
@@ -78,7 +103,7 @@ def install() -> None:
 
     def account(self: BaseResponse) -> str:
         found = admitted_of(self)
-        return found.principal.account if found else plain["get_current_account"](self)
+        return found.account if found else plain["get_current_account"](self)
 
     def action(self: BaseResponse) -> str:
         found = admitted_of(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from typing import Any
 
 import moto.cloudtrail.urls
@@ -14,10 +15,12 @@ from moto.iam.access_control import PermissionResult
 from moto.s3.exceptions import S3ClientError
 from moto.s3.models import FakeBucket, S3Backend, s3_backends
 from moto.sts.exceptions import STSValidationError
+from moto.sts.models import AssumedRole, STSBackend, sts_backends
 from moto.sts.responses import TokenResponse
 
-from embedded_aws.iam import principals
+from embedded_aws.iam import handover, principals
 from embedded_aws.iam.history import EventHistory
+from embedded_aws.iam.policy import Policy
 from embedded_aws.iam.simulate import Simulator
 from embedded_aws.iam.trail import Trail
 
@@ -38,11 +41,31 @@ class OneNameSpace(S3Backend):
         return super().create_bucket(bucket_name, *args, **kwargs)
 
 
+class Sessions(STSBackend):
+    """moto's STS of one account; a session knows which role it was lent by, when, and what it was given."""
+
+    @property
+    def _url_module(self) -> Any:
+        return moto.sts.urls
+
+    def assume_role(self, *args: Any, **kwargs: Any) -> AssumedRole:
+        """Make a session."""
+        session = super().assume_role(*args, **kwargs)
+        role = principals.find_role(session.role_arn)
+        session.role_id, session.issued = role.id if role else "", datetime.now(UTC)
+        inline = [Policy.of("session policy", session.policy)] if session.policy else []
+        session.policies, session.tags, session.source_identity = tuple(inline), [], ""
+        return session
+
+
 class RoleTokens(TokenResponse):
     """moto's STS; who may take which role was decided at the gate, for how long is decided here."""
 
     def assume_role(self) -> ActionResult:
         """AssumeRole; the credentials belong to the role's account."""
+        for name in ("SerialNumber", "TokenCode", "TransitiveTagKeys", "ProvidedContexts"):
+            if self._get_param(name):
+                raise NotImplementedError(f"AssumeRole with {name}")
         role = principals.find_role(self._get_param("RoleArn"))
         asked = int(self._get_param("DurationSeconds", 3600))
         longest = int(role.max_session_duration or 3600)
@@ -53,7 +76,22 @@ class RoleTokens(TokenResponse):
             )
         if asked > longest:
             raise STSValidationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
-        return super().assume_role()
+        narrowing = [self._policy(one["arn"], role.arn.split(":")[4]) for one in self._get_param("PolicyArns") or []]
+        lent = super().assume_role()
+        session: AssumedRole = lent.result["Credentials"]
+        session.policies += tuple(narrowing)
+        session.tags = list(self._get_param("Tags") or [])
+        # Who somebody is stays with them, from session to session.
+        (inherited,) = caller.context.get("aws:sourceidentity", ("",)) if caller else ("",)
+        session.source_identity = inherited or self._get_param("SourceIdentity") or ""
+        return lent
+
+    @staticmethod
+    def _policy(arn: str, account: str) -> Policy:
+        found = principals.managed_policy(arn, account)
+        if found is None:
+            raise STSValidationError(f"Policy {arn} does not exist in account {account}")
+        return found
 
     def assume_role_with_web_identity(self) -> ActionResult:
         """Refuse: anybody could take any role."""
@@ -75,10 +113,16 @@ class RoleTokens(TokenResponse):
 def install(trail: Trail) -> None:
     """Put these in the place of moto's; before the first request."""
     # moto knows bucket policies without conditions, and would refuse every request to a bucket with a TLS rule.
-    FakeBucket.get_permission = lambda *_: PermissionResult.PERMITTED
+    FakeBucket.get_permission = _permission
     os.environ["MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS"] = "true"
     s3_backends.backend = OneNameSpace
+    sts_backends.backend = Sessions
     EventHistory.trail = trail
     moto.cloudtrail.urls.url_paths = {"{0}/$": EventHistory.dispatch}
     moto.iam.urls.url_paths = {"{0}/$": Simulator.dispatch}
     moto.sts.urls.url_paths = {"{0}/$": RoleTokens.dispatch}
+
+
+def _permission(_: FakeBucket, __: str, resource: str) -> PermissionResult:
+    """Tell moto what the gate has said of one of the objects that a call deletes."""
+    return PermissionResult.DENIED if resource in handover.denied() else PermissionResult.PERMITTED

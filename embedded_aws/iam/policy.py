@@ -6,8 +6,9 @@ Source: AWS, IAM user guide, "Policy evaluation logic".
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from embedded_aws.iam.conditions import Context, PolicyError, matches, matches_arn, substituted, unmet
@@ -15,29 +16,58 @@ from embedded_aws.iam.conditions import Context, PolicyError, matches, matches_a
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy document and the name under which people find it."""
+    """A policy document, the name under which people find it, and when it was written, if that is known."""
 
     name: str
-    document: Mapping[str, Any]
+    document: Any
+    written: datetime | None = None
 
     @classmethod
-    def of(cls, name: str, document: str | Mapping[str, Any]) -> Policy:
-        """Read a document that may still be JSON text."""
-        return cls(name, json.loads(document) if isinstance(document, str) else document)
+    def of(cls, name: str, document: str | Mapping[str, Any], *, written: datetime | None = None) -> Policy:
+        """Read a document that may still be JSON text; whether it is a policy turns out when it is asked."""
+        if isinstance(document, str):
+            try:
+                document = json.loads(document)
+            except ValueError:
+                document = None
+        return cls(name, document, written)
+
+    @property
+    def variables(self) -> bool:
+        """Whether ``${...}`` is a variable; in the oldest version of the language it is not."""
+        return self.document.get("Version") == "2012-10-17"
 
     def statements(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield every statement with its Sid, or its number where it has none."""
+        """Yield every statement with its Sid, or its number where it has none.
+
+        Raises
+        ------
+        PolicyError
+            If this is no policy.
+        """
+        if not isinstance(self.document, Mapping):
+            raise PolicyError(f"{self.name}: it is no JSON object")
         for number, statement in enumerate(_listed(self.document.get("Statement", [])), start=1):
-            yield statement.get("Sid") or f"statement {number}", statement
+            if not isinstance(statement, Mapping):
+                raise PolicyError(f"{self.name}: statement {number} is no JSON object")
+            sid = str(statement.get("Sid") or f"statement {number}")
+            if statement.get("Effect") not in ("Allow", "Deny"):
+                raise PolicyError(f"{self.name}: {sid}: Effect is neither Allow nor Deny")
+            yield sid, statement
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One permission that a call needs; ``context`` are condition keys in lower case."""
+    """One permission that a call needs; ``context`` are condition keys in lower case.
+
+    ``resource`` is ``*`` where the action has none. ``unknown`` says that it may well have one, and nobody here knows
+    which: then every ``Deny`` counts, and only an ``Allow`` on everything.
+    """
 
     action: str
     resource: str = "*"
     context: Context = field(default_factory=dict)
+    unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +86,10 @@ class Request:
         Condition keys in lower case with their values.
     aliases : tuple of str
         Other ARNs under which a policy may name who asks: of a session, its role.
+    unknown : bool
+        As of :class:`Ask`.
+    born : datetime
+        Since when there has been this user or role; a policy that is older means another one of the same name.
     """
 
     principal: str
@@ -64,6 +98,8 @@ class Request:
     resource: str
     context: Context = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    unknown: bool = False
+    born: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +130,7 @@ def evaluate(policies: Iterable[Policy], request: Request, *, resource_policy: b
         for sid, statement in policy.statements():
             where = f"{policy.name}: {sid}"
             try:
-                named, lacking = _applies(statement, request, resource_policy=resource_policy)
+                named, lacking = _applies(policy, statement, request, resource_policy=resource_policy)
             except PolicyError as error:
                 raise PolicyError(f"{where}: cannot evaluate {error}") from None
             if lacking is None and statement.get("Effect") == "Deny":
@@ -114,64 +150,78 @@ def _closer(lacking: str, near: str) -> bool:
     return next((rank[word] for word in order if word in lacking), len(order)) < now
 
 
-def _applies(statement: Mapping[str, Any], request: Request, *, resource_policy: bool) -> tuple[str, str | None]:
+def _applies(
+    policy: Policy, statement: Mapping[str, Any], request: Request, *, resource_policy: bool
+) -> tuple[str, str | None]:
     """Return how the statement names who asks, and None if it applies, else what is lacking ("" for the action)."""
     if not _covers(statement, "Action", lambda pattern: matches(pattern.lower(), request.action.lower())):
         return "", ""
-    if not _covers_resource(statement, request, resource_policy=resource_policy):
+    if not _covers_resource(policy, statement, request, resource_policy=resource_policy):
         return "", f"it covers other resources, not {request.resource}"
-    named = _names(statement, request) if resource_policy else "name"
+    named = _names(policy, statement, request) if resource_policy else "name"
     if not named:
         return "", f"it trusts other principals, not {request.principal}"
-    if lacking := unmet(statement.get("Condition", {}), request.context):
+    block = statement.get("Condition", {})
+    if lacking := unmet(block, request.context, action=request.action, variables=policy.variables):
         return named, f"condition {lacking} does not hold"
     return named, None
 
 
-def _covers(statement: Mapping[str, Any], element: str, test: Any) -> bool:
+def _covers(statement: Mapping[str, Any], element: str, test: Callable[[str], bool]) -> bool:
     if (element in statement) == (f"Not{element}" in statement):
         raise PolicyError(f"a statement without exactly one of {element} and Not{element}")
     if element in statement:
-        return any(test(pattern) for pattern in _listed(statement[element]))
-    return not any(test(pattern) for pattern in _listed(statement[f"Not{element}"]))
+        return any(test(pattern) for pattern in _texts(statement[element], element))
+    return not any(test(pattern) for pattern in _texts(statement[f"Not{element}"], f"Not{element}"))
 
 
-def _covers_resource(statement: Mapping[str, Any], request: Request, *, resource_policy: bool) -> bool:
+def _covers_resource(policy: Policy, statement: Mapping[str, Any], request: Request, *, resource_policy: bool) -> bool:
     if resource_policy and "Resource" not in statement and "NotResource" not in statement:
         return True  # a role's trust policy: the resource is the role
+    if request.unknown:
+        _covers(statement, "Resource", lambda _: True)
+        return statement["Effect"] == "Deny" or "*" in _listed(statement.get("Resource", []))
 
     def test(pattern: str) -> bool:
-        filled = substituted(pattern, request.context)
+        filled = substituted(pattern, request.context) if policy.variables else pattern
         return pattern == "*" or (filled is not None and matches_arn(filled, request.resource))
 
     return _covers(statement, "Resource", test)
 
 
-def _names(statement: Mapping[str, Any], request: Request) -> str:
+def _names(policy: Policy, statement: Mapping[str, Any], request: Request) -> str:
     """Return "name" if a resource policy names who asks, "account" if only the account, "" if neither."""
     if ("Principal" in statement) == ("NotPrincipal" in statement):
         raise PolicyError("a statement without exactly one of Principal and NotPrincipal")
     if "NotPrincipal" in statement:
-        return "" if _named_by(statement["NotPrincipal"], request) else "name"
-    return _named_by(statement["Principal"], request)
+        return "" if _named_by(policy, statement["NotPrincipal"], request) else "name"
+    return _named_by(policy, statement["Principal"], request)
 
 
-def _named_by(principal: Any, request: Request) -> str:
+def _named_by(policy: Policy, principal: Any, request: Request) -> str:
     if principal == "*":
         return "name"
     kinds = ("AWS", "Service", "Federated", "CanonicalUser")
     if not isinstance(principal, Mapping) or not set(principal) <= set(kinds):
         raise PolicyError(f"principal {principal!r}")
-    if request.principal in _listed(principal.get("Service", [])):
+    if request.principal in _texts(principal.get("Service", []), "Service"):
         return "name"
+    same = policy.written is None or request.born is None or request.born <= policy.written
+    names = (request.principal, *request.aliases) if same else ()
     found = ""
-    for value in _listed(principal.get("AWS", [])) if request.account else []:
-        if value in ("*", request.principal, *request.aliases):
+    for value in _texts(principal.get("AWS", []), "AWS") if request.account else []:
+        if value == "*" or value in names:
             return "name"
         parts = value.split(":")
         whole = value == request.account or (len(parts) == 6 and parts[4:] == [request.account, "root"])
         found = "account" if whole else found
     return found
+
+
+def _texts(value: Any, element: str) -> Sequence[str]:
+    if not all(isinstance(item, str) for item in _listed(value)):
+        raise PolicyError(f"{element} {value!r}")
+    return _listed(value)
 
 
 def _listed(value: Any) -> Sequence[Any]:

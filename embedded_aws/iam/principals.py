@@ -29,6 +29,8 @@ class Principal:
         What requests must be signed with; the token is empty for a user.
     expires : datetime
         When a session ends; None for a user.
+    born : datetime
+        Since when there has been this user, or this role.
     """
 
     arn: str
@@ -40,7 +42,8 @@ class Principal:
     expires: datetime | None
     policies: tuple[Policy, ...]
     boundary: Policy | None
-    session_policy: Policy | None
+    session_policies: tuple[Policy, ...]
+    born: datetime
     context: Mapping[str, tuple[str, ...]]
 
     @property
@@ -100,22 +103,34 @@ def _user(account: str, key: AccessKey) -> Principal | None:
     return Principal(
         arn=context["aws:principalarn"][0], account=account, unique_id=context["aws:userid"][0], role="",
         secret=key.secret_access_key, token="", expires=None, policies=policies, boundary=boundary,
-        session_policy=None, context=context,
+        session_policies=(), born=_moment(iam_backends[account][PARTITION].get_user(key.user_name).create_date),
+        context=context,
     )  # fmt: skip
 
 
 def _session(account: str, key: AccessKey) -> Principal | None:
     session: AssumedRole = sts_backends[account][PARTITION].get_assumed_role_from_access_key(key.access_key_id)
-    if session is None or find_role(session.role_arn) is None:
+    role = find_role(session.role_arn) if session else None
+    if role is None or role.id != session.role_id:  # another role of the same name has not lent it
         return None
     policies, boundary, context = of_role(session.role_arn)
+    told = {
+        "aws:userid": (session.user_id,),
+        "aws:tokenissuetime": (f"{session.issued:%Y-%m-%dT%H:%M:%SZ}",),
+        "aws:multifactorauthpresent": ("false",),
+        **({"aws:sourceidentity": (session.source_identity,)} if session.source_identity else {}),
+        **_tags(session.tags),
+    }
     return Principal(
         arn=session.arn, account=account, unique_id=session.user_id, role=session.role_arn,
         secret=session.secret_access_key, token=session.session_token,
         expires=session.expiration.replace(tzinfo=UTC), policies=policies, boundary=boundary,
-        session_policy=Policy.of("session policy", session.policy) if session.policy else None,
-        context={**context, "aws:userid": (session.user_id,)},
+        session_policies=session.policies, born=_moment(role.create_date), context={**context, **told},
     )  # fmt: skip
+
+
+def _moment(created: datetime) -> datetime:
+    return created if created.tzinfo else created.replace(tzinfo=UTC)
 
 
 def _policies(holder: Any) -> tuple[Policy, ...]:
@@ -130,9 +145,14 @@ def _policies(holder: Any) -> tuple[Policy, ...]:
 def _boundary(account: str, arn: str | None) -> Policy | None:
     if not arn:
         return None
-    policy = iam_backends[account][PARTITION].managed_policies.get(arn)
     # A boundary that is gone allows nothing, as on AWS.
-    return _managed(policy) if policy else Policy(arn, {"Statement": []})
+    return managed_policy(arn, account) or Policy(arn, {"Statement": []})
+
+
+def managed_policy(arn: str, account: str) -> Policy | None:
+    """Return a managed policy of an account, or of AWS; None if there is none."""
+    policy = iam_backends[account][PARTITION].managed_policies.get(arn)
+    return _managed(policy) if policy else None
 
 
 def _managed(policy: ManagedPolicy) -> Policy:

@@ -50,6 +50,21 @@ _CODES = {
         "rest-xml": ("MethodNotAllowed", 405),
         "query": ("InvalidAction", 400),
     },
+    "validation": {
+        "json": ("ValidationException", 400),
+        "rest-json": ("ValidationException", 400),
+        "ec2": ("InvalidParameterValue", 400),
+        "rest-xml": ("InvalidArgument", 400),
+        "query": ("ValidationError", 400),
+    },
+    "policy": {
+        "json": ("MalformedPolicyDocumentException", 400),
+        "rest-xml": ("MalformedPolicy", 400),
+        "ec2": ("InvalidPolicyDocument", 400),
+        "query": ("MalformedPolicyDocument", 400),
+    },
+    "ciphertext": {"query": ("InvalidCiphertextException", 400)},
+    "key": {"query": ("KMS.DisabledException", 400)},
     "unreachable": {"query": ("EndpointUnreachable", 504)},
     "denied": {
         "json": ("AccessDeniedException", 400),
@@ -61,11 +76,11 @@ _CODES = {
 
 
 class Refused(Exception):
-    """A request that is not admitted; ``reason`` is a key of the table above."""
+    """A request that is not admitted; ``reason`` is a key of the table above, ``code`` takes the place of its code."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.code = reason, code
 
     def response(self, protocol: str) -> Response:
         """Return the refusal in the words of a protocol."""
@@ -74,4 +89,4 @@ class Refused(Exception):
         message = str(self)
         if protocol == "ec2" and self.reason == "denied":
             message = f"You are not authorized to perform this operation. {message}"
-        return answers.error(protocol, code, message, status=status)
+        return answers.error(protocol, self.code or code, message, status=status)

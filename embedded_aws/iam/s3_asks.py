@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from moto.kms.models import kms_backends
-from moto.s3.models import FakeBucket, FakeKey, s3_backends
+from moto.s3.models import FakeBucket, FakeKey, FakeMultipart, s3_backends
 
 from embedded_aws.iam.calls import Call, CallError
+from embedded_aws.iam.kms_asks import via
 from embedded_aws.iam.policy import Ask
+from embedded_aws.iam.principals import Principal
 
 # Only operations whose action has another name.
 _S3_ACTIONS = {
@@ -70,12 +72,25 @@ _S3_HEADERS = (
     "x-amz-content-sha256",
 )
 
+_WITH_HEADER = {
+    "Bucket": {
+        "x-amz-bucket-object-lock-enabled": "PutBucketObjectLockConfiguration",
+        "x-amz-object-ownership": "PutBucketOwnershipControls",
+    },
+    "Object": {
+        "x-amz-object-lock-legal-hold": "PutObjectLegalHold",
+        "x-amz-object-lock-mode": "PutObjectRetention",
+        "x-amz-tagging": "PutObjectTagging",
+    },
+}
+_BY_KMS = ("aws:kms", "aws:kms:dsse")
 _SOURCE = re.compile(
     r"/?(?P<bucket>[a-z0-9][a-z0-9.-]*)/(?P<key>[^?#;\s]+)(\?versionId=(?P<version>[\w.~-]+))?", re.ASCII
 )
 
 
-def s3_asks(call: Call, account: str) -> Iterator[Ask]:
+def s3_asks(call: Call, caller: Principal) -> Iterator[Ask]:
+    """Yield what a call of S3 asks for, and what S3 asks of KMS for it."""
     parameters = call.parameters
     name, key = parameters.get("Bucket"), parameters.get("Key")
     action = _S3_ACTIONS.get(call.operation, call.operation)
@@ -83,19 +98,17 @@ def s3_asks(call: Call, account: str) -> Iterator[Ask]:
         action += "Version" if not action.endswith(("Acl", "Tagging")) else ""
         action = re.sub("Object(Acl|Tagging)$", r"ObjectVersion\1", action)
     bucket = find_bucket(name) if name else None
-    context = {_S3_KEYS[given]: (str(value),) for given, value in parameters.items() if given in _S3_KEYS}
-    context |= {f"s3:{header}": (call.headers[header],) for header in _S3_HEADERS if header in call.headers}
-    if action == "ListBucket":
-        context.setdefault("s3:prefix", ("",))  # a listing without a prefix is one with the empty prefix
-    if bucket:
-        context["s3:resourceaccount"] = context["aws:resourceaccount"] = (bucket.account_id,)
+    upload = _upload(bucket, call)
+    context = _context(call, action, upload)
     if call.operation == "DeleteObjects":
-        for key, version in _keys_to_delete(call.body):
+        for key, version in keys_to_delete(call.body):
             kind = "DeleteObjectVersion" if version else "DeleteObject"
             yield Ask(f"s3:{kind}", f"arn:aws:s3:::{name}/{key}", context)
         return
     target = "*" if not name else f"arn:aws:s3:::{name}" if key is None else f"arn:aws:s3:::{name}/{key}"
-    yield Ask(f"s3:{action}", target, context)
+    yield Ask(f"s3:{action}", target, context, unknown=target == "*" and call.operation != "ListBuckets")
+    for dependent in _dependent(call):
+        yield Ask(f"s3:{dependent}", target, context)
     if "x-amz-copy-source" in call.headers:
         source = _SOURCE.fullmatch(call.headers["x-amz-copy-source"])
         if source is None:  # moto would find a bucket in a whole address, too
@@ -106,7 +119,43 @@ def s3_asks(call: Call, account: str) -> Iterator[Ask]:
     if action in ("GetObject", "GetObjectVersion") and call.operation != "HeadObject" and key:
         yield from _decryption(name, key, parameters.get("VersionId"), call)
     if action == "PutObject" and bucket:
-        yield from _encryption(bucket, call)
+        yield from _encryption(bucket, upload, call)
+
+
+def _context(call: Call, action: str, upload: FakeMultipart | None) -> dict[str, tuple[str, ...]]:
+    found = {_S3_KEYS[given]: (str(value),) for given, value in call.parameters.items() if given in _S3_KEYS}
+    found |= {f"s3:{header}": (call.headers[header],) for header in _S3_HEADERS if header in call.headers}
+    if upload and upload.sse_encryption:  # the parts are encrypted as the upload was begun
+        found["s3:x-amz-server-side-encryption"] = (upload.sse_encryption,)
+        if upload.kms_key_id:
+            found["s3:x-amz-server-side-encryption-aws-kms-key-id"] = (upload.kms_key_id,)
+    if action == "ListBucket":
+        found.setdefault("s3:prefix", ("",))  # a listing without a prefix is one with the empty prefix
+    if call.operation == "CreateBucket":
+        places = _texts(call.body, "LocationConstraint")
+        found |= {"s3:locationconstraint": tuple(places[:1])} if places else {}
+    moment = call.fields.get("X-Amz-Date") if call.presigned else call.headers.get("x-amz-date")
+    age = datetime.now(UTC) - datetime.strptime(moment or "", "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return found | {
+        "s3:authtype": ("REST-QUERY-STRING" if call.presigned else "REST-HEADER",),
+        "s3:signatureversion": ("AWS4-HMAC-SHA256",),
+        "s3:signatureage": (str(max(0, int(age.total_seconds() * 1000))),),
+    }
+
+
+def _dependent(call: Call) -> Iterator[str]:
+    """Yield what a call needs beside its own action, for headers that do what other calls do."""
+    kind = "Bucket" if call.operation == "CreateBucket" else "Object"
+    if call.operation not in ("CreateBucket", "PutObject", "CopyObject", "CreateMultipartUpload"):
+        return
+    if "x-amz-acl" in call.headers or any(name.startswith("x-amz-grant-") for name in call.headers):
+        yield f"Put{kind}Acl"
+    yield from (action for header, action in _WITH_HEADER[kind].items() if header in call.headers)
+
+
+def _upload(bucket: FakeBucket | None, call: Call) -> FakeMultipart | None:
+    """Return the multipart upload that a call belongs to."""
+    return bucket.multiparts.get(call.parameters.get("UploadId")) if bucket else None
 
 
 def find_bucket(name: str) -> FakeBucket | None:
@@ -115,12 +164,15 @@ def find_bucket(name: str) -> FakeBucket | None:
     return s3_backends[account[1]][account[0]].buckets.get(name) if account else None
 
 
-def _keys_to_delete(body: bytes) -> Iterator[tuple[str, str | None]]:
-    try:
-        document = ElementTree.fromstring(body)  # noqa: S314 - expat has no external entities, and bounds others
-    except ElementTree.ParseError as error:
-        raise CallError(f"the body is not XML: {error}") from None
-    for item in document.iter():
+def keys_to_delete(body: bytes) -> Iterator[tuple[str, str | None]]:
+    """Yield key and version of every object that a body names.
+
+    Raises
+    ------
+    CallError
+        If it is no XML, or names an object twice over.
+    """
+    for item in _xml(body).iter():
         if item.tag.rpartition("}")[2] == "Object":
             fields = {child.tag.rpartition("}")[2]: child.text or "" for child in item}
             if len(fields) != len(item):
@@ -128,38 +180,34 @@ def _keys_to_delete(body: bytes) -> Iterator[tuple[str, str | None]]:
             yield fields.get("Key", ""), fields.get("VersionId")
 
 
+def _xml(body: bytes) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(body)  # noqa: S314 - expat has no external entities, and bounds others
+    except ElementTree.ParseError as error:
+        raise CallError(f"the body is not XML: {error}") from None
+
+
+def _texts(body: bytes, name: str) -> list[str]:
+    return [item.text or "" for item in _xml(body).iter() if item.tag.rpartition("}")[2] == name] if body else []
+
+
 def _decryption(bucket: str, key: str, version: str | None, call: Call) -> Iterator[Ask]:
     found: FakeKey | None = None
     if owner := find_bucket(bucket):
         found = s3_backends[owner.account_id]["aws"].get_object(bucket, key, version_id=version)
-    if found and getattr(found, "encryption", None) == "aws:kms":
-        yield _kms_ask("kms:Decrypt", found.kms_key_id, owner.account_id, call)
+    if found and getattr(found, "encryption", None) in _BY_KMS:
+        yield via("s3", "kms:Decrypt", found.kms_key_id, owner.account_id, call)
 
 
-def _encryption(bucket: FakeBucket, call: Call) -> Iterator[Ask]:
+def _encryption(bucket: FakeBucket, upload: FakeMultipart | None, call: Call) -> Iterator[Ask]:
     kind = call.headers.get("x-amz-server-side-encryption")
     key = call.headers.get("x-amz-server-side-encryption-aws-kms-key-id")
+    if kind is None and upload:
+        kind, key = upload.sse_encryption, upload.kms_key_id
     if kind is None and bucket.encryption:
         rule = bucket.encryption["Rule"]
         default = (rule[0] if isinstance(rule, list) else rule)["ApplyServerSideEncryptionByDefault"]
         kind, key = default["SSEAlgorithm"], default.get("KMSMasterKeyID")
-    if kind == "aws:kms":
-        yield _kms_ask("kms:GenerateDataKey", key, bucket.account_id, call)
-
-
-def _kms_ask(action: str, key: str | None, account: str, call: Call) -> Ask:
-    via = {"kms:viaservice": (f"s3.{call.region}.amazonaws.com",), "aws:viaawsservice": ("true",)}
-    return Ask(action, key_arn(key or "alias/aws/s3", account, call.region), via)
-
-
-def key_arn(key: str, account: str, region: str) -> str:
-    """Return the ARN of a KMS key that is named by id, ARN or alias."""
-    if key.startswith("arn:") and ":key/" in key:
-        return key
-    alias = key.rpartition(":")[2]
-    backend = kms_backends[account][region]
-    if alias.startswith("alias/"):
-        key = backend.get_key_id_from_alias(alias) or alias
-        if key == alias:  # AWS's own keys
-            return f"arn:aws:kms:{region}:{account}:{alias}"
-    return f"arn:aws:kms:{region}:{account}:key/{key}"
+    if kind in _BY_KMS:
+        action = "kms:Decrypt" if call.operation == "CompleteMultipartUpload" else "kms:GenerateDataKey"
+        yield via("s3", action, key, bucket.account_id, call)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.iam.exceptions import DeleteConflictException, NotFoundException
+from moto.iam.exceptions import DeleteConflictException, NotFoundException, ValidationError
 from moto.iam.responses import IamResponse
 
 from embedded_aws.iam import principals
 from embedded_aws.iam.gate import IDENTITY, Decision, decide, owner_of
 from embedded_aws.iam.policy import Ask, Policy, Request
 
+_ENTITY = re.compile(r"arn:aws:iam::(?P<account>\d{12}):(?P<kind>user|role|group)/(?:.*/)?(?P<name>[^/]+)")
 Layers = Mapping[str, Sequence[Policy]]
 
 
@@ -40,11 +41,14 @@ class Simulator(IamResponse):
     def simulate_principal_policy(self) -> ActionResult:
         """SimulatePrincipalPolicy."""
         source = self._get_param("PolicySourceArn")
-        account, kind, name = source.split(":")[4], *source.split(":")[5].split("/")[:: max(1, source.count("/"))]
-        if kind == "role" and principals.find_role(source):
+        found = _ENTITY.fullmatch(source)
+        if found is None:
+            raise ValidationError(f"Invalid Entity Arn: {source} does not clearly define entity type and name.")
+        account = found["account"]
+        if found["kind"] == "role" and principals.find_role(source):
             policies, boundary, context = principals.of_role(source)
-        elif kind == "user":
-            policies, boundary, context = principals.of_user(account, name)
+        elif found["kind"] == "user":
+            policies, boundary, context = principals.of_user(account, found["name"])
         else:
             raise NotFoundException(f"Entity {source} does not exist.")
         layers = {IDENTITY: [*policies, *self._given("PolicyInputList")]}
@@ -65,7 +69,7 @@ class Simulator(IamResponse):
         entries = self._get_param("ContextEntries", []) or []
         asked = {item["ContextKeyName"].lower(): tuple(item.get("ContextKeyValues", [])) for item in entries}
         text = self._get_param("ResourcePolicy")
-        guard = Policy.of("ResourcePolicy", json.loads(text)) if text else None
+        guard = Policy.of("ResourcePolicy", text) if text else None
         results = []
         for action in self._get_param("ActionNames", []):
             for resource in self._get_param("ResourceArns", []) or ["*"]:

@@ -1,0 +1,115 @@
+"""Policies that a call writes: refused if they are none, or name a principal that does not exist.
+
+Also when each was written. Where a policy names a user or a role, AWS keeps the one that there was, and whoever is
+made later under the same name is not meant.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.iam.models import iam_backends
+
+from embedded_aws.iam.calls import Call, CallError
+
+_ENTITY = re.compile(r"arn:aws:iam::(?P<account>\d{12}):(?P<kind>user|role)/.+")
+_ACCOUNT = re.compile(
+    r"\*|\d{12}|arn:aws:iam::\d{12}:root|arn:aws:sts::\d{12}:assumed-role/[^/*]+/[^/*]+|A[A-Z0-9]{15,}"
+)
+# Which parameter holds a policy, and whether statements name resources and principals in it.
+_WRITES = {
+    "ec2:CreateVpcEndpoint": ("PolicyDocument", True, True),
+    "ec2:ModifyVpcEndpoint": ("PolicyDocument", True, True),
+    "iam:CreateRole": ("AssumeRolePolicyDocument", False, True),
+    "iam:UpdateAssumeRolePolicy": ("PolicyDocument", False, True),
+    "kms:CreateKey": ("Policy", True, True),
+    "kms:PutKeyPolicy": ("Policy", True, True),
+    "s3:PutBucketPolicy": ("", True, True),
+    "sts:AssumeRole": ("Policy", True, False),
+}
+_written: dict[str, datetime] = {}
+
+
+def check(call: Call) -> None:
+    """Return if a call writes no policy, or one that is well formed; and remember when.
+
+    Raises
+    ------
+    CallError
+        If it is not; says what is wrong.
+    """
+    if call.action not in _WRITES:
+        return
+    name, resources, principals = _WRITES[call.action]
+    text = call.parameters.get(name) if name else call.body.decode(errors="replace")
+    if not text:
+        return
+    told = next(_wrong(text, resources=resources, principals=principals), None)
+    if told:
+        raise CallError(told, reason="policy")
+    _written[text] = datetime.now(UTC)
+
+
+def written(text: str | bytes) -> datetime | None:
+    """Return when somebody has written a policy last; None if nobody has, by a call."""
+    return _written.get(text.decode() if isinstance(text, bytes) else text)
+
+
+def _wrong(text: str, *, resources: bool, principals: bool) -> Iterator[str]:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        yield "This policy contains invalid Json"
+        return
+    statements = document.get("Statement") if isinstance(document, Mapping) else None
+    for statement in statements if isinstance(statements, list) else [statements]:
+        if not isinstance(statement, Mapping):
+            yield "Syntax errors in policy: Statement must be an object, or a list of objects"
+            return
+        yield from _wrong_in(statement, resources=resources, principals=principals)
+
+
+def _wrong_in(statement: Mapping[str, Any], *, resources: bool, principals: bool) -> Iterator[str]:
+    if statement.get("Effect") not in ("Allow", "Deny"):
+        yield "Invalid effect: it must be Allow or Deny"
+    needed = [("Action", True), ("Resource", resources), ("Principal", principals)]
+    for element, wanted in needed:
+        given = [name for name in (element, f"Not{element}") if name in statement]
+        if len(given) != wanted:
+            yield f"Missing or needless element: a statement needs {int(wanted)} of {element} and Not{element}"
+    for element in ("Action", "NotAction", "Resource", "NotResource"):
+        values = statement.get(element, [])
+        if not all(isinstance(value, str) for value in (values if isinstance(values, list) else [values])):
+            yield f"Policy has invalid {element.lower()}"
+    block = statement.get("Condition", {})
+    if not isinstance(block, Mapping) or not all(isinstance(part, Mapping) for part in block.values()):
+        yield "Syntax errors in policy: Condition must be an object of objects"
+    for element in ("Principal", "NotPrincipal"):
+        yield from _wrong_principals(statement.get(element, "*"))
+
+
+def _wrong_principals(principal: Any) -> Iterator[str]:
+    if principal == "*":
+        return
+    if not isinstance(principal, Mapping) or not set(principal) <= {"AWS", "Service", "Federated", "CanonicalUser"}:
+        yield f"Invalid principal in policy: {principal!r}"
+        return
+    for kind, values in principal.items():
+        for value in values if isinstance(values, list) else [values]:
+            if not isinstance(value, str) or (kind == "AWS" and not _is_there(value)):
+                yield f"Invalid principal in policy: {value}"
+
+
+def _is_there(value: str) -> bool:
+    found = _ENTITY.fullmatch(value)
+    if not found:
+        return bool(_ACCOUNT.fullmatch(value))
+    if found["account"] not in iam_backends:
+        return False
+    iam = iam_backends[found["account"]]["aws"]
+    entities = iam.users.values() if found["kind"] == "user" else iam.get_roles()
+    return any(entity.arn == value for entity in entities)

@@ -1,0 +1,119 @@
+"""What IAM and STS calls ask permission for.
+
+Source: AWS, Service authorization reference, "Actions, resources, and condition keys for AWS IAM" and for "AWS STS".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from moto.iam.models import iam_backends
+
+from embedded_aws.iam import tags
+from embedded_aws.iam.calls import Call
+from embedded_aws.iam.policy import Ask
+from embedded_aws.iam.principals import Principal
+from embedded_aws.models import service_model
+
+# In this order: who is put into a group, or attached to, is not what such a call is about.
+_KINDS = {
+    "GroupName": "group",
+    "InstanceProfileName": "instance-profile",
+    "RoleName": "role",
+    "UserName": "user",
+    "PolicyArn": "policy",
+    "PolicySourceArn": "",
+    "PolicyName": "policy",
+}
+_RENAMED = {"NewUserName": "user", "NewGroupName": "group"}
+# Calls about the account as a whole, beside those that list.
+_ON_ACCOUNT = {
+    "CreateAccountAlias",
+    "DeleteAccountAlias",
+    "DeleteAccountPasswordPolicy",
+    "GenerateCredentialReport",
+    "GetAccountAuthorizationDetails",
+    "GetAccountPasswordPolicy",
+    "GetAccountSummary",
+    "GetCredentialReport",
+    "SimulateCustomPolicy",
+    "UpdateAccountPasswordPolicy",
+}
+_TAGGING = {
+    "CreateInstanceProfile": "TagInstanceProfile",
+    "CreatePolicy": "TagPolicy",
+    "CreateRole": "TagRole",
+    "CreateUser": "TagUser",
+}
+# Of these, iam:PermissionsBoundary is the boundary that is asked for; of other calls the one that is there.
+_SETS_BOUNDARY = {"CreateRole", "CreateUser", "PutRolePermissionsBoundary", "PutUserPermissionsBoundary"}
+
+
+def iam_asks(call: Call, caller: Principal) -> Iterator[Ask]:
+    """Yield what a call of IAM asks for."""
+    context = tags.in_request(call)
+    given = call.parameters
+    if "PolicyArn" in given:
+        context["iam:policyarn"] = (given["PolicyArn"],)
+    if resource := _resource(call, caller):
+        boundary = given.get("PermissionsBoundary") if call.operation in _SETS_BOUNDARY else _boundary(resource)
+        context |= {"iam:permissionsboundary": (boundary,)} if boundary else {}
+        yield Ask(call.action, resource, context)
+    else:
+        plain = call.operation.startswith("List") or call.operation in _ON_ACCOUNT
+        yield Ask(call.action, "*", context, unknown=not plain)
+    for name, kind in _RENAMED.items():
+        if name in given:
+            path = given.get("NewPath", "/")
+            yield Ask(call.action, f"arn:aws:iam::{caller.account}:{kind}{path}{given[name]}", context)
+    if call.operation in _TAGGING and tags.requested(call):
+        yield Ask(f"iam:{_TAGGING[call.operation]}", resource, context)
+
+
+def _resource(call: Call, caller: Principal) -> str:
+    given = call.parameters
+    for name, kind in _KINDS.items():
+        if value := given.get(name):
+            return value if name.endswith("Arn") else entity(kind, value, caller.account, path=given.get("Path", "/"))
+    members = service_model("iam").operation_model(call.operation).input_shape
+    # Whoever names nobody means himself.
+    own = call.operation == "ChangePassword" or (members and "UserName" in members.members)
+    return caller.arn if own else ""
+
+
+def entity(kind: str, name: str, account: str, *, path: str = "/") -> str:
+    """Return the ARN of a user, role, group, policy or instance profile; one that is there has a path of its own."""
+    iam = iam_backends[account]["aws"]
+    there = {
+        "user": iam.users,
+        "group": iam.groups,
+        "role": {role.name: role for role in iam.get_roles()},
+        "policy": {},
+        "instance-profile": {profile.name: profile for profile in iam.instance_profiles.values()},
+    }[kind]
+    return there[name].arn if name in there else f"arn:aws:iam::{account}:{kind}{path}{name}"
+
+
+def _boundary(arn: str) -> str:
+    parts = arn.split(":")
+    if len(parts) < 6 or not parts[5].startswith("role/"):
+        return ""
+    roles = (role for role in iam_backends[parts[4]]["aws"].get_roles() if role.arn == arn)
+    return next((role.permissions_boundary_arn or "" for role in roles), "")
+
+
+def sts_asks(call: Call, caller: Principal) -> Iterator[Ask]:
+    """Yield what a call of STS asks for: also for every thing that a session is to bring with it."""
+    given = call.parameters
+    context = {
+        f"sts:{name.lower()}": (str(given[name]),)
+        for name in ("ExternalId", "RoleSessionName", "SourceIdentity")
+        if name in given
+    } | tags.in_request(call)
+    resource = given.get("RoleArn", "*")
+    plain = call.operation in ("GetSessionToken", "GetAccessKeyInfo", "DecodeAuthorizationMessage")
+    yield Ask(call.action, resource, context, unknown=resource == "*" and not plain)
+    if given.get("Tags"):
+        yield Ask("sts:TagSession", resource, context)
+    if given.get("SourceIdentity"):
+        yield Ask("sts:SetSourceIdentity", resource, context)
