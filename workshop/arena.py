@@ -22,7 +22,7 @@ from workshop import accounts, bundle, connect, federation, jobs
 from workshop.baselines import ClientRows
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
-from workshop.federation.rounds import Report
+from workshop.federation.rounds import Report, get_evaluate_fn
 
 CODE = "code/source.tar.gz"
 # Put behind a client's own code: what it does to the update that this code has made.
@@ -181,23 +181,31 @@ class Arena:
 
 
 def plain_average(
-    clients: Mapping[str, ClientRows], *, name: str, change: Callable[[np.ndarray], np.ndarray], rounds: int, seed: int
-) -> tuple[task.Parameters, task.Scaler]:
-    """Return what a plain FedAvg makes of a client that changes its coefficients: it averages whatever it gets."""
+    clients: Mapping[str, ClientRows],
+    test: tuple[np.ndarray, np.ndarray],
+    *,
+    name: str,
+    factor: float,
+    rounds: int,
+    seed: int,
+) -> float:
+    """Return the ROC AUC that a plain FedAvg reaches when a client multiplies its coefficients; it averages anything.
+
+    NaN where there is no model to score.
+    """
     scaler = task.pooled_scaler([task.statistics(client.real[0]) for client in clients.values()])
     rows = [len(client.real[1]) for client in clients.values()]
     parameters = [np.zeros((1, len(scaler.mean))), np.zeros(1)]
-    with np.errstate(all="ignore"):
-        for _ in range(rounds):
-            updates = {}
-            for key, client in clients.items():
-                if not np.isfinite(parameters[0]).all():
-                    return parameters, scaler  # from here on scikit-learn refuses to train
-                train = (task.transform(client.train[0], scaler), client.train[1])
-                updates[key] = task.fit(task.new_model(seed=seed), parameters, *train)
-            updates[name][0] = change(updates[name][0])
-            parameters = [np.average(arrays, axis=0, weights=rows) for arrays in zip(*updates.values(), strict=True)]
-    return parameters, scaler
+    for _ in range(rounds):
+        updates = {}
+        for key, client in clients.items():
+            train = (task.transform(client.train[0], scaler), client.train[1])
+            updates[key] = task.fit(task.new_model(seed=seed), parameters, *train)
+        updates[name][0] = factor * updates[name][0]
+        parameters = [np.average(arrays, axis=0, weights=rows) for arrays in zip(*updates.values(), strict=True)]
+        if not np.isfinite(parameters[0]).all():
+            return float("nan")  # scikit-learn trains no further from here
+    return get_evaluate_fn(test, scaler)(rounds, parameters, {})[1]["roc_auc"]
 
 
 def _die(*, connection, test, authority, folder, known, when) -> None:

@@ -29,17 +29,26 @@ CUT = 10  # seconds without a route
 
 # %%
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from client_code import schema
-from workshop import accounts, arena, baselines, plots, state
+from workshop import accounts, arena, baselines, jobs, plots, state
 from workshop.federation.checkpoints import Checkpoints
-from workshop.federation.rounds import get_evaluate_fn
 
 data, connection, finished = state.load("data", "accounts", "federation")
+print(
+    f"{len(connection['clients'])} clients; round {finished['rounds']} was the last in notebook 03"
+)
+
+# %% [markdown]
+# The ring is a federation that can be started again and again, and disturbed on the way. A round needs the answers of
+# all clients but one.
+
+# %%
 test = schema.to_arrays(schema.read_table(state.home() / "data" / "server" / "test.csv"))
 server = accounts.notebook_session(connection["server_role"])
 ring = arena.Arena(connection, server, test, seed=data["seed"])
@@ -91,12 +100,13 @@ print("\n".join(scaled.events))
 # %% [markdown]
 # ## Let a stranger dial in
 # This time the last client is not invited, but its job is started all the same, with the right address and the right
-# authority. It proves who it is, and that is why it is turned away.
+# authority. It proves who it is, and that is why it is turned away. Round 2 waits until that has happened.
 
 # %%
 started = ring.kick_off()
 stranger = started.pop(last)
-invited = ring.lead(started, **terms)
+turned_away = partial(jobs.wait, [stranger], needed=0)
+invited = ring.lead(started, when=f"round 2 of {ROUNDS}", do=turned_away, **terms)
 print("\n".join(invited.events))
 
 # %% [markdown]
@@ -109,7 +119,7 @@ started = ring.kick_off()
 cut = ring.lead(
     started,
     when=f"round 2 of {ROUNDS}",
-    do=lambda: ring.cut_network(accounts.session(first), first, seconds=CUT),
+    do=partial(ring.cut_network, accounts.session(first), first, seconds=CUT),
     **terms,
 )
 print(f"all clients in every round: {(cut.table()['clients'] == len(started)).all()}")
@@ -136,18 +146,12 @@ print(f"the first server ended with {code}; rounds it had saved: {revived.resume
 clients = {
     name: baselines.ClientRows.read(state.home() / "data" / name) for name in ring.clients
 }
-changes = {
-    "a NaN": lambda coef: coef * np.nan,
-    "ten times, turned round": lambda coef: -10 * coef,
+setting = {"name": last, "rounds": ROUNDS, "seed": data["seed"]}
+plain = {
+    "a NaN": arena.plain_average(clients, test, factor=np.nan, **setting),
+    "ten times, turned round": arena.plain_average(clients, test, factor=-10, **setting),
 }
-plain = {}
-for label, change in changes.items():
-    parameters, scaler = arena.plain_average(
-        clients, name=last, change=change, rounds=ROUNDS, seed=data["seed"]
-    )
-    usable = np.isfinite(parameters[0]).all()
-    evaluate = get_evaluate_fn(test, scaler)
-    plain[label] = evaluate(0, parameters, {})[1]["roc_auc"] if usable else None
+pd.Series(plain).round(3).to_frame("ROC AUC of a plain FedAvg")
 
 # %% [markdown]
 # ## Side by side
@@ -162,35 +166,27 @@ ours = {
     "the network is cut": cut.history[-1].roc_auc,
     "the server is killed": revived.history[-1].roc_auc,
 }
-alone = {
+pd.Series(ours).round(3).to_frame("this federation")
+
+# %% [markdown]
+# A word stands where a plain FedAvg has no model to score.
+
+# %%
+alone = plain | {
     "nothing": ours["nothing"],
-    "a stranger": "takes part unasked",
     "a client is stopped": "waits for a day",
+    "a stranger": "takes part unasked",
     "the network is cut": "goes on",
     "the server is killed": "is lost",
-    "a NaN": "is NaN",
-    **{label: value for label, value in plain.items() if value is not None},
 }
 table = pd.DataFrame({"this federation": ours, "plain FedAvg": alone}).loc[list(ours)]
-table.map(lambda value: f"{value:.3f}" if isinstance(value, float) else value)
+table = table.astype(object).fillna("is NaN")
+table
 
 # %%
 plots.broken(table, title="What the model is worth after something went wrong")
 
 # %% [markdown]
-# ## One mechanism
-# The federation knows no case called "stopped", "cut off" or "killed". It knows seats, one per invited account. A
-# round puts its question to every seat that is taken, puts it again when somebody comes back, and closes when all have
-# answered, when those who have not can come no more, or at the deadline. A question brings everything that its answer
-# needs, so a client may forget all it knew. And a server that starts asks for the sums anyway: if they are the old ones,
-# it carries on where the last checkpoint is.
-#
-# ## Its limits
-# - With three clients nothing protects you from one that lies *a little*. Median, trimmed mean and Krum need three to
-#   seven clients and more before they promise anything; `STRATEGY` and `HOSTILE` in notebook 03 choose them, and refuse
-#   what they cannot keep.
-# - The gate sees numbers, not rows. A client that trains on wrong labels passes it.
-#
 # ## Check
 
 # %%
@@ -208,6 +204,19 @@ assert min(ours.values()) > 0.5, "a model is worth nothing"
 print("six accidents, six models that are still worth something")
 
 # %% [markdown]
+# ## What you saw
+# The federation knows no case called "stopped", "cut off" or "killed". It knows seats, one per invited account. A
+# round puts its question to every seat that is taken, puts it again when somebody comes back, and closes when all have
+# answered, when those who have not can come no more, or at the deadline. A question brings everything that its answer
+# needs, so a client may forget all it knew. And a server that starts asks for the sums anyway: if they are the old ones,
+# it carries on where the last checkpoint is.
+#
+# It has limits:
+# - With three clients nothing protects you from one that lies *a little*. Median, trimmed mean and Krum need three to
+#   seven clients and more before they promise anything; `STRATEGY` and `HOSTILE` in notebook 03 choose them, and refuse
+#   what they cannot keep.
+# - The gate sees numbers, not rows. A client that trains on wrong labels passes it.
+#
 # ## Three questions
 # <details><summary>Why is a client asked again after its connection broke, and not simply left out?</summary>
 #
