@@ -103,6 +103,11 @@ def save(agreed: Agreement) -> None:
     state.write_text(_path(), json.dumps(asdict(agreed), indent=1), private=True)
 
 
+def members() -> set[str]:
+    """Return the clients with whom something was agreed on; none before that."""
+    return set(_read().get("external_ids", {}))
+
+
 def load() -> Agreement:
     """Return what was agreed on.
 

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from workshop import accounts, agreement, blueprint, deployment, stacks, state
 from workshop.agreement import Agreement
 from workshop.deployment import Federation
@@ -28,7 +30,24 @@ def federation(names: Sequence[str]) -> Federation:
     if unknown:
         raise AgreementError(f"{unknown[0]} is no member; the agreement knows {', '.join(agreed.ids)}")
     told = {name: _read(name).get("outputs", {}) for name in agreed.ids}
-    return Federation({name: accounts.session(name) for name in names}, agreed, told)
+    return Federation({name: own_session(name, agreed) for name in names}, agreed, told)
+
+
+def own_session(name: str, agreed: Agreement) -> boto3.Session:
+    """Return an owner's session, if it is in the account that was agreed on.
+
+    Raises
+    ------
+    AgreementError
+        If the profile leads to another account: nothing may be made or deleted there.
+    """
+    session = accounts.session(name)
+    found, expected = accounts.identity(name, session).account, agreed.ids[name]
+    if found != expected:
+        raise AgreementError(
+            f"profile fl-{name} is account {found}, the agreement says {expected}: correct the profile"
+        )
+    return session
 
 
 def write(name: str, *, for_client: str = "") -> dict[str, Any]:
@@ -60,22 +79,31 @@ def read(path: Path) -> str:
     Raises
     ------
     AgreementError
-        If it is no card, of nobody we know, or of another account than was agreed on.
+        If it is no card, of nobody we know, of another account or with other addresses than were agreed on, or if it
+        would make this machine forget what was agreed on with others. Nothing is kept then.
     """
     try:
         card = json.loads(path.read_text())
         name, account = card["name"], card["account"]
-        agreed = Agreement(**card["agreed"]) if "agreed" in card else None
-        card["outputs"].items()
+        agreed = Agreement(**card["agreed"]) if name == "server" and "agreed" in card else None
+        cidr = card["outputs"].get("fl-network", {}).get("VpcCidr")
+    except FileNotFoundError as error:
+        raise AgreementError(f"there is no file {path}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AgreementError(f"{path} is no card of this kit ({error!r}): ask its owner to send it again") from error
+    known = agreed or agreement.load()
+    if known.ids.get(name) != account:
+        has = known.ids.get(name, "nobody of that name")
+        raise AgreementError(f"{path} is {name}'s card, of account {account}; the agreement has {has}")
+    if cidr not in (None, known.cidrs[name]):
+        raise AgreementError(f"{path}: {name}'s network has the addresses {cidr}; agreed on are {known.cidrs[name]}")
     if agreed is not None:
+        if lost := agreement.members() - agreed.external_ids.keys():
+            raise AgreementError(
+                f"{path} is the server's card for {', '.join(agreed.external_ids)}; this machine has agreed with "
+                f"{', '.join(sorted(lost))} too and would forget it"
+            )
         agreement.save(agreed)
-    known = agreement.load().ids
-    if known.get(name) != account:
-        raise AgreementError(
-            f"{path} is {name}'s card, of account {account}; the agreement has {known.get(name, 'nobody of that name')}"
-        )
     state.write_text(_folder() / f"{name}.json", json.dumps(card, indent=1), private=True)
     return name
 

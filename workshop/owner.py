@@ -7,8 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from client_code import schema
 from data_prep import prepare as preparation
 from data_prep import sources
+from data_prep.errors import DataError
 from workshop import accounts, agreement, cards, cleanup, connect, doctor, stacks, state
 from workshop.blueprint import Placement
 from workshop.errors import AgreementError
@@ -18,6 +20,10 @@ from workshop.stacks import Change, Stack
 def agree(clients: Sequence[str], *, network: str, port: int) -> int:
     """The server's owner names the clients; addresses and external ids are drawn and kept."""
     pairs = dict(client.partition("=")[::2] for client in clients)
+    if len(pairs) < len(clients) or any(name != f"client-{number}" for number, name in enumerate(pairs, 1)):
+        raise AgreementError("name the clients client-1, client-2, ... in this order, each once")
+    if not 0 <= port < 65536:
+        raise AgreementError(f"--port {port} is no port")
     wrong = [name for name, account in pairs.items() if not (len(account) == 12 and account.isdigit())]
     if wrong:
         raise AgreementError(f"{wrong[0]}={pairs[wrong[0]]}: an account id has 12 digits")
@@ -69,8 +75,11 @@ def deploy(name: str, *, yes: bool = False) -> int:
 
 def prepare(name: str, table: str, *, seed: int) -> int:
     """Split, balance and write an owner's own rows; of the server's the whole table is for testing."""
-    rows = sources.load(table, seed=seed, cache=state.home() / "cache")
-    counts = preparation.prepare_one(rows, name=name, seed=seed, folder=state.home() / "data")
+    try:
+        rows = sources.load(table, seed=seed, cache=state.home() / "cache")
+        counts = preparation.prepare_one(rows, name=name, seed=seed, folder=state.home() / "data")
+    except schema.TableError as error:
+        raise DataError(str(error)) from error
     for part, count in counts.items():
         print(f"{part:22} {count}")
     if name == "server":
@@ -109,7 +118,8 @@ def examine(names: Sequence[str]) -> int:
 
 def delete(name: str) -> int:
     """Delete everything of the workshop in one account and show that nothing is left."""
-    sessions = {name: accounts.session(name)}
+    agreed = agreement.load() if agreement.members() else None
+    sessions = {name: cards.own_session(name, agreed) if agreed else accounts.session(name)}
     cleanup.delete_all(
         sessions, progress=lambda _, stack, status, *__: status.endswith("COMPLETE") and print(f"  {stack}: {status}")
     )

@@ -19,6 +19,7 @@ from workshop.errors import StackError
 TEMPLATES = Path(__file__).resolve().parents[1] / "cloudformation"
 PREFIX = "fl-"
 DEADLINE = 1800.0  # seconds; interface endpoints and notebook instances take minutes
+_OURS = {"Key": "workshop", "Value": "federated-learning"}  # a tag of every stack of this kit
 _DIGEST = "fl-digest"  # a tag: what the stack was made from, so that an unchanged one is known without a change set
 _REMEDIES = {
     "AccessDenied": "this profile may not do that: deploy with an administrator of the account",
@@ -93,7 +94,7 @@ class Stack:
                 {"ParameterKey": key, "ParameterValue": value} for key, value in sorted(self.parameters.items())
             ],
             "Capabilities": ["CAPABILITY_NAMED_IAM"],
-            "Tags": [{"Key": "workshop", "Value": "federated-learning"}, {"Key": _DIGEST, "Value": digest}],
+            "Tags": [_OURS, {"Key": _DIGEST, "Value": digest}],
         }
 
 
@@ -190,8 +191,11 @@ def delete(
 def names(session: boto3.Session) -> list[str]:
     """Return the names of this kit's stacks in an account."""
     pages = session.client("cloudformation").get_paginator("describe_stacks").paginate()
-    found = [stack["StackName"] for page in pages for stack in page["Stacks"]]
-    return sorted(name for name in found if name.startswith(PREFIX))
+    found = [stack for page in pages for stack in page["Stacks"]]
+    # The tag, too: whoever has a stack fl-invoices of their own keeps it.
+    return sorted(
+        stack["StackName"] for stack in found if stack["StackName"].startswith(PREFIX) and _OURS in stack["Tags"]
+    )
 
 
 def empty_bucket(session: boto3.Session, bucket: str) -> None:
