@@ -129,3 +129,8 @@ def _started_by_tests(mark: str) -> dict[psutil.Process, str]:
         except psutil.Error:
             continue
     return found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of cables last: gRPC's threads stay in the network namespace in which they were born."""
+    items.sort(key=lambda item: item.path.name == "test_network_faults.py")
