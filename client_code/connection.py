@@ -24,6 +24,7 @@ OPTIONS = [
     # routers from forgetting it.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),  # for gRPC's own pings, behind which the keepalive's wait; else 60 s
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # gRPC's own attempts take up to 20 s, and its pauses between them grow to two minutes.

@@ -23,6 +23,7 @@ SPARE_CONNECTIONS = 32  # for those who come back while their old connection is 
 OPTIONS = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),  # for gRPC's own pings, behind which the keepalive's wait; else 60 s
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # clients ask every 20 s
