@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import shutil
 import socket
 import struct
@@ -164,20 +165,6 @@ class Tap:
         self.thread = threading.Thread(target=self._listen, daemon=True)
         self.thread.start()
 
-    def streams(self) -> dict[tuple, bytes]:
-        """Put every TCP connection together, each way, by addresses and ports; nothing of it may be missing."""
-        parts: dict[tuple, dict[int, bytes]] = {}
-        for frame in self.frames:
-            if frame[12:14] != b"\x08\x00" or frame[23] != socket.IPPROTO_TCP:
-                continue
-            header = 14 + (frame[14] & 15) * 4
-            ends, sequence = (frame[26:34], frame[header : header + 4]), struct.unpack_from("!I", frame, header + 4)[0]
-            payload = frame[header + (frame[header + 12] >> 4) * 4 : 14 + struct.unpack_from("!H", frame, 16)[0]]
-            if payload:
-                known = parts.setdefault(ends, {})
-                known[sequence] = max(payload, known.get(sequence, b""), key=len)
-        return {ends: _joined(known) for ends, known in parts.items()}
-
     def close(self) -> None:
         """Listen no more."""
         self.over.set()
@@ -190,6 +177,21 @@ class Tap:
                 self.frames.append(self.socket.recv(1 << 17))
 
 
+def streams(frames: list[bytes]) -> dict[tuple, bytes]:
+    """Put every TCP connection together, each way, by addresses and ports; nothing of it may be missing."""
+    parts: dict[tuple, dict[int, bytes]] = {}
+    for frame in frames:
+        if frame[12:14] != b"\x08\x00" or frame[23] != socket.IPPROTO_TCP:
+            continue
+        header = 14 + (frame[14] & 15) * 4
+        ends, sequence = (frame[26:34], frame[header : header + 4]), struct.unpack_from("!I", frame, header + 4)[0]
+        payload = frame[header + (frame[header + 12] >> 4) * 4 : 14 + struct.unpack_from("!H", frame, 16)[0]]
+        if payload:
+            known = parts.setdefault(ends, {})
+            known[sequence] = max(payload, known.get(sequence, b""), key=len)
+    return {ends: _joined(known) for ends, known in parts.items()}
+
+
 def _joined(parts: dict[int, bytes]) -> bytes:
     start, whole = next(iter(parts)), b""
     for sequence, payload in sorted(parts.items(), key=lambda part: (part[0] - start) % 2**32):
@@ -197,6 +199,55 @@ def _joined(parts: dict[int, bytes]) -> bytes:
         assert offset <= len(whole), "the tap has missed something"
         whole = whole[:offset] + payload + whole[offset + len(payload) :]
     return whole
+
+
+class Middle:
+    """What keeps connections of its own on both sides, as load balancers do, and says nothing when one is dead."""
+
+    def __init__(self, space: netns.Namespace, server: str) -> None:
+        host, port = server.split(":")
+        self.dial = lambda: space.call(lambda: socket.create_connection((host, int(port))))
+        self.listener = space.call(lambda: socket.create_server((SERVER, 0)))
+        self.listener.settimeout(0.2)
+        self.address = f"{SERVER}:{self.listener.getsockname()[1]}"
+        self.passing: list[threading.Event] = []
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._listen, daemon=True)
+        self.thread.start()
+
+    @contextlib.contextmanager
+    def swallow(self) -> Iterator[None]:
+        """Take everything and pass nothing on, on the connections that there are; later ones are good."""
+        for passing in self.passing:
+            passing.clear()
+        yield
+
+    def close(self) -> None:
+        """Take no connection any more."""
+        self.over.set()
+        self.thread.join()
+        self.listener.close()
+
+    def _listen(self) -> None:
+        while not self.over.is_set():
+            with contextlib.suppress(OSError):
+                threading.Thread(target=self._carry, args=(self.listener.accept()[0],), daemon=True).start()
+
+    def _carry(self, client: socket.socket) -> None:
+        passing = threading.Event()
+        passing.set()
+        self.passing.append(passing)
+        with contextlib.suppress(OSError), client, self.dial() as server:
+            other = {client: server, server: client}
+            while other:
+                for end in select.select(list(other), [], [])[0]:
+                    if data := end.recv(1 << 16):
+                        if passing.is_set():
+                            other[end].sendall(data)
+                    elif passing.is_set():
+                        return
+                    else:
+                        del other[end]
 
 
 @dataclass
@@ -227,10 +278,13 @@ class Wired(Cohort):
         The folder that has been prepared with them.
     home : Path
         Where the jobs write to.
+    behind : str, optional
+        Which client comes through the middle.
     """
 
-    def __init__(self, rows: Rows, *, data: Path, home: Path) -> None:
+    def __init__(self, rows: Rows, *, data: Path, home: Path, behind: str = "") -> None:
         super().__init__(rows)
+        self.behind, self.middle = behind, None
         self.data, self.home, self.wires = data, home, Wires(list(rows.clients))
         self.certificates = tls.make_certificates(SERVER)
         self.jobs = {
@@ -241,10 +295,14 @@ class Wired(Cohort):
     def __enter__(self) -> Wired:
         self.wires.__enter__()
         self.place = self.wires.server.call(lambda: federation.place(SERVER, forwarded=False))
+        if self.behind:
+            self.middle = Middle(self.wires.server, self.place.address)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.end()
+        if self.middle:
+            self.middle.close()
         self.wires.__exit__()
 
     def caller(self, proof, nonce):
@@ -289,7 +347,8 @@ class Wired(Cohort):
             "AWS_SECRET_ACCESS_KEY": "example",
         }
         environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")} | own
-        command = [sys.executable, str(SCRIPT), "--server-address", self.place.address]
+        address = self.middle.address if name == self.behind else self.place.address
+        command = [sys.executable, str(SCRIPT), "--server-address", address]
         command += ["--ca-certificate", self.certificates.authority_hyperparameter()]
         with (folder / "log").open("wb") as log:
             return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
