@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,7 +25,6 @@ _MODELS = {
 # SageMaker signs all its services with one name; these speak REST, below paths of their own.
 _SAGEMAKER_PATHS = {"/BatchPutMetrics": "sagemaker-metrics", "/BatchGetMetrics": "sagemaker-metrics"}
 _BUCKET = re.compile(r"/[\w.-]+(/|$)", re.ASCII)
-_MOST_UNPACKED = 64 * 1024 * 1024
 # S3 tells these apart by a header or an argument that is no part of the path.
 _BY_HEADER = {("PutObject", "x-amz-copy-source"): "CopyObject", ("UploadPart", "x-amz-copy-source"): "UploadPartCopy"}
 
@@ -91,10 +89,10 @@ def decode(
     protocol = model.metadata["protocol"]
     if protocol in ("json", "query", "ec2") and path != "/":
         raise CallError(f"{service} takes requests at /")
-    if protocol != "rest-xml":
-        body = _plain(body, headers.get("content-encoding", ""))
     fields: dict[str, str] = {}
     try:
+        if protocol != "rest-xml":
+            body = shapes.unpacked(body, headers.get("content-encoding", ""))
         if protocol == "json":
             operation, parameters = _of_json(model, query, headers, body)
         elif protocol in ("query", "ec2"):
@@ -134,25 +132,9 @@ def _of_form(
         raise CallError(f"{model.service_name} has no operation {operation!r}")
     found = model.operation_model(operation)
     parameters = shapes.of_fields(found, model.metadata["protocol"], fields)
-    if model.service_name == "sts":  # moto believes whatever a session is to be called, and for how long
+    if model.service_name in ("sts", "iam"):  # moto believes whatever a session is to be called, and for how long
         shapes.check_limits(found.input_shape, parameters)
     return operation, parameters, fields
-
-
-def _plain(body: bytes, encoding: str) -> bytes:
-    """Return a body as it was before it was compressed; moto would unpack one that nobody has read."""
-    if encoding in ("", "identity"):
-        return body
-    if encoding != "gzip":
-        raise CallError(f"content encoding {encoding}")
-    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    try:
-        plain = unpacking.decompress(body, _MOST_UNPACKED)
-    except zlib.error as error:
-        raise CallError(f"the body is not what its encoding says: {error}") from None
-    if not unpacking.eof or unpacking.unused_data:
-        raise CallError("the body is not one compressed whole, or too long")
-    return plain
 
 
 def protocol_of(service: str) -> str:

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from embedded_aws.iam import calls, documents, kms_asks, kms_states, principals, signature, tags
+from embedded_aws.iam import calls, documents, kms_states, principals, signature, tags
 from embedded_aws.iam.asks import asks
 from embedded_aws.iam.calls import Call, CallError
 from embedded_aws.iam.conditions import Context, PolicyError
+from embedded_aws.iam.context import context_of
 from embedded_aws.iam.handover import Admitted
 from embedded_aws.iam.policy import Ask, Finding, Policy, Request, evaluate
 from embedded_aws.iam.principals import Principal
 from embedded_aws.iam.refusals import Refused
-from embedded_aws.iam.s3_asks import find_bucket
+from embedded_aws.iam.resources import carried_out_in, owner_of, resource_policy, resources_own
 from embedded_aws.iam.trail import Entry, Trail
 from embedded_aws.models import session
 
@@ -87,11 +87,11 @@ class Gate:
                 headers=incoming.headers, body=incoming.body,
             )  # fmt: skip
             asked = asks(call, principal)
-            account = _account(call, asked, principal)
+            account = carried_out_in(call, asked, principal)
         except CallError as error:
             raise Refused(error.reason, str(error)) from None
         endpoint = self.way(signed.access_key_id, signed.service)
-        context = _context_of_call(call, principal) | (endpoint.context if endpoint else {})
+        context = context_of(call, principal) | (endpoint.context if endpoint else {})
         denied = set()
         for ask in asked:
             layers = layers_of(principal)
@@ -221,58 +221,6 @@ def _not_allowed(kind: str, request: Request, finding: Finding) -> Decision:
     return Decision(False, why, finding.statement)
 
 
-def resource_policy(request: Request) -> tuple[Policy | None, bool]:
-    """Return the policy of what is asked for, and whether it has to allow the request even in its own account."""
-    parts = request.resource.split(":", 5)
-    if request.action.startswith("s3:") and request.action != "s3:CreateBucket" and len(parts) == 6:
-        bucket = find_bucket(parts[5].partition("/")[0])
-        text = bucket.policy if bucket else None
-        return (_policy(f"policy of bucket {bucket.name}", text), False) if text else (None, False)
-    if request.action.startswith("kms:") and ":key/" in request.resource:
-        key = kms_asks.find(request.resource)
-        if key and kms_asks.managed_by_aws(key):
-            return Policy("policy of a key of AWS", _managed_key(key.account_id)), True
-        return (_policy(f"policy of key {key.id}", key.policy), True) if key else (None, False)
-    if request.action in ("sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"):
-        role = principals.find_role(request.resource)
-        if role is None:  # a role that is not there trusts nobody
-            return Policy(f"trust policy of {request.resource}", {"Statement": []}), True
-        return _policy(f"trust policy of {role.name}", role.assume_role_policy_document), True
-    return None, False
-
-
-def _policy(name: str, text: Any) -> Policy:
-    text = text.decode() if isinstance(text, bytes) else text
-    return Policy.of(name, text, written=documents.written(text) if isinstance(text, str) else None)
-
-
-def _managed_key(account: str) -> Mapping[str, Any]:
-    """Return what AWS lets everybody of an account do with the keys that it makes for services, through these."""
-    through = {"StringEquals": {"kms:CallerAccount": account}, "Null": {"kms:ViaService": "false"}}
-    use = {"Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*", "Condition": through}
-    look = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": ["kms:Describe*", "kms:Get*", "kms:List*"]}
-    return {"Version": "2012-10-17", "Statement": [use, {**look, "Resource": "*"}]}
-
-
-def _account(call: Call, asked: list[Ask], principal: Principal) -> str:
-    """Return the account in which moto is to carry out a call."""
-    owners = {owner_of(ask, principal.account) for ask in asked} if call.service == "kms" else {principal.account}
-    if len(owners) > 1 or (owners != {principal.account} and call.operation not in kms_asks.LENT):
-        raise CallError(f"{call.operation} with keys of another account is not done here", reason="validation")
-    return owners.pop() if owners else principal.account
-
-
-def owner_of(ask: Ask, account: str) -> str:
-    """Return the account that a resource belongs to; ``account`` where its name does not tell."""
-    parts = ask.resource.split(":", 5)
-    if len(parts) < 6 or ask.action == "s3:CreateBucket":  # whose bucket of that name there is does not matter yet
-        return account
-    if parts[2] == "s3":
-        bucket = find_bucket(parts[5].partition("/")[0])
-        return bucket.account_id if bucket else account
-    return parts[4] if parts[4] not in ("", "aws") else account  # AWS's own policies are everybody's
-
-
 def service_may_assume(service: str, role_arn: str, *, account: str, source_arn: str) -> Decision:
     """Decide whether a service may take a role on behalf of an account, as ``sagemaker.amazonaws.com`` for a job."""
     role = principals.find_role(role_arn)
@@ -285,7 +233,7 @@ def service_may_assume(service: str, role_arn: str, *, account: str, source_arn:
         "aws:principalservicename": (service,),
     }
     request = Request(service, "", "sts:AssumeRole", role_arn, context)
-    trust = _policy(f"trust policy of {role.name}", role.assume_role_policy_document)
+    trust = resources_own(f"trust policy of {role.name}", role.assume_role_policy_document)
     try:
         finding = evaluate([trust], request, resource_policy=True)
     except PolicyError as error:
@@ -301,21 +249,3 @@ def role_may(role_arn: str, action: str, resource: str) -> Decision:
         layers["permissions boundary"] = [boundary]
     request = Request(role_arn, role_arn.split(":")[4], action, resource, context)
     return decide(request, layers, (None, False), own=True)
-
-
-def _context_of_call(call: Call, principal: Principal) -> dict[str, tuple[str, ...]]:
-    now = datetime.now(UTC)
-    return {
-        "aws:requestedregion": (call.region,),
-        "aws:currenttime": (f"{now:%Y-%m-%dT%H:%M:%SZ}",),
-        "aws:epochtime": (str(int(now.timestamp())),),
-        # The endpoint on loopback stands for AWS's own, which speak TLS 1.2 or later and nothing else.
-        "aws:securetransport": ("true",),
-        "s3:tlsversion": ("1.3",),
-        "aws:sourceip": ("127.0.0.1",),
-        "aws:principalisawsservice": ("false",),
-        "aws:viaawsservice": ("false",),
-        "aws:useragent": (call.headers.get("user-agent", ""),),
-        "kms:calleraccount": (principal.account,),
-        **({"aws:referer": (call.headers["referer"],)} if "referer" in call.headers else {}),
-    }

@@ -194,7 +194,8 @@ def _names(policy: Policy, statement: Mapping[str, Any], request: Request) -> st
     if ("Principal" in statement) == ("NotPrincipal" in statement):
         raise PolicyError("a statement without exactly one of Principal and NotPrincipal")
     if "NotPrincipal" in statement:
-        return "" if _named_by(policy, statement["NotPrincipal"], request) else "name"
+        # Who is only in an account that is named is not named himself.
+        return "" if _named_by(policy, statement["NotPrincipal"], request) == "name" else "name"
     return _named_by(policy, statement["Principal"], request)
 
 

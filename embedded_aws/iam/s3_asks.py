@@ -98,6 +98,7 @@ def s3_asks(call: Call, caller: Principal) -> Iterator[Ask]:
         action += "Version" if not action.endswith(("Acl", "Tagging")) else ""
         action = re.sub("Object(Acl|Tagging)$", r"ObjectVersion\1", action)
     bucket = find_bucket(name) if name else None
+    _check_owner(bucket, call.headers.get("x-amz-expected-bucket-owner"))
     upload = _upload(bucket, call)
     context = _context(call, action, upload)
     if call.operation == "DeleteObjects":
@@ -114,12 +115,18 @@ def s3_asks(call: Call, caller: Principal) -> Iterator[Ask]:
         if source is None:  # moto would find a bucket in a whole address, too
             raise CallError("x-amz-copy-source must be BUCKET/KEY or BUCKET/KEY?versionId=ID, the key encoded")
         bucket_name, source_key, version = source["bucket"], unquote(source["key"]), source["version"]
+        _check_owner(find_bucket(bucket_name), call.headers.get("x-amz-source-expected-bucket-owner"))
         yield Ask(f"s3:GetObject{'Version' * bool(version)}", f"arn:aws:s3:::{bucket_name}/{source_key}", context)
         yield from _decryption(bucket_name, source_key, version, call)
     if action in ("GetObject", "GetObjectVersion") and call.operation != "HeadObject" and key:
         yield from _decryption(name, key, parameters.get("VersionId"), call)
     if action == "PutObject" and bucket:
         yield from _encryption(bucket, upload, call)
+
+
+def _check_owner(bucket: FakeBucket | None, expected: str | None) -> None:
+    if bucket and expected and bucket.account_id != expected:
+        raise CallError(f"the bucket {bucket.name} is not one of account {expected}", reason="denied")
 
 
 def _context(call: Call, action: str, upload: FakeMultipart | None) -> dict[str, tuple[str, ...]]:

@@ -6,6 +6,7 @@ What the gate does not read, moto could, and act on something else than what was
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "double": (int, float, str),
     "timestamp": (int, float, str),
 }
+_MOST_UNPACKED = 64 * 1024 * 1024
 # What every S3 request may bring besides the members of its operation.
 _S3_HEADERS = ("date", "content-sha256", "security-token", "decoded-content-length", "trailer", "te", "user-agent")
 _S3_QUERY = ("x-id", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders")
@@ -115,6 +117,28 @@ def of_fields(operation: OperationModel, protocol: str, fields: Mapping[str, str
     if unknown := sorted(set(sent) - set(again)):
         raise ShapeError(f"there is no parameter {unknown[0]}")
     return parsed
+
+
+def unpacked(body: bytes, encoding: str) -> bytes:
+    """Return a body as it was before it was compressed; moto would unpack one that nobody has read.
+
+    Raises
+    ------
+    ShapeError
+        If it is compressed in another way than its encoding says, or too large.
+    """
+    if encoding in ("", "identity"):
+        return body
+    if encoding != "gzip":
+        raise ShapeError(f"content encoding {encoding}")
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        plain = unpacking.decompress(body, _MOST_UNPACKED)
+    except zlib.error as error:
+        raise ShapeError(f"the body is not what its encoding says: {error}") from None
+    if not unpacking.eof or unpacking.unused_data:
+        raise ShapeError("the body is not one compressed whole, or too long")
+    return plain
 
 
 def check_limits(shape: Shape | None, value: Any, *, where: str = "") -> None:

@@ -11,8 +11,9 @@ from moto.iam.exceptions import DeleteConflictException, NotFoundException, Vali
 from moto.iam.responses import IamResponse
 
 from embedded_aws.iam import principals
-from embedded_aws.iam.gate import IDENTITY, Decision, decide, owner_of
+from embedded_aws.iam.gate import IDENTITY, Decision, decide
 from embedded_aws.iam.policy import Ask, Policy, Request
+from embedded_aws.iam.resources import owner_of
 
 _ENTITY = re.compile(r"arn:aws:iam::(?P<account>\d{12}):(?P<kind>user|role|group)/(?:.*/)?(?P<name>[^/]+)")
 Layers = Mapping[str, Sequence[Policy]]

@@ -50,7 +50,7 @@ def in_request(call: Call) -> Values:
 def of_resource(arn: str) -> Values:
     """Return ``aws:ResourceTag/...``, and the service's own name for it, of something that is there."""
     parts = arn.split(":", 5)
-    if len(parts) < 6 or parts[2] not in TAGGED:
+    if len(parts) < 6 or parts[2] not in TAGGED or not parts[4].isdigit():
         return {}
     pairs: Mapping[str, str] = {}
     with suppress(ServiceException, KeyError, AttributeError):

@@ -80,8 +80,63 @@ def test_a_condition_means_what_aws_says(block, holds):
         ({"NumericEquals": {"s3:max-keys": "ten"}}, "ten"),
         ({"IpAddress": {"aws:SourceIp": "10.0.0.0/99"}}, "10.0.0.0/99"),
         ({"StringEquals": {"sagemaker:VpcSubnets": "subnet-a"}}, "ForAllValues"),
+        # Also where another condition would settle it.
+        ({"StringEquals": {"aws:username": "bob"}, "FooBar": {"aws:username": "x"}}, "FooBar"),
+        ({"StringEquals": {"aws:username": "bob", "aws:Unheard": "x"}}, "aws:Unheard"),
+        ({"StringNotEquals": {"aws:username": []}}, "aws:username"),
+        ({"StringEquals": {"aws:username": {"a": "b"}}}, "aws:username"),
+        ({"StringEquals": {"aws:username": "${fl:Mood}"}}, "fl:Mood"),
+        ({"BinaryEquals": {"aws:username": "%%%"}}, "binary"),
+        ({"StringEquals": "x"}, "Condition"),
+        ("x", "Condition"),
     ],
 )
 def test_what_cannot_be_evaluated_is_an_error_that_names_it(block, named):
     with pytest.raises(PolicyError, match=named):
         unmet(block, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "holds"),
+    [
+        ("home/${aws:username}/*", False),  # whose value is a star: it means itself
+        ("home/${*}/x", True),
+        ("home/${?}/x", False),
+        ("home/?/x", True),
+        ("${$}/*", False),
+    ],
+)
+def test_what_comes_from_a_variable_is_no_pattern(pattern, holds):
+    context = {"s3:prefix": ("home/*/x",), "aws:username": ("a*",)}
+    assert (unmet({"StringLike": {"s3:prefix": pattern}}, context) is None) == holds
+    star = {"s3:prefix": ("home/*/x",), "aws:username": ("*",)}
+    assert unmet({"StringLike": {"s3:prefix": "home/${aws:username}/?"}}, star) is None
+    assert unmet({"StringEquals": {"s3:prefix": "home/${aws:username}/x"}}, star) is None
+
+
+def test_without_a_version_a_variable_is_a_text():
+    block = {"StringEquals": {"aws:username": "${aws:username}"}}
+    assert unmet(block, CONTEXT) is None
+    assert unmet(block, CONTEXT, variables=False)
+
+
+@pytest.mark.parametrize(
+    ("key", "action", "known"),
+    [
+        ("aws:ResourceTag/a", "sqs:DeleteQueue", False),
+        ("aws:TagKeys", "s3:PutObject", False),
+        ("aws:CalledVia", "ec2:CreateVpc", False),
+        ("kms:KeyOrigin", "kms:Encrypt", False),
+        ("aws:ResourceTag/a", "ec2:DeleteVpc", True),
+        ("kms:KeyOrigin", "s3:GetObject", True),  # which no request to S3 brings
+        ("aws:MultiFactorAuthAge", "s3:GetObject", True),
+    ],
+)
+def test_a_key_that_nobody_fills_is_an_error(key, action, known):
+    block = {"ForAnyValue:StringEquals": {key: "x"}}
+    if known:
+        assert unmet(block, {}, action=action)
+        return
+    with pytest.raises(PolicyError, match=f"{key} of {action}"):
+        unmet(block, {}, action=action)
+    assert unmet(block, {key.lower(): ("x",)}, action=action) is None

@@ -1,5 +1,7 @@
 """Statements: effects, actions, resources, principals; what came closest is named."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from embedded_aws.iam.conditions import PolicyError
@@ -138,3 +140,58 @@ def test_a_key_policy_has_to_allow_even_in_its_own_account():
     assert decide(asked, mine, (delegating, True), own=True).allowed
     assert not decide(asked, mine, (foreign, True), own=True).allowed
     assert not decide(asked, {IDENTITY: []}, (delegating, True), own=True).allowed
+
+
+@pytest.mark.parametrize(
+    ("statement", "effect"),
+    [
+        (allow("sqs:*"), "Allow"),
+        (allow("sqs:*", "arn:aws:sqs:*:*:*"), None),
+        ({"Effect": "Allow", "Action": "*", "NotResource": "arn:aws:sqs:*:*:other"}, None),
+        ({"Effect": "Deny", "Action": "sqs:*", "Resource": "arn:aws:sqs:*:*:other"}, "Deny"),
+        ({"Effect": "Deny", "Action": "sqs:*", "NotResource": "arn:aws:sqs:*:*:mine"}, "Deny"),
+        ({"Effect": "Deny", "Action": "s3:*", "Resource": "*"}, None),
+    ],
+)
+def test_of_a_resource_that_is_not_known_the_worst_is_assumed(statement, effect):
+    unknown = Request(USER, "111122223333", "sqs:DeleteQueue", "*", unknown=True)
+    assert evaluate([policy(statement)], unknown).effect == effect
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["no json", "[1]", '"x"', '{"Statement": "x"}', '{"Statement": [7]}', '{"Statement": {"Effect": "allow"}}',
+     '{"Statement": {"Effect": "Allow", "Action": 7, "Resource": "*"}}',
+     '{"Statement": {"Effect": "Deny", "Action": "*", "Resource": {"a": 1}}}',
+     '{"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": ["x"]}}'],
+)  # fmt: skip
+def test_what_is_no_policy_refuses_and_says_which(document):
+    broken = Policy.of("broken", document)
+    with pytest.raises(PolicyError, match="broken"):
+        evaluate([policy(allow()), broken], request())
+    decision = decide(request(), {IDENTITY: [policy(allow()), broken]}, (None, False), own=True)
+    assert not decision.allowed
+
+
+def test_without_a_version_a_resource_holds_no_variable():
+    statement = allow(resource="arn:aws:s3:::rows/${aws:username}/*")
+    here = request(resource="arn:aws:s3:::rows/ann/x", **{"aws:username": ("ann",)})
+    assert evaluate([policy(statement)], here).effect == "Allow"
+    assert evaluate([Policy.of("old", {"Statement": [statement]})], here).effect is None
+
+
+def test_a_policy_does_not_mean_who_came_later_under_the_same_name():
+    then, now = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    document = {"Statement": {"Effect": "Allow", "Principal": {"AWS": USER}, "Action": "*", "Resource": "*"}}
+    for written, born, effect in ((now, then, "Allow"), (then, now, None), (None, now, "Allow"), (now, None, "Allow")):
+        asked = Request(USER, "111122223333", "s3:GetObject", "*", born=born)
+        given = Policy.of("p", document, written=written)
+        assert evaluate([given], asked, resource_policy=True).effect == effect
+
+
+def test_whose_account_alone_is_excepted_is_not_excepted():
+    base = {"Effect": "Deny", "Action": "*", "Resource": "*"}
+    root = {"AWS": ["arn:aws:iam::111122223333:root"]}
+    for excepted, effect in ((root, "Deny"), ({"AWS": [USER, *root["AWS"]]}, None)):
+        given = policy({**base, "NotPrincipal": excepted})
+        assert evaluate([given], request(), resource_policy=True).effect == effect

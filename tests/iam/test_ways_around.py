@@ -235,6 +235,15 @@ def test_a_notebook_s_name_in_capitals_is_the_same_notebook(role, denied, admin)
     sage.delete_notebook_instance(NotebookInstanceName=name)
 
 
+def test_tags_of_one_thing_are_listed_with_leave_for_it(admin, user, strong):
+    made = {"ModelName": f"m-{secrets.token_hex(2)}", "ExecutionRoleArn": strong, "PrimaryContainer": {"Image": "x"}}
+    arn = admin.client("sagemaker").create_model(**made)["ModelArn"]
+    sage = user(allow("sagemaker:ListTags", arn)).client("sagemaker")
+    assert sage.list_tags(ResourceArn=arn)["Tags"] == []
+    assert code(sage.list_tags, ResourceArn=arn + "x") in DENIED
+    admin.client("sagemaker").delete_model(ModelName=made["ModelName"])
+
+
 def test_every_group_of_logs_that_is_read_is_asked_for(admin, denied, user):
     logs, arn = admin.client("logs"), f"arn:aws:logs:us-east-1:{OWNER}:log-group:kept-apart"
     logs.create_log_group(logGroupName="kept-apart")
@@ -530,8 +539,7 @@ def test_a_star_in_a_variable_means_itself(admin, user, bucket):
     get = {"Bucket": bucket, "Key": "home/red/f"}
     assert not code(user(policy, Tags=[{"Key": "team", "Value": "red"}]).client("s3").get_object, **get)
     iam, ann = admin.client("iam"), user(policy)
-    with contextlib.suppress(ClientError):
-        iam.tag_user(UserName=ann.name, Tags=[{"Key": "team", "Value": "*"}])
+    assert code(iam.tag_user, UserName=ann.name, Tags=[{"Key": "team", "Value": "*"}]) == "ValidationError"
     assert code(ann.client("s3").get_object, **get) in DENIED
 
 
@@ -596,6 +604,14 @@ def test_to_tag_what_is_made_needs_its_own_leave(user, strong):
     sage = user(allow(["sagemaker:CreateModel", "iam:PassRole"])).client("sagemaker")
     model = {"ModelName": "m", "ExecutionRoleArn": strong, "PrimaryContainer": {"Image": "x"}, "Tags": tags}
     assert "sagemaker:AddTags" in refusal(sage.create_model, **model)["Message"]
+
+
+def test_a_bucket_of_another_owner_than_expected_is_refused(admin, bucket):
+    s3, get = admin.client("s3"), {"Bucket": bucket, "Key": "pub/x"}
+    assert s3.get_object(**get, ExpectedBucketOwner=OWNER)
+    assert code(s3.get_object, **get, ExpectedBucketOwner=OTHER) in DENIED
+    copy = {"Bucket": bucket, "Key": "copy", "CopySource": f"{bucket}/pub/x"}
+    assert code(s3.copy_object, **copy, ExpectedSourceBucketOwner=OTHER) in DENIED
 
 
 def test_objects_need_their_key_in_working_order(admin, user, key, bucket):
