@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError
 
 from embedded_aws.stacks.clients import Clients
 from embedded_aws.stacks.errors import ResourceError, ValidationError
@@ -66,7 +66,10 @@ class Deployment(Steps):
 
     def zones(self, region: str) -> list[str]:
         """Return the availability zones of a region."""
-        told = self.clients.in_region(region)("ec2").describe_availability_zones()["AvailabilityZones"]
+        try:
+            told = self.clients.in_region(region)("ec2").describe_availability_zones()["AvailabilityZones"]
+        except BotoCoreError as error:  # no name of a region
+            raise ValidationError(f"Template error: Fn::GetAZs of {region}: {error}") from None
         return sorted(zone["ZoneName"] for zone in told)
 
     def create(self) -> None:
@@ -137,7 +140,9 @@ class Deployment(Steps):
                 self._one(scope, name)
             stack.outputs = scope.outputs()
             self._check_exports()
-        except (ResourceError, ValidationError, ClientError) as error:
+        except (Failed, _Cancelled):
+            raise
+        except Exception as error:  # whatever it is, what has been made is taken back
             stack.turn(stack.status, reason_of(error))
             raise Failed("Outputs") from error
         return scope.names
@@ -169,7 +174,7 @@ class Deployment(Steps):
         )
         try:
             fresh.properties = scope.properties(name, tagged=kind.tagged)
-        except (ResourceError, ValidationError, ClientError) as error:
+        except Exception as error:
             fresh.physical_id = there.physical_id if there else ""
             stack.mark(fresh, "UPDATE_FAILED" if there else "CREATE_FAILED", reason_of(error))
             raise Failed(name) from error

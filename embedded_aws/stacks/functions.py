@@ -21,6 +21,7 @@ PSEUDO = {
     "AWS::URLSuffix",
 }
 NOTHING = object()  # AWS::NoValue: takes the property that holds it away
+_MOST_BLOCKS = 256  # of Fn::Cidr
 _VARIABLE = re.compile(r"\$\{(!?)([^}]*)\}")
 Resolve = Callable[[str, str | None], Any]
 
@@ -44,10 +45,10 @@ def references(value: Any) -> Iterator[tuple[str, str | None]]:
             yield given, None
             return
         if name == "Fn::GetAtt":
-            yield _target(given)
+            yield check_target(given)
             return
         if name == "Fn::Sub":
-            text, own = _sub_arguments(given)
+            text, own = check_sub(given)
             for literal, variable in _VARIABLE.findall(text):
                 if not literal and variable.strip() not in own:
                     target, _, attribute = variable.strip().partition(".")
@@ -58,7 +59,8 @@ def references(value: Any) -> Iterator[tuple[str, str | None]]:
         yield from references(item)
 
 
-def _target(given: Any) -> tuple[str, str]:
+def check_target(given: Any) -> tuple[str, str]:
+    """Return what Fn::GetAtt names: resource and attribute; refuse other arguments."""
     if isinstance(given, str):
         given = given.split(".", 1)
     if not isinstance(given, list) or len(given) != 2 or not all(isinstance(part, str) for part in given):
@@ -69,7 +71,8 @@ def _target(given: Any) -> tuple[str, str]:
     return given[0], given[1]
 
 
-def _sub_arguments(given: Any) -> tuple[str, dict[str, Any]]:
+def check_sub(given: Any) -> tuple[str, dict[str, Any]]:
+    """Return the text and the own variables of Fn::Sub; refuse other arguments."""
     if isinstance(given, str):
         return given, {}
     if isinstance(given, list) and len(given) == 2 and isinstance(given[0], str) and isinstance(given[1], dict):
@@ -137,10 +140,10 @@ class Values:
         raise ValidationError("Template format error: Every Conditions member must be a condition function.")
 
     def _get_att(self, given: Any) -> Any:
-        return self._resolve(*_target(given))
+        return self._resolve(*check_target(given))
 
     def _sub(self, given: Any) -> str:
-        text, own = _sub_arguments(given)
+        text, own = check_sub(given)
 
         def one(match: re.Match[str]) -> str:
             literal, variable = match.groups()
@@ -164,7 +167,7 @@ class Values:
 
     def _select(self, given: Any) -> Any:
         index, items = (self.of(item) for item in _arguments("Fn::Select", given, 2))
-        if not isinstance(items, list) or not str(index).isdigit():
+        if not isinstance(items, list) or not str(index).isdecimal():
             raise ValidationError("Template error: every Fn::Select object requires two non-null parameters, (1) an "
                                   "integer selection index and (2) a list to be selected from")  # fmt: skip
         if int(index) >= len(items):
@@ -217,8 +220,10 @@ class Values:
             network = ipaddress.ip_network(as_text(block))
             own_bits = int(bits[0]) if bits else (8 if network.version == 4 else 64)
             subnets = network.subnets(new_prefix=network.max_prefixlen - own_bits)
+            if not 1 <= int(count) <= _MOST_BLOCKS:
+                raise ValueError(f"count {count} is not between 1 and {_MOST_BLOCKS}")
             found = [str(subnet) for subnet, _ in zip(subnets, range(int(count)), strict=False)]
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ValidationError(f"Template error: Fn::Cidr of {block}: {error}") from None
         if len(found) < int(count):
             raise ValidationError(f"Template error: Fn::Cidr: {block} has no {count} blocks of {own_bits} bits")

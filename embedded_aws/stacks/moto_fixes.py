@@ -30,13 +30,28 @@ class Network(EC2Backend):
     def interface(self, subnet_id: str, groups: list[str], description: str, kind: str) -> NetworkInterface:
         """Make a network interface as a service does for itself: a free address of the subnet, known groups."""
         subnet = self.get_subnet(subnet_id)
-        for group in groups:  # moto would make up a group of that id
-            if self.get_security_group_from_id(group) is None:
-                raise InvalidSecurityGroupNotFoundError(group)
         address = subnet.get_available_subnet_ip(None)
         eni = self.create_network_interface(subnet, address, group_ids=list(groups), description=description)
         eni.status, eni.interface_type, eni.requester_managed = "in-use", kind, True
         return eni
+
+    # moto makes up a group of an unknown id, or puts None in its place, which breaks every later look at the groups.
+    def _check_groups(self, groups: list[str]) -> None:
+        for group in groups:
+            if self.get_security_group_from_id(group) is None:
+                raise InvalidSecurityGroupNotFoundError(group)
+
+    def create_network_interface(
+        self, subnet: Any, address: Any, addresses: Any = None, group_ids: Any = None, *args: Any, **kwargs: Any
+    ) -> NetworkInterface:
+        """Create a network interface in known groups."""
+        self._check_groups(group_ids or [])
+        return super().create_network_interface(subnet, address, addresses, group_ids, *args, **kwargs)
+
+    def modify_network_interface_attribute(self, eni_id: str, group_ids: list[str], *args: Any, **kwargs: Any) -> None:
+        """Modify a network interface; its groups are known ones."""
+        self._check_groups(group_ids)
+        super().modify_network_interface_attribute(eni_id, group_ids, *args, **kwargs)
 
     def drop_interface(self, eni_id: str) -> None:
         """Delete a network interface and free its address, which moto keeps."""
@@ -56,6 +71,7 @@ class Network(EC2Backend):
             self.get_route_table(table)
         endpoint_type = endpoint_type or "Gateway"
         subnets, groups = kwargs.get("subnet_ids") or [], kwargs.get("security_group_ids") or []
+        self._check_groups(groups)
         if endpoint_type != "Gateway":
             kwargs["subnet_ids"] = []
         endpoint = super().create_vpc_endpoint(vpc_id, service_name, endpoint_type, *args, **kwargs)
@@ -92,8 +108,11 @@ class Network(EC2Backend):
         """Modify an endpoint."""
         (endpoint,) = self.describe_vpc_endpoints([vpc_id])
         prefix = endpoint.destination_prefix_list_id
-        for table in [*(add_route_tables or []), *(remove_route_tables or [])]:
+        for table in add_route_tables or []:
             self.get_route_table(table)
+        for subnet in add_subnets or []:
+            self.get_subnet(subnet)
+        self._check_groups(add_security_groups or [])
         endpoint.modify(
             policy_doc, None, None, add_route_tables, remove_route_tables, add_security_groups, remove_security_groups
         )

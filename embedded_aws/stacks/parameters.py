@@ -38,6 +38,9 @@ _IDS = {
 }
 
 
+_LIMITS = {"MinLength": int, "MaxLength": int, "MinValue": float, "MaxValue": float}
+
+
 def values(declared: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
     """Return every parameter's value as text: what was given, else the default.
 
@@ -46,8 +49,6 @@ def values(declared: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, s
     ValidationError
         If one is missing, not of the template, or breaks a constraint: names it and says the constraint.
     """
-    for name, one in declared.items():
-        _check_declaration(name, one)
     if unknown := sorted(set(given) - set(declared)):
         raise ValidationError(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
     found = {
@@ -74,8 +75,15 @@ def referred(declaration: Mapping[str, Any], value: str) -> Any:
     return value
 
 
-def _check_declaration(name: str, one: Any) -> None:
-    if not isinstance(one, dict) or "Type" not in one:
+def check_declaration(name: str, one: Any) -> None:
+    """Refuse a parameter that is not declared as AWS documents.
+
+    Raises
+    ------
+    ValidationError
+        Names the parameter and what is wrong.
+    """
+    if not isinstance(one, dict) or not isinstance(one.get("Type"), str):
         raise ValidationError(f"Template format error: Every Parameters object must contain a Type member. ({name})")
     kind = one["Type"]
     inner = kind[5:-1] if kind.startswith("List<") else kind
@@ -83,6 +91,32 @@ def _check_declaration(name: str, one: Any) -> None:
         raise ValidationError(f"Template format error: Unrecognized parameter type: {kind} ({name})")
     if unknown := sorted(set(one) - KEYS):
         raise ValidationError(f"Invalid template parameter property '{unknown[0]}' ({name})")
+    for key in sorted(set(one) - {"AllowedValues"}):
+        if isinstance(one[key], (dict, list)):
+            raise ValidationError(f"Template format error: Every {key} member must be a string. ({name})")
+    allowed = one.get("AllowedValues", [""])
+    if not isinstance(allowed, list) or not allowed or any(isinstance(item, (dict, list)) for item in allowed):
+        raise ValidationError(f"Template format error: Every AllowedValues member must be a list of strings. ({name})")
+    _check_constraints(name, one, inner)
+
+
+def _check_constraints(name: str, one: Mapping[str, Any], inner: str) -> None:
+    for key, read in _LIMITS.items():
+        if key not in one:
+            continue
+        if read is float and inner != "Number":
+            raise ValidationError(f"Template format error: {key} is for parameters of type Number only. ({name})")
+        try:
+            read(one[key])
+        except (ValueError, OverflowError):
+            raise ValidationError(f"Template format error: Every {key} member must be a number. ({name})") from None
+    try:
+        re.compile(str(one.get("AllowedPattern", "")))
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValidationError(
+            f"Template format error: the embedded AWS cannot read the AllowedPattern {one['AllowedPattern']} of "
+            f"parameter {name}: {error}"
+        ) from None
 
 
 def _check(name: str, value: str, one: Mapping[str, Any]) -> None:
@@ -102,7 +136,7 @@ def _complaint(name: str, item: str, inner: str, one: Mapping[str, Any]) -> str 
     told = None
     if inner == "Number" and not _is_number(item):
         told = f"Parameter '{name}' must be a number"
-    elif "AllowedPattern" in one and not re.fullmatch(one["AllowedPattern"], item):
+    elif "AllowedPattern" in one and not re.fullmatch(str(one["AllowedPattern"]), item):
         told = f"Parameter '{name}' must match pattern {one['AllowedPattern']}"
     elif "AllowedValues" in one and item not in [as_text(value) for value in one["AllowedValues"]]:
         told = f"Parameter '{name}' must be one of AllowedValues"

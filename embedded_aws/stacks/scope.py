@@ -40,6 +40,8 @@ class Scope:
             mappings=template.mappings,
             zones=lambda r: zones(r or stack.region),
         )
+        for name in template.conditions:  # each after those that it needs
+            self.values.condition(name)
         self.names = [name for name in template.order() if self._included(template.resources[name])]
 
     def properties(self, name: str, *, tagged: bool) -> dict[str, Any]:
@@ -57,10 +59,8 @@ class Scope:
         """Return the outputs whose condition holds."""
         told = []
         for name, output in self.wanted.template.outputs.items():
-            if "Condition" in output and not self.values.condition(output["Condition"]):
+            if not self._included(output):
                 continue
-            if "Value" not in output:
-                raise ResourceError(f"Template format error: Output {name} must contain a Value")
             one = {"OutputKey": name, "OutputValue": as_text(self.values.of(output["Value"]))}
             if output.get("Description"):
                 one["Description"] = output["Description"]
@@ -77,15 +77,15 @@ class Scope:
         ValidationError
             Names those resources.
         """
-        absent = set(self.wanted.template.resources) - set(self.names)
-        for name in self.names:
-            used = {
-                target
-                for target, _ in references(self._chosen(self.wanted.template.resources[name].get("Properties") or {}))
-            }
+        template = self.wanted.template
+        absent = set(template.resources) - set(self.names)
+        outputs = [one for one in template.outputs.values() if self._included(one)]
+        resources = [template.resources[name].get("Properties") or {} for name in self.names]
+        for block, content in (("Resources", resources), ("Outputs", outputs)):
+            used = {target for target, _ in references(self._chosen(content))}
             if missing := sorted(used & absent):
                 raise ValidationError(
-                    f"Template format error: Unresolved resource dependencies [{', '.join(missing)}] in the Resources "
+                    f"Template format error: Unresolved resource dependencies [{', '.join(missing)}] in the {block} "
                     "block of the template"
                 )
 
@@ -100,8 +100,8 @@ class Scope:
             return self._chosen(yes if self.values.condition(name) else no)
         return {name: self._chosen(item) for name, item in value.items()}
 
-    def _included(self, resource: dict[str, Any]) -> bool:
-        return "Condition" not in resource or self.values.condition(resource["Condition"])
+    def _included(self, one: dict[str, Any]) -> bool:
+        return "Condition" not in one or self.values.condition(one["Condition"])
 
     def _resolve(self, name: str, attribute: str | None) -> Any:
         template = self.wanted.template

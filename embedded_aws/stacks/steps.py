@@ -41,7 +41,7 @@ class Steps:
         self.stack, self.clients = stack, clients
         self.fresh: list[Resource] = []  # made by this deployment
         self.replaced: list[Resource] = []
-        self._undo: list[tuple[Resource, Resource]] = []  # changed in place: now, before
+        self._undo: list[tuple[Resource, Resource]] = []  # changed in place or replaced: now, before
 
     def make(self, kind: ResourceType, fresh: Resource, *, replaces: Resource | None = None) -> None:
         """Make a resource, in the place of another or as the first of its name."""
@@ -71,18 +71,20 @@ class Steps:
             there.status = "UPDATE_COMPLETE"  # nothing has happened to it
             raise Failed(fresh.logical_id)
         self.replaced.append(there)
+        self._undo.append((fresh, there))
         self.make(kind, fresh, replaces=there)
 
     def change(self, kind: ResourceType, there: Resource, fresh: Resource) -> None:
         """Change a resource in place."""
         stack, before = self.stack, there
         fresh.physical_id, fresh.attributes = there.physical_id, there.attributes
-        self._undo.append((fresh, before))
         stack.resources[fresh.logical_id] = fresh
         stack.mark(fresh, "UPDATE_IN_PROGRESS")
         scene = Scene(stack, fresh, self.clients)
         try:
             kind.check(fresh.properties)
+            kind.check_change(fresh.properties, before.properties)
+            self._undo.append((fresh, before))  # not earlier: what was refused has changed nothing
             kind.update(scene, fresh.properties, before.properties)
             fresh.attributes = kind.describe(scene, fresh.properties)
         except Exception as error:
@@ -91,16 +93,19 @@ class Steps:
         stack.mark(fresh, "UPDATE_COMPLETE")
 
     def go_back(self) -> bool:
-        """Bring what was changed in place to its old properties; return whether that worked."""
+        """Bring what was changed or replaced to its old properties; return whether that worked."""
         stack, ok = self.stack, True
         for now, before in reversed(self._undo):
-            kind = TYPES[now.type]
-            before.physical_id = now.physical_id
+            kind, replaced = TYPES[now.type], any(one is before for one in self.replaced)
             stack.mark(before, "UPDATE_IN_PROGRESS")
             scene = Scene(stack, before, self.clients)
             try:
-                kind.update(scene, before.properties, _known(kind, now.properties))
-                before.attributes = kind.describe(scene, before.properties)
+                if replaced:
+                    kind.restore(scene, before.properties)
+                else:
+                    before.physical_id = now.physical_id  # an update may have given it another
+                    kind.update(scene, before.properties, now.properties)
+                    before.attributes = kind.describe(scene, before.properties)
             except Exception as error:
                 stack.mark(before, "UPDATE_FAILED", reason_of(error))
                 ok = False

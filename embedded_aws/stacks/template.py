@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from embedded_aws.stacks import shape
 from embedded_aws.stacks.documents import parse
 from embedded_aws.stacks.errors import ValidationError
-from embedded_aws.stacks.functions import FUNCTIONS, PSEUDO, references
+from embedded_aws.stacks.functions import PSEUDO, references
 
 MAX_BYTES = 51_200
 SECTIONS = {
@@ -22,16 +23,6 @@ SECTIONS = {
     "Resources",
     "Outputs",
 }
-ATTRIBUTES = {
-    "Type",
-    "Properties",
-    "DependsOn",
-    "Condition",
-    "Metadata",
-    "DeletionPolicy",
-    "UpdateReplacePolicy",
-}
-POLICIES = {"DeletionPolicy": {"Delete", "Retain", "RetainExceptOnCreate"}, "UpdateReplacePolicy": {"Delete", "Retain"}}
 
 
 @dataclass(frozen=True)
@@ -71,15 +62,19 @@ class Template:
         if str(content.get("AWSTemplateFormatVersion", "2010-09-09")) != "2010-09-09":
             raise ValidationError("Template format error: unsupported value for AWSTemplateFormatVersion.")
         for section in sorted(SECTIONS - {"AWSTemplateFormatVersion", "Description"}):
-            if not isinstance(content.get(section) or {}, dict):
+            if not isinstance(content.get(section, {}), dict):
                 raise ValidationError(f"Template format error: {section} must be an object.")
         if not content.get("Resources"):
             raise ValidationError("Template format error: At least one Resources member must be defined.")
         sections = {name.lower(): content.get(name) or {} for name in SECTIONS if name != "AWSTemplateFormatVersion"}
-        sections["description"] = content.get("Description") or ""
-        sections.pop("awstemplateformatversion", None)
+        sections["description"] = content.get("Description", "")
+        if not isinstance(sections["description"], str):
+            raise ValidationError("Template format error: Description must be a string.")
+        shape.check(sections, known_types)
+        sections["conditions"] = shape.in_order(sections["conditions"])
         template = cls(body=body, **sections)
-        template._check(known_types)
+        template._check_references()
+        template._check_cycles()
         return template
 
     def depends(self, name: str) -> set[str]:
@@ -87,42 +82,11 @@ class Template:
         resource = self.resources[name]
         found = {target for target, _ in references(resource.get("Properties") or {}) if target in self.resources}
         on = resource.get("DependsOn") or []
-        return (found | set([on] if isinstance(on, str) else on)) - {name}
+        return found | set([on] if isinstance(on, str) else on)
 
     def order(self) -> list[str]:
         """Return the resources' names, each after those that it needs."""
         return list(graphlib.TopologicalSorter({name: self.depends(name) for name in self.resources}).static_order())
-
-    def _check(self, known_types: Collection[str]) -> None:
-        for name, resource in self.resources.items():
-            if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
-                raise ValidationError(
-                    f"Template format error: [/Resources/{name}] Every Resources object must contain a Type member."
-                )
-            if not isinstance(resource.get("Properties") or {}, dict):
-                raise ValidationError(f"Template format error: [/Resources/{name}/Properties] must be an object")
-        if unknown := sorted({resource["Type"] for resource in self.resources.values()} - set(known_types)):
-            raise ValidationError(f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]")
-        for name, resource in self.resources.items():
-            self._check_attributes(name, resource)
-        self._check_references()
-        self._check_cycles()
-
-    def _check_attributes(self, name: str, resource: dict[str, Any]) -> None:
-        if not name.isalnum():
-            raise ValidationError(f"Template format error: Resource name {name} is non alphanumeric.")
-        if unknown := sorted(set(resource) - ATTRIBUTES):
-            raise ValidationError(f"Invalid template resource property '{unknown[0]}' (resource {name})")
-        for attribute, allowed in POLICIES.items():
-            if attribute in resource and resource[attribute] not in allowed:
-                raise ValidationError(
-                    f"Template format error: {attribute} of resource {name} must be one of {sorted(allowed)}; "
-                    f"the embedded AWS does not do {resource[attribute]!r}"
-                )
-        if (condition := resource.get("Condition")) is not None and condition not in self.conditions:
-            raise ValidationError(
-                f"Template format error: Unresolved condition dependency {condition} in the Resources block"
-            )
 
     def _check_references(self) -> None:
         for block, content in (("Resources", self.resources), ("Outputs", self.outputs)):
@@ -156,23 +120,13 @@ class Template:
                     f"Template format error: Unresolved dependencies [{target}]. "
                     "Cannot reference resources in the Conditions block of the template"
                 )
-        for name, condition in _conditions(
-            {"r": list(self.resources.values()), "o": self.outputs, "c": self.conditions}
-        ):
+        for name, condition in _conditions(self):
             if condition not in self.conditions:
                 raise ValidationError(
                     f"Template format error: Unresolved condition dependency {condition} in the {name} of the template"
                 )
-        known = FUNCTIONS | {"Ref", "Condition"}
-        if unknown := sorted(_functions([self.resources, self.outputs, self.conditions]) - known):
-            raise ValidationError(
-                f"Template error: the embedded AWS does not do {unknown[0]}, but {', '.join(sorted(known))}"
-            )
 
     def _check_cycles(self) -> None:
-        for name, resource in self.resources.items():
-            if any(target == name for target, _ in references(resource.get("Properties") or {})):
-                raise ValidationError(f"Circular dependency between resources: [{name}]")
         try:
             self.order()
         except graphlib.CycleError as error:
@@ -188,27 +142,13 @@ def _looked_at(block: str, content: dict[str, Any]) -> Any:
     return [resource.get("Properties") or {} for resource in content.values()]
 
 
-def _functions(value: Any) -> Iterator[str] | set[str]:
-    found: set[str] = set()
-    if isinstance(value, dict):
-        if len(value) == 1 and (name := next(iter(value))) and isinstance(name, str) and name.startswith("Fn::"):
-            found.add(name)
-        for item in value.values():
-            found |= set(_functions(item))
-    elif isinstance(value, list):
-        for item in value:
-            found |= set(_functions(item))
-    return found
-
-
-def _conditions(value: Any, where: str = "Conditions block") -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            if name == "Fn::If" and isinstance(item, list) and item and isinstance(item[0], str):
-                yield "Resources or Outputs block", item[0]
-            if name == "Condition" and isinstance(item, str) and len(value) == 1:
-                yield where, item
-            yield from _conditions(item, where)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _conditions(item, where)
+def _conditions(template: Template) -> Iterator[tuple[str, str]]:
+    """Yield where a condition is used, and its name."""
+    for block, content in (("Resources block", template.resources), ("Outputs block", template.outputs)):
+        for one in content.values():
+            if "Condition" in one:
+                yield block, one["Condition"]
+    properties = [one.get("Properties") or {} for one in template.resources.values()]
+    for block, content in (("Resources block", properties), ("Outputs block", template.outputs)):
+        yield from ((block, given[0]) for name, given in shape.functions(content) if name == "Fn::If")
+    yield from (("Conditions block", name) for name in shape.named(template.conditions))

@@ -95,6 +95,8 @@ class ResourceType:
         Properties that can be changed in place.
     required : tuple of str
         Properties that must be given.
+    lists : tuple of str
+        Properties that are lists of strings.
     named_by : str or None
         The property that gives the resource a name of the author's choice.
     attributes : tuple of str
@@ -107,6 +109,7 @@ class ResourceType:
     fixed: ClassVar[tuple[str, ...]] = ()
     mutable: ClassVar[tuple[str, ...]] = ()
     required: ClassVar[tuple[str, ...]] = ()
+    lists: ClassVar[tuple[str, ...]] = ()
     named_by: ClassVar[str | None] = None
     attributes: ClassVar[tuple[str, ...]] = ()
     tagged: ClassVar[bool] = False
@@ -120,7 +123,7 @@ class ResourceType:
         return {*self.fixed, *self.mutable, *(["Tags"] if self.tagged else [])}
 
     def check(self, properties: dict[str, Any]) -> None:
-        """Refuse properties that would not take effect, and missing ones.
+        """Refuse properties that would not take effect, missing ones and misshapen ones, before anything is made.
 
         Raises
         ------
@@ -132,6 +135,19 @@ class ResourceType:
         for name in sorted(self.required):
             if properties.get(name) in (None, "", [], {}):
                 raise ResourceError(f"Property {name} cannot be empty.")
+        for name in self.lists:
+            items = properties.get(name, [])
+            if not isinstance(items, list) or any(isinstance(item, (dict, list)) or item is None for item in items):
+                raise ResourceError(f"Value of property {name} must be of type List of String")
+
+    def check_change(self, p: dict[str, Any], old: dict[str, Any]) -> None:
+        """Refuse a change in place that the service does not make.
+
+        Raises
+        ------
+        ResourceError
+            Names the property.
+        """
 
     def create(self, scene: Scene, p: dict[str, Any]) -> None:
         """Make it and tell ``scene.made`` its physical id as soon as there is one."""
@@ -139,6 +155,9 @@ class ResourceType:
 
     def update(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
         """Change it in place; may be called twice, or to go back."""
+
+    def restore(self, scene: Scene, p: dict[str, Any]) -> None:
+        """Give it back what its replacement, which is about to go, has taken from it."""
 
     def delete(self, scene: Scene, p: dict[str, Any]) -> None:
         """Take it away; an error that says it is gone is success."""

@@ -19,6 +19,7 @@ class VPCEndpoint(ResourceType):
     name = "AWS::EC2::VPCEndpoint"
     fixed = ("VpcId", "ServiceName", "VpcEndpointType")
     mutable = (*_LISTS, "PrivateDnsEnabled", "PolicyDocument")
+    lists = _LISTS
     required = ("VpcId", "ServiceName")
     attributes = ("Id", "CreationTimestamp", "DnsEntries", "NetworkInterfaceIds")
     tagged = True
@@ -35,12 +36,14 @@ class VPCEndpoint(ResourceType):
         scene.made(told["VpcEndpoint"]["VpcEndpointId"])
 
     def update(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
-        """Add and remove what differs."""
+        """Add and remove what differs and is not added and removed already."""
         request: dict[str, Any] = {}
+        told = self._told(scene)
+        has = {**told, "SecurityGroupIds": [group["GroupId"] for group in told.get("Groups", [])]}
         for name in _LISTS:
-            before, after = (set(one.get(name) or []) for one in (old, p))
-            request[f"Add{name}"] = sorted(after - before) or None
-            request[f"Remove{name}"] = sorted(before - after) or None
+            before, after, there = (set(one.get(name) or []) for one in (old, p, has))
+            request[f"Add{name}"] = sorted(after - before - there) or None
+            request[f"Remove{name}"] = sorted((before - after) & there) or None
         if p.get("PolicyDocument") != old.get("PolicyDocument"):
             request["PolicyDocument"] = p.get("PolicyDocument")
             request["ResetPolicy"] = None if p.get("PolicyDocument") else True
@@ -59,14 +62,18 @@ class VPCEndpoint(ResourceType):
 
     def describe(self, scene: Scene, p: dict[str, Any]) -> dict[str, Any]:
         """Return what only EC2 knows."""
-        mine = {"VpcEndpointIds": [scene.resource.physical_id]}
-        (told,) = scene.call("ec2", "describe_vpc_endpoints", **mine)["VpcEndpoints"]
+        told = self._told(scene)
         return {
             "Id": scene.resource.physical_id,
             "CreationTimestamp": str(told.get("CreationTimestamp", "")),
             "DnsEntries": [f"{e.get('HostedZoneId')}:{e.get('DnsName')}" for e in told.get("DnsEntries", [])],
             "NetworkInterfaceIds": told.get("NetworkInterfaceIds", []),
         }
+
+    def _told(self, scene: Scene) -> dict[str, Any]:
+        mine = {"VpcEndpointIds": [scene.resource.physical_id]}
+        (told,) = scene.call("ec2", "describe_vpc_endpoints", **mine)["VpcEndpoints"]
+        return told
 
 
 class FlowLog(ResourceType):

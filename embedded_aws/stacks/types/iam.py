@@ -20,11 +20,15 @@ def _retag(scene: Scene, kind: str, key: dict[str, str], p: dict[str, Any], old:
 
 
 def _inline(policies: Any) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
+    if not isinstance(policies or [], list):
+        raise ResourceError("Value of property Policies must be of type List")
     for policy in policies or []:
         only(policy, "PolicyName", "PolicyDocument")
-        if set(policy) != {"PolicyName", "PolicyDocument"}:
+        if set(policy) != {"PolicyName", "PolicyDocument"} or not isinstance(policy["PolicyName"], str):
             raise ResourceError("Property Policies needs PolicyName and PolicyDocument in every item.")
+        if policy["PolicyName"] in found:
+            raise ResourceError(f"Property Policies has two policies of the name {policy['PolicyName']}.")
         found[policy["PolicyName"]] = policy["PolicyDocument"]
     return found
 
@@ -43,9 +47,15 @@ class Role(ResourceType):
         "Policies",
     )
     required = ("AssumeRolePolicyDocument",)
+    lists = ("ManagedPolicyArns",)
     named_by = "RoleName"
     attributes = ("Arn", "RoleId")
     tagged = True
+
+    def check(self, properties: dict[str, Any]) -> None:
+        """Look at the inline policies, too."""
+        super().check(properties)
+        _inline(properties.get("Policies"))
 
     def create(self, scene: Scene, p: dict[str, Any]) -> None:
         """Make the role, then give it its policies."""
@@ -105,6 +115,7 @@ class ManagedPolicy(ResourceType):
     fixed = ("ManagedPolicyName", "Path", "Description")
     mutable = ("PolicyDocument", *_HOLDERS)
     required = ("PolicyDocument",)
+    lists = tuple(_HOLDERS)
     named_by = "ManagedPolicyName"
     attributes = ("PolicyArn", "PolicyId")
     # As on AWS, whose managed policies get no stack tags.
@@ -211,6 +222,7 @@ class Policy(_InlinePolicy):
 
     name = "AWS::IAM::Policy"
     mutable = ("PolicyName", "PolicyDocument", *_HOLDERS)
+    lists = tuple(_HOLDERS)
     attributes = ("Id",)
 
     def holders(self, p: dict[str, Any]) -> set[tuple[str, str]]:
@@ -256,8 +268,15 @@ class InstanceProfile(ResourceType):
     fixed = ("InstanceProfileName", "Path")
     mutable = ("Roles",)
     required = ("Roles",)
+    lists = ("Roles",)
     named_by = "InstanceProfileName"
     attributes = ("Arn",)
+
+    def check(self, properties: dict[str, Any]) -> None:
+        """Refuse a second role."""
+        super().check(properties)
+        if len(properties["Roles"]) > 1:
+            raise ResourceError("Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1")
 
     def create(self, scene: Scene, p: dict[str, Any]) -> None:
         """Make the profile and put its role in."""
@@ -273,10 +292,12 @@ class InstanceProfile(ResourceType):
     def _roles(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
         profile = {"InstanceProfileName": scene.resource.physical_id}
         before, after = (set(one.get("Roles") or []) for one in (old, p))
-        for role in sorted(before - after):
+        told = scene.call("iam", "get_instance_profile", **profile)["InstanceProfile"]
+        there = {role["RoleName"] for role in told["Roles"]}
+        for role in sorted((before - after) & there):
             with unless_gone():
                 scene.call("iam", "remove_role_from_instance_profile", **profile, RoleName=role)
-        for role in sorted(after - before):
+        for role in sorted(after - there):
             scene.call("iam", "add_role_to_instance_profile", **profile, RoleName=role)
 
     def delete(self, scene: Scene, p: dict[str, Any]) -> None:

@@ -32,11 +32,14 @@ class Key(ResourceType):
         scene.made(told["KeyMetadata"]["KeyId"])
         self._switch(scene, p, {})
 
+    def check_change(self, p: dict[str, Any], old: dict[str, Any]) -> None:
+        """Refuse what would need another key, as AWS does, so that nobody loses a key by replacing it."""
+        for name in _FOREVER:
+            if p.get(name) != old.get(name):
+                raise ResourceError(f"You cannot change {name} of a KMS key: make a new key under another logical id.")
+
     def update(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
         """Set description, policy, rotation and tags."""
-        for name in _FOREVER:
-            if p.get(name) != old.get(name):  # AWS refuses, so that nobody loses a key by replacing it
-                raise ResourceError(f"You cannot change {name} of a KMS key: make a new key under another logical id.")
         key = {"KeyId": scene.resource.physical_id}
         if p.get("Description") != old.get("Description"):
             scene.call("kms", "update_key_description", **key, Description=p.get("Description", ""))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from embedded_aws.stacks.errors import ResourceError
 from embedded_aws.stacks.types.base import ResourceType, Scene, pick, truth, unless_gone
 
@@ -145,14 +147,21 @@ class SubnetRouteTableAssociation(ResourceType):
 
     def create(self, scene: Scene, p: dict[str, Any]) -> None:
         """Make the subnet use the table; one that it uses already gives way."""
+        scene.made(self._associate(scene, p))
+
+    def restore(self, scene: Scene, p: dict[str, Any]) -> None:
+        """Make the subnet use the table again: the association that came in the place of this one has ended it."""
+        scene.resource.physical_id = self._associate(scene, p)
+        scene.resource.attributes = self.describe(scene, p)
+
+    def _associate(self, scene: Scene, p: dict[str, Any]) -> str:
         mine = [{"Name": "association.subnet-id", "Values": [p["SubnetId"]]}]
         for table in scene.call("ec2", "describe_route_tables", Filters=mine)["RouteTables"]:
             for one in table["Associations"]:
                 if one.get("SubnetId") == p["SubnetId"]:
                     request = {"AssociationId": one["RouteTableAssociationId"], "RouteTableId": p["RouteTableId"]}
-                    scene.made(scene.call("ec2", "replace_route_table_association", **request)["NewAssociationId"])
-                    return
-        scene.made(scene.call("ec2", "associate_route_table", **p)["AssociationId"])
+                    return scene.call("ec2", "replace_route_table_association", **request)["NewAssociationId"]
+        return scene.call("ec2", "associate_route_table", **p)["AssociationId"]
 
     def delete(self, scene: Scene, p: dict[str, Any]) -> None:
         """Give the subnet back to the main table."""
@@ -242,9 +251,13 @@ class VPCGatewayAttachment(ResourceType):
         scene.call("ec2", "attach_internet_gateway", **p)
 
     def delete(self, scene: Scene, p: dict[str, Any]) -> None:
-        """Detach the gateway."""
-        with unless_gone():
-            scene.call("ec2", "detach_internet_gateway", **p)
+        """Detach the gateway, if it is attached."""
+        try:
+            with unless_gone():
+                scene.call("ec2", "detach_internet_gateway", **p)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "Gateway.NotAttached":
+                raise
 
     def describe(self, scene: Scene, p: dict[str, Any]) -> dict[str, Any]:
         """Return the kind of gateway."""

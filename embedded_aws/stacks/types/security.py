@@ -45,6 +45,12 @@ def permission(rule: dict[str, Any], side: str) -> dict[str, Any]:
     return {**ports, outer: [peer]}
 
 
+def _permissions(rules: Any, side: str) -> list[dict[str, Any]]:
+    if not isinstance(rules, list):
+        raise ResourceError(f"Value of property SecurityGroup{side.title()} must be of type List")
+    return [permission(rule, side) for rule in rules]
+
+
 def _same(rules: list[dict[str, Any]]) -> set[tuple[tuple[str, str], ...]]:
     return {tuple(sorted((name, as_text(value)) for name, value in rule.items())) for rule in rules}
 
@@ -59,6 +65,12 @@ class SecurityGroup(ResourceType):
     named_by = "GroupName"
     attributes = ("GroupId", "Id", "VpcId")
     tagged = True
+
+    def check(self, properties: dict[str, Any]) -> None:
+        """Look at all rules before any is set."""
+        super().check(properties)
+        for side in _SIDES:
+            _permissions(properties.get(f"SecurityGroup{side.title()}") or [], side)
 
     def create(self, scene: Scene, p: dict[str, Any]) -> None:
         """Make the group; a list of egress rules takes the place of the rule that lets everything out."""
@@ -81,9 +93,7 @@ class SecurityGroup(ResourceType):
         retag(scene, p, old)
 
     def _bring(self, scene: Scene, side: str, old: list[dict[str, Any]], new: list[dict[str, Any]]) -> None:
-        if not isinstance(new, list):
-            raise ResourceError(f"Value of property SecurityGroup{side.title()} must be of type List")
-        wanted = [permission(rule, side) for rule in new]  # all are looked at before any is set
+        wanted = _permissions(new, side)
         for rule in old:
             if not _same([rule]) & _same(new):
                 with unless_gone():
