@@ -201,3 +201,17 @@ def test_a_misshapen_property_is_refused_before_anything_is_made(desk, wrong, to
         desk.create("changed", template(**kept))
         assert desk.update("changed", template(**roles, R=wrong))["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
         assert desk.client("iam").list_role_policies(RoleName="role-of-a-stack")["PolicyNames"] == ["a"]
+
+
+def test_a_client_of_the_engine_leaves_the_models_that_the_gate_reads_alone():
+    from botocore.stub import Stubber
+
+    from embedded_aws import models
+
+    client = models.session().create_client(
+        "s3", region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s"
+    )
+    with Stubber(client) as stub:
+        stub.add_response("get_bucket_tagging", {"TagSet": []})
+        client.get_bucket_tagging(Bucket="b")
+    assert models.service_model("s3").operation_model("GetBucketTagging").http["requestUri"] == "/{Bucket}?tagging"
