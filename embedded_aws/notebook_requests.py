@@ -10,7 +10,6 @@ from typing import Any
 from moto.core.responses import ActionResult, EmptyResult
 from moto.sagemaker.exceptions import AWSValidationException
 
-from embedded_aws.jobs.validation import complaint
 from embedded_aws.notebooks import CONFIG
 
 _LISTED = ("Arn", "Name", "Status")
@@ -20,10 +19,7 @@ class NotebookRequests:
     """The operations on notebook instances; a base of SageMaker's requests."""
 
     def _asked(self) -> dict[str, Any]:
-        request, operation = json.loads(self.body or "{}"), self._get_action()
-        if told := complaint("sagemaker", operation, request):
-            raise AWSValidationException(told)
-        return request
+        return json.loads(self.body or "{}")
 
     def create_notebook_instance(self) -> ActionResult:
         """CreateNotebookInstance."""

@@ -15,6 +15,7 @@ from botocore.model import ServiceModel
 
 from embedded_aws.iam import shapes
 from embedded_aws.models import service_model
+from embedded_aws.validation import complaint
 
 # Signing names whose model botocore files under another name.
 _MODELS = {
@@ -104,8 +105,6 @@ def decode(
             shapes.check_rest(found, query=fields, headers=headers)
             if protocol == "rest-json":
                 parameters |= shapes.of_body(found.input_shape, _json(body))
-    except shapes.LimitError as error:
-        raise CallError(str(error), reason="validation") from None
     except shapes.ShapeError as error:
         raise CallError(f"{service} does not understand the request: {error}") from None
     presigned = "X-Amz-Signature" in fields
@@ -132,9 +131,21 @@ def _of_form(
         raise CallError(f"{model.service_name} has no operation {operation!r}")
     found = model.operation_model(operation)
     parameters = shapes.of_fields(found, model.metadata["protocol"], fields)
-    if model.service_name in ("sts", "iam"):  # moto believes whatever a session is to be called, and for how long
-        shapes.check_limits(found.input_shape, parameters)
     return operation, parameters, fields
+
+
+def check(call: Call) -> None:
+    """Return if a call's parameters are as the service's model wants them; moto believes most of what they say.
+
+    Raises
+    ------
+    CallError
+        If they are not. What REST puts in headers and XML is not among them.
+    """
+    if not call.protocol.startswith("rest"):
+        told = complaint(_model(call.service).operation_model(call.operation).input_shape, call.parameters)
+        if told:
+            raise CallError(told, reason="validation")
 
 
 def protocol_of(service: str) -> str:

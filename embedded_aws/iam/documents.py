@@ -10,11 +10,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Any
 
 from moto.iam.models import iam_backends
 
 from embedded_aws.iam.calls import Call, CallError
+from embedded_aws.iam.policy import Policy
 
 _ENTITY = re.compile(r"arn:aws:iam::(?P<account>\d{12}):(?P<kind>user|role)/.+")
 _ACCOUNT = re.compile(
@@ -49,6 +51,8 @@ def check(call: Call) -> None:
     if not text:
         return
     told = next(_wrong(text, resources=resources, principals=principals), None)
+    if not told and call.action == "s3:PutBucketPolicy":
+        told = next(_of_another_bucket(text, call.parameters["Bucket"]), None)
     if told:
         raise CallError(told, reason="policy")
     _written[text] = datetime.now(UTC)
@@ -90,6 +94,14 @@ def _wrong_in(statement: Mapping[str, Any], *, resources: bool, principals: bool
         yield "Syntax errors in policy: Condition must be an object of objects"
     for element in ("Principal", "NotPrincipal"):
         yield from _wrong_principals(statement.get(element, "*"))
+
+
+def _of_another_bucket(text: str, bucket: str) -> Iterator[str]:
+    for _, statement in Policy.of("bucket policy", text).statements():
+        named = statement.get("Resource", statement.get("NotResource"))
+        for pattern in [named] if isinstance(named, str) else named:
+            if pattern != "*" and not fnmatchcase(bucket, pattern.removeprefix("arn:aws:s3:::").partition("/")[0]):
+                yield "Policy has invalid resource"
 
 
 def _wrong_principals(principal: Any) -> Iterator[str]:

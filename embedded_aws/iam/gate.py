@@ -105,6 +105,7 @@ class Gate:
                 if call.action != "s3:DeleteObjects" or denied >= {one.resource for one in asked}:
                     raise
         try:
+            calls.check(call)
             documents.check(call)
         except CallError as error:
             raise Refused(error.reason, str(error)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,8 @@ from embedded_aws.iam.policy import Policy
 from embedded_aws.iam.simulate import Simulator
 from embedded_aws.iam.trail import Trail
 
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_ADDRESS = re.compile(r"(\d+\.){3}\d+")
 CHAINED_SECONDS = 3600  # AWS: a role taken by a role's session is good for an hour at most
 
 
@@ -35,7 +38,9 @@ class OneNameSpace(S3Backend):
         return moto.s3.urls
 
     def create_bucket(self, bucket_name: str, *args: Any, **kwargs: Any) -> FakeBucket:
-        """Create a bucket, unless some account has one of that name."""
+        """Create a bucket, unless some account has one of that name or it is no name for one."""
+        if not _BUCKET_NAME.fullmatch(bucket_name) or ".." in bucket_name or _ADDRESS.fullmatch(bucket_name):
+            raise S3ClientError("InvalidBucketName", "The specified bucket is not valid.")
         if bucket_name in s3_backends.bucket_accounts and bucket_name not in self.buckets:
             raise S3ClientError("BucketAlreadyExists", "The requested bucket name is not available")
         return super().create_bucket(bucket_name, *args, **kwargs)

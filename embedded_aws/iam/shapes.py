@@ -5,7 +5,6 @@ What the gate does not read, moto could, and act on something else than what was
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -37,10 +36,6 @@ _PRESIGNED = frozenset(_S3_QUERY[1:])
 
 class ShapeError(Exception):
     """A parameter that the operation does not have, or of another kind."""
-
-
-class LimitError(ShapeError):
-    """A parameter that is too small, too large or not spelt as it must be."""
 
 
 def of_json(shape: Shape | None, value: Any, *, where: str = "") -> Any:
@@ -139,38 +134,6 @@ def unpacked(body: bytes, encoding: str) -> bytes:
     if not unpacking.eof or unpacking.unused_data:
         raise ShapeError("the body is not one compressed whole, or too long")
     return plain
-
-
-def check_limits(shape: Shape | None, value: Any, *, where: str = "") -> None:
-    """Return if a value is neither too small nor too large, and spelt as it must be, in all its parts.
-
-    Raises
-    ------
-    LimitError
-        If it is not, or lacks what it needs.
-    """
-    if isinstance(value, Mapping) and shape is not None and shape.type_name == "structure":
-        if missing := [name for name in shape.required_members if name not in value]:
-            raise LimitError(f"1 validation error detected: Value at '{missing[0]}' must not be null")
-        for name, item in value.items():
-            check_limits(shape.members[name], item, where=name)
-    elif isinstance(value, list):
-        for item in value:
-            check_limits(shape.member, item, where=where)
-    elif isinstance(value, (str, int)) and not isinstance(value, bool):
-        _check_limit(shape.metadata, value, where)
-
-
-def _check_limit(limits: Mapping[str, Any], value: str | int, where: str) -> None:
-    size = len(value) if isinstance(value, str) else value
-    # What Unicode calls letters, separators and numbers.
-    pattern = limits.get("pattern", "").replace(r"\p{L}\p{Z}\p{N}", r"\w\s")
-    fits = limits.get("min", size) <= size <= limits.get("max", size)
-    if not fits or (pattern and isinstance(value, str) and not re.fullmatch(pattern, value)):
-        told = f"Value '{value}' at '{where}' failed to satisfy constraint"
-        raise LimitError(
-            f"1 validation error detected: {told}: min {limits.get('min')}, max {limits.get('max')}, {pattern}"
-        )
 
 
 def check_rest(operation: OperationModel, *, query: Mapping[str, str], headers: Mapping[str, str]) -> None:

@@ -21,7 +21,6 @@ from embedded_aws.iam.gate import role_may, service_may_assume
 from embedded_aws.jobs.container import Container
 from embedded_aws.jobs.job import ENDED, TrainingJob
 from embedded_aws.jobs.limits import not_emulated
-from embedded_aws.jobs.validation import complaint
 from embedded_aws.network.interfaces import NoSuchNetwork
 from embedded_aws.network.switchboard import Switchboard
 from embedded_aws.notebook_requests import NotebookRequests
@@ -66,7 +65,7 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
 
     def start(self, request: dict[str, Any]) -> TrainingJob:
         """Check a CreateTrainingJob request and start the job."""
-        if told := complaint("sagemaker", "CreateTrainingJob", request) or not_emulated(request):
+        if told := not_emulated(request):
             raise AWSValidationException(told)
         self._check_role(request["RoleArn"], f"training-job/{request['TrainingJobName']}")
         if network := request.get("VpcConfig"):
@@ -210,8 +209,6 @@ class TrainingResponse(NotebookRequests, SageMakerResponse):
     def list_training_jobs(self) -> ActionResult:
         """ListTrainingJobs."""
         request = self._request
-        if told := complaint("sagemaker", "ListTrainingJobs", request):
-            raise AWSValidationException(told)
         jobs = _selected(list(self.sagemaker_backend.training_jobs.values()), request)
         names = [job.name for job in jobs]
         if (after := request.get("NextToken")) and after not in names:

@@ -148,6 +148,8 @@ class Asked(BaseResponse):
         host, path = parts.hostname or "", unquote(parts.path).lstrip("/")
         virtual = re.match(r"(.+)\.s3[.-]", host)
         bucket, _, key = (virtual[1], "", path) if virtual else path.partition("/")
+        if not (bucket and key):
+            raise ValidationError(f"TemplateURL must be a supported URL: {url}")
         try:
             return self._clients("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
         except (ClientError, UnicodeDecodeError) as error:

@@ -22,14 +22,14 @@ class StackRequests(ChangeSetRequests, ResourceRequests):
         """CreateStack."""
         name = self._new_name()
         wanted = self._wanted(None)
-        on_failure = self._get_param("OnFailure") or (
-            "DO_NOTHING" if self._get_param("DisableRollback") else "ROLLBACK"
-        )
+        on_failure, stay = self._get_param("OnFailure"), self._get_param("DisableRollback")
+        if on_failure and stay is not None:
+            raise ValidationError("You can specify either OnFailure or DisableRollback, but not both")
         stack = Stack(
             name,
             self.current_account,
             self.region,
-            on_failure=on_failure,
+            on_failure=on_failure or ("DO_NOTHING" if stay else "ROLLBACK"),
             timeout_minutes=self._get_param("TimeoutInMinutes"),
             retain_except_on_create=bool(self._get_param("RetainExceptOnCreate")),
             protected=bool(self._get_param("EnableTerminationProtection")),

@@ -10,6 +10,7 @@ from embedded_aws.stacks import views
 from embedded_aws.stacks.asked import Asked
 from embedded_aws.stacks.capabilities import capabilities
 from embedded_aws.stacks.errors import ValidationError
+from embedded_aws.stacks.state import Wanted
 
 
 class ResourceRequests(Asked):
@@ -55,15 +56,19 @@ class ResourceRequests(Asked):
         if change_set := self._get_param("ChangeSetName"):
             wanted = self._change_set(change_set).wanted
         else:
-            wanted = self._book.find(self._get_param("StackName")).wanted
-        if wanted is None:
-            raise ValidationError(f"Template of stack {self._get_param('StackName')} does not exist")
+            wanted = self._applied(self._get_param("StackName"))
         return ActionResult({"TemplateBody": wanted.template.body, "StagesAvailable": ["Original", "Processed"]})
+
+    def _applied(self, name: str) -> Wanted:
+        wanted = self._book.find(name).wanted
+        if wanted is None:
+            raise ValidationError(f"Template of stack {name} does not exist")
+        return wanted
 
     def get_template_summary(self) -> ActionResult:
         """GetTemplateSummary."""
         name = self._get_param("StackName")
-        template = self._book.find(name).wanted.template if name else self._read_template(self._template_body())
+        template = self._applied(name).template if name else self._read_template(self._template_body())
         needed, why = capabilities(template)
         told = {
             "Parameters": [views.declaration(name, one) for name, one in template.parameters.items()],

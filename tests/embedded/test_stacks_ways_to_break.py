@@ -203,6 +203,55 @@ def test_a_misshapen_property_is_refused_before_anything_is_made(desk, wrong, to
         assert desk.client("iam").list_role_policies(RoleName="role-of-a-stack")["PolicyNames"] == ["a"]
 
 
+POLICY = {
+    "Type": "AWS::S3::BucketPolicy",
+    "Properties": {
+        "Bucket": {"Ref": "B"},
+        "PolicyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::other/*"}],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (changed(BUCKET, BucketName="Bad_Name"), "InvalidBucketName"),
+        (
+            changed(BUCKET, BucketName="b-2", VersioningConfiguration={"Status": "enabled"}),
+            "'versioningConfiguration.status'",
+        ),
+        (changed(GROUP, LogGroupName="no name!"), "Value 'no name!' at 'logGroupName' failed"),
+        (changed(ROLE, MaxSessionDuration=999999), "must have value less than or equal to 43200"),
+        (POLICY, "Policy has invalid resource"),
+    ],
+)
+def test_a_value_that_aws_does_not_take_is_refused(desk, wrong, told):
+    assert desk.create("value", template(B=BUCKET, R=wrong))["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert told in desk.reasons("value")["R"]
+    assert left(desk) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"OnFailure": "WHATEVER"}, "'onFailure' failed to satisfy constraint"),
+        ({"OnFailure": "DELETE", "DisableRollback": True}, "either OnFailure or DisableRollback"),
+        ({"Capabilities": ["CAPABILITY_ANYTHING"]}, "'capabilities.1.member' failed to satisfy constraint"),
+        ({"TemplateBody": "", "TemplateURL": "https://bucket.s3.amazonaws.com/"}, "must be a supported URL"),
+    ],
+)
+def test_a_request_that_aws_does_not_take_is_refused(desk, asked, told):
+    asked = {"TemplateBody": template(G=GROUP), **asked}
+    with pytest.raises(ClientError, match=told):
+        desk.client("cloudformation").create_stack(
+            StackName="asked", **{name: value for name, value in asked.items() if value}
+        )
+    assert left(desk) == NOTHING
+
+
 def test_a_client_of_the_engine_leaves_the_models_that_the_gate_reads_alone():
     from botocore.stub import Stubber
 

@@ -174,11 +174,13 @@ def test_a_body_in_json_is_no_form(aws, user):
     """moto would find an Action, and a group's name, between the ampersands."""
     logs = aws.session("client-1").client("logs")
     logs.create_log_group(logGroupName="kept")
-    ann = user(allow("logs:DescribeLogGroups"), allow("logs:CreateLogGroup"))
-    inside = json.dumps({"logGroupNamePrefix": "&Action=DeleteLogGroup&logGroupName=kept&x="}).encode()
+    ann = user(allow("logs:FilterLogEvents"), allow("logs:CreateLogGroup"))
+    inside = json.dumps(
+        {"logGroupName": "kept", "filterPattern": "&Action=DeleteLogGroup&logGroupName=kept&x="}
+    ).encode()
     for kind in ("application/x-amz-json-1.1", FORM):
-        status, text = ann.json("logs", "Logs_20140328.DescribeLogGroups", inside, content_type=kind)
-        assert (status, json.loads(text)["logGroups"]) == (200, [])
+        status, text = ann.json("logs", "Logs_20140328.FilterLogEvents", inside, content_type=kind)
+        assert (status, json.loads(text)["events"]) == (200, [])
     assert logs.describe_log_groups(logGroupNamePrefix="kept")["logGroups"]
     logs.delete_log_group(logGroupName="kept")
 

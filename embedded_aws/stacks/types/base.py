@@ -16,6 +16,7 @@ from embedded_aws.stacks.clients import Clients
 from embedded_aws.stacks.errors import ResourceError
 from embedded_aws.stacks.functions import as_text
 from embedded_aws.stacks.state import Resource, Stack
+from embedded_aws.validation import complaint
 
 _GONE = ("NotFound", "NoSuch", "RecordNotFound", "does not exist")
 _RANDOM = 12
@@ -42,7 +43,10 @@ class Scene:
         """
         client = self.clients(service)
         shape = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation]).input_shape
-        return getattr(client, operation)(**shaped(shape, request))
+        request = shaped(shape, request)
+        if told := complaint(shape, request):
+            raise ResourceError(told)
+        return getattr(client, operation)(**request)
 
     def made(self, physical_id: str) -> str:
         """Remember the resource as soon as it is there, so that a later failure takes it away again."""

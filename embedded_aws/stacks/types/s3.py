@@ -49,7 +49,7 @@ def _lifecycle_rule(rule: Any) -> dict[str, Any]:
         told["NoncurrentVersionExpiration"] = {"NoncurrentDays": rule["NoncurrentVersionExpirationInDays"]}
     if "Transitions" in rule:
         told["Transitions"] = [
-            {"StorageClass": one["StorageClass"], "Days": one.get("TransitionInDays")}
+            {**_some(one, "StorageClass"), "Days": one.get("TransitionInDays")}
             for one in rule["Transitions"]
             if only(one, "StorageClass", "TransitionInDays")
         ]
@@ -58,7 +58,7 @@ def _lifecycle_rule(rule: Any) -> dict[str, Any]:
 
 def _logging(value: Any) -> dict[str, Any]:
     only(value, "DestinationBucketName", "LogFilePrefix")
-    enabled = {"TargetBucket": value["DestinationBucketName"], "TargetPrefix": value.get("LogFilePrefix", "")}
+    enabled = {"TargetBucket": value.get("DestinationBucketName"), "TargetPrefix": value.get("LogFilePrefix", "")}
     return {"BucketLoggingStatus": {"LoggingEnabled": enabled}}
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from botocore.model import Shape
 
-from embedded_aws.models import service_model
 
+def complaint(shape: Shape | None, request: Mapping[str, Any]) -> str | None:
+    """Return AWS's sentence about an invalid request to an operation of this input, or None.
 
-def complaint(service: str, operation: str, request: dict[str, Any]) -> str | None:
-    """Return AWS's sentence about an invalid request, or None.
-
-    >>> complaint("sagemaker", "StopTrainingJob", {"TrainingJobName": "-"}).partition(" failed")[0]
+    >>> from embedded_aws.models import service_model
+    >>> stop = service_model("sagemaker").operation_model("StopTrainingJob").input_shape
+    >>> complaint(stop, {"TrainingJobName": "-"}).partition(" failed")[0]
     "1 validation error detected: Value '-' at 'trainingJobName'"
     """
-    found = list(_errors(service_model(service).operation_model(operation).input_shape, request, ""))
+    found = list(_errors(shape, request, "")) if shape else []
     if not found:
         return None
     return f"{len(found)} validation error{'s'[: len(found) > 1]} detected: {'; '.join(found)}"
@@ -51,7 +51,8 @@ def _spelling(shape: Shape, value: str, path: str) -> Iterator[str]:
     if shape.enum and value not in shape.enum:
         must = "Member must satisfy enum value set"
         yield f"Value '{value}' at '{path}' failed to satisfy constraint: {must}: {shape.enum}"
-    pattern = shape.metadata.get("pattern")
+    # What Unicode calls letters, separators and numbers.
+    pattern = shape.metadata.get("pattern", "").replace(r"\p{L}\p{Z}\p{N}", r"\w\s")
     if pattern and r"\p" not in pattern and not re.fullmatch(pattern, value, re.DOTALL):
         must = "Member must satisfy regular expression pattern"
         yield f"Value '{value}' at '{path}' failed to satisfy constraint: {must}: {pattern}"
