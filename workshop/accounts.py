@@ -76,11 +76,15 @@ def at_hand(n_clients: int) -> list[str]:
     names = ["server", *client_names(n_clients)]
     if target() == "embedded":
         return names
-    there = _botocore_session("server", config_file("aws")).available_profiles
-    found = [name for name in names if f"fl-{name}" in there]
+    found = [name for name in names if has_profile(name)]
     if not found:
         raise AccountError(f"there is no profile fl-server, fl-client-1, ... in {config_file('aws')}")
     return found
+
+
+def has_profile(name: str) -> bool:
+    """Tell whether this machine has a profile for an account."""
+    return f"fl-{name}" in _botocore_session(name, config_file(target())).available_profiles
 
 
 def session(name: str) -> boto3.Session:

@@ -109,8 +109,10 @@ class Arena:
             test=self.test, terms=federation.Terms(**terms), checkpoints=checkpoints, progress=progress,
         )  # fmt: skip
 
-    def lead_and_die(self, started: Mapping[str, jobs.TrainingJob], folder: Path, *, when: str) -> int:
+    def lead_and_die(self, started: Mapping[str, jobs.TrainingJob], folder: Path, *, when: str, **terms) -> int:
         """Be the server in another process, which dies by SIGKILL when a message begins with ``when``.
+
+        ``terms`` are those of ``federation.Terms``.
 
         Returns
         -------
@@ -120,7 +122,7 @@ class Arena:
         known = [(asdict(job.client), job.name) for job in started.values()]
         told = {
             "connection": self.connection, "test": self.test, "authority": self.authority, "folder": str(folder),
-            "known": known, "when": when,
+            "known": known, "when": when, "terms": terms,
         }  # fmt: skip
         process = multiprocessing.get_context("spawn").Process(target=_die, kwargs=told)
         process.start()
@@ -208,7 +210,7 @@ def plain_average(
     return get_evaluate_fn(test, scaler)(rounds, parameters, {})[1]["roc_auc"]
 
 
-def _die(*, connection, test, authority, folder, known, when) -> None:
+def _die(*, connection, test, authority, folder, known, when, terms) -> None:
     """Be the server of another process, until the message comes."""
     arena = Arena(connection, accounts.notebook_session(connection["server_role"]), test, authority=authority)
     started = {}
@@ -222,4 +224,5 @@ def _die(*, connection, test, authority, folder, known, when) -> None:
         when=when,
         do=lambda: os.kill(os.getpid(), signal.SIGKILL),
         checkpoints=Checkpoints(Path(folder), "run"),
+        **terms,
     )

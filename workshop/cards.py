@@ -29,8 +29,9 @@ def federation(names: Sequence[str]) -> Federation:
     unknown = [name for name in names if name not in agreed.ids]
     if unknown:
         raise AgreementError(f"{unknown[0]} is no member; the agreement knows {', '.join(agreed.ids)}")
-    told = {name: _read(name).get("outputs", {}) for name in agreed.ids}
-    return Federation({name: own_session(name, agreed) for name in names}, agreed, told)
+    return Federation(
+        {name: own_session(name, agreed) for name in names}, agreed, {name: told(name) for name in agreed.ids}
+    )
 
 
 def own_session(name: str, agreed: Agreement) -> boto3.Session:
@@ -132,6 +133,7 @@ def _folder() -> Path:
     return folder
 
 
-def _read(name: str) -> dict[str, Any]:
+def told(name: str) -> dict[str, Any]:
+    """Return the outputs by stack that an account's last card told; nothing if there is no card."""
     path = _folder() / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json.loads(path.read_text()).get("outputs", {}) if path.exists() else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import boto3
@@ -15,6 +16,7 @@ from data_prep import owners
 from workshop import accounts, bundle, state, wheelhouse
 from workshop.deployment import Federation
 from workshop.errors import AccountError, BundleError
+from workshop.jobs import ClientAccount
 
 STATE = "state/state.json"
 IMAGE_VERSION = "1.4-2-py312"  # flwr 1.41 needs Python 3.11 or later: the only scikit-learn image that has it
@@ -132,19 +134,7 @@ def training_image(region: str) -> str:
 def connection_data(federation: Federation, *, image: str) -> dict:
     """Gather what notebook 03 needs: what the stacks gave back, and where the server stands, as JSON values."""
     told = federation.outputs
-    clients = [
-        {
-            "name": name,
-            "account": federation.ids[name],
-            "bucket": told[name]["fl-storage"]["Bucket"],
-            "execution_role": told[name]["fl-client-job"]["ExecutionRoleArn"],
-            "kickoff_role": told[name]["fl-client-access"]["KickoffRoleArn"],
-            "subnets": told[name]["fl-network"]["SubnetIds"].split(","),
-            "security_group": told[name]["fl-network"]["FederationGroupId"],
-            "external_id": federation.agreed.external_ids[name],
-        }
-        for name in federation.clients
-    ]
+    clients = [asdict(client_account(federation, name)) for name in federation.clients]
     return {
         "clients": clients,
         "image": image,
@@ -153,6 +143,21 @@ def connection_data(federation: Federation, *, image: str) -> dict:
         "server_host": server_host(federation.sessions["server"], told["server"]["fl-notebook-instance"]),
         "server_port": federation.agreed.port,
     }
+
+
+def client_account(federation: Federation, name: str) -> ClientAccount:
+    """Return what the server may know of a client's account."""
+    told = federation.outputs[name]
+    return ClientAccount(
+        name=name,
+        account=federation.ids[name],
+        bucket=told["fl-storage"]["Bucket"],
+        execution_role=told["fl-client-job"]["ExecutionRoleArn"],
+        kickoff_role=told["fl-client-access"]["KickoffRoleArn"],
+        subnets=tuple(told["fl-network"]["SubnetIds"].split(",")),
+        security_group=told["fl-network"]["FederationGroupId"],
+        external_id=federation.agreed.external_ids[name],
+    )
 
 
 def server_host(session: boto3.Session, outputs: Mapping[str, str]) -> str:

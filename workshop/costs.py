@@ -50,5 +50,5 @@ def table(n_clients: int) -> pd.DataFrame:
         (name, where, what, minutes, round(price * times.get(where, n_clients), 3))
         for name, where, what, minutes, price in _LINES
     ]
-    columns = ["template", "where", "what stands there", "minutes", "$ per hour"]
+    columns = ["template", "where", "what stands there", "minutes", "$ per hour, in all"]
     return pd.DataFrame(lines, columns=columns).set_index("template")

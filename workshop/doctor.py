@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from itertools import combinations
-from typing import Any
 
-import boto3
 import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
-from workshop import accounts, federation, peering, stacks
-from workshop.errors import WorkshopError
-from workshop.jobs import ClientAccount
+from workshop import accounts, blueprint, connect, federation, peering, stacks
+from workshop.deployment import Federation
+from workshop.errors import NotThisMachine, WorkshopError
 from workshop.stacks import Stack
 
 Line = tuple[str, str, bool, str, str]  # what was checked, of whom, whether it is right, what was found, what to do
@@ -25,52 +24,45 @@ ENDPOINTS = ("s3", "sagemaker.api", "sts", "logs", "kms", "ecr.api", "ecr.dkr")
 TRAINING_QUOTA = ("sagemaker", "ml.m5.large for training job usage")
 
 
-def examine(sessions: Mapping[str, boto3.Session], connection: Mapping[str, Any]) -> pd.DataFrame:
-    """Check accounts, networks, roles, buckets, the server's place.
+def examine(federation: Federation, *, image: str = "") -> pd.DataFrame:
+    """Check accounts, networks, roles, buckets, the server's place: of every account at hand its own half.
 
     Parameters
     ----------
-    sessions : mapping
-        The owners' sessions at hand, by account name; what needs a session that is not at hand is not checked.
-    connection : mapping
-        From ``connect.connection_data``.
+    federation : Federation
+        The owners' sessions at hand; what the others' cards do not tell yet is not checked.
+    image : str
+        The training image's address; else the one that SageMaker has in this region.
 
     Returns
     -------
     DataFrame
         One line per check: what, of whom, whether it is right, what was found, and what to do if it is not.
     """
-    clients = {entry["name"]: ClientAccount.of(entry) for entry in connection["clients"]}
-    checks: list[Callable[[], Iterator[Line]]] = [
-        lambda: _identities(sessions, clients),
-        lambda: _clocks(sessions),
-        lambda: _networks(sessions),
-        lambda: _connections(sessions),
-        lambda: _endpoints(sessions),
-        lambda: _roles(connection, clients),
-        lambda: _buckets(sessions, connection, clients),
-        lambda: _image(sessions, connection),
-        lambda: _quotas(sessions),
-        lambda: _place(connection),
-    ]
-    lines: list[Line] = []
-    for check in checks:
-        try:
-            lines += check()
-        except (WorkshopError, BotoCoreError, ClientError) as error:
-            lines.append(("can be asked", "somebody", False, str(error), "read the message; then ask again"))
+    checks = (
+        _identities, _clocks, _stacks, _networks, _connections, _endpoints, _roles, _buckets, _quotas, _place,
+        partial(_image, image=image),
+    )  # fmt: skip
+    lines = [line for check in checks for line in _asked(check, federation)]
     return pd.DataFrame(lines, columns=["checked", "of", "ok", "found", "remedy"]).set_index("of")
+
+
+def _asked(check: Callable[[Federation], Iterator[Line]], members: Federation) -> Iterator[Line]:
+    try:
+        yield from check(members)
+    except (WorkshopError, BotoCoreError, ClientError) as error:
+        yield "can be asked", "somebody", False, str(error), "read the message; then ask again"
 
 
 def _line(checked: str, of: str, ok: bool, found: object, remedy: str) -> Line:
     return checked, of, bool(ok), str(found), "" if ok else remedy
 
 
-def _identities(sessions: Mapping[str, boto3.Session], clients: Mapping[str, ClientAccount]) -> Iterator[Line]:
-    found = {name: accounts.identity(name, session) for name, session in sessions.items()}
+def _identities(members: Federation) -> Iterator[Line]:
+    found = {name: accounts.identity(name, session) for name, session in members.sessions.items()}
     regions = {who.region for who in found.values()}
     for name, who in found.items():
-        expected = clients[name].account if name in clients else who.account
+        expected = members.ids[name]
         yield _line("account", name, who.account == expected, who.account, f"point profile fl-{name} at {expected}")
     twice = len({who.account for who in found.values()}) < len(found)
     yield _line("accounts differ", "all", not twice, len(found), "give every member an account of its own")
@@ -79,31 +71,37 @@ def _identities(sessions: Mapping[str, boto3.Session], clients: Mapping[str, Cli
     )
 
 
-def _clocks(sessions: Mapping[str, boto3.Session]) -> Iterator[Line]:
-    answer = next(iter(sessions.values())).client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
+def _clocks(members: Federation) -> Iterator[Line]:
+    session = next(iter(members.sessions.values()))
+    answer = session.client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
     off = abs((parsedate_to_datetime(answer["date"]) - datetime.now(UTC)).total_seconds())
     yield _line("clock", "this machine", off < CLOCK_SECONDS, f"{off:.0f} s off", "set the clock (chronyc, Settings)")
 
 
-def _networks(sessions: Mapping[str, boto3.Session]) -> Iterator[Line]:
-    cidrs = {name: stacks.outputs(session, Stack("network", name))["VpcCidr"] for name, session in sessions.items()}
+def _stacks(members: Federation) -> Iterator[Line]:
+    """Every account at hand: what of the blueprint does not stand there; and take over what stands."""
+    for name, session in members.sessions.items():
+        there = set(stacks.names(session))
+        places = [place for step in blueprint.STEPS for place in blueprint.placements(step, list(members.ids))]
+        wanted = [Stack(place.step.template, name, peer=place.peer) for place in places if place.account == name]
+        members.outputs[name] = {one.name: stacks.outputs(session, one) for one in wanted if one.name in there}
+        missing = [one.name for one in wanted if one.name not in there]
+        told = f"missing: {', '.join(missing)}" if missing else f"{len(wanted)} stand"
+        yield _line("stacks", name, not missing, told, f"run notebook 02, or `python -m workshop deploy {name}`")
+
+
+def _networks(members: Federation) -> Iterator[Line]:
+    cidrs = {name: told["fl-network"]["VpcCidr"] for name, told in members.outputs.items() if "fl-network" in told}
     for (one, first), (other, second) in combinations(cidrs.items(), 2):
         if ipaddress.ip_network(first).overlaps(ipaddress.ip_network(second)):
             yield _line(
-                "addresses apart", f"{one}, {other}", False, f"{first}, {second}", "choose another NETWORK in 02"
+                "addresses apart", f"{one}, {other}", False, f"{first}, {second}", "agree on another network (in 02)"
             )
             return
     yield _line("addresses apart", "all", True, ", ".join(cidrs.values()), "")
 
 
-def _connections(sessions: Mapping[str, boto3.Session]) -> Iterator[Line]:
-    if "server" not in sessions:
-        return
-    outputs = {
-        name: {"fl-network": stacks.outputs(session, Stack("network", name))} for name, session in sessions.items()
-    }
-    for stack in [Stack("peering", "server", peer=name) for name in sessions if name != "server"]:
-        outputs["server"][stack.name] = stacks.outputs(sessions["server"], stack)
+def _connections(members: Federation) -> Iterator[Line]:
     remedies = {
         "peering": "deploy fl-peering-accepter there, then fl-peering for it in the server's account",
         "route there": "deploy fl-peering-routes in the client's account",
@@ -111,15 +109,17 @@ def _connections(sessions: Mapping[str, boto3.Session]) -> Iterator[Line]:
         "job may call": "deploy fl-peering-routes in the client's account",
         "server listens": "deploy fl-peering for this client in the server's account",
     }
-    for name, found in peering.table(sessions, outputs).iterrows():
+    for name, found in peering.table(members.sessions, members.outputs).iterrows():
         for what, remedy in remedies.items():
-            yield _line(what, name, found[what] is True or found[what] == "active", found[what], remedy)
+            if found[what] is not None:
+                yield _line(what, name, found[what] is True or found[what] == "active", found[what], remedy)
 
 
-def _endpoints(sessions: Mapping[str, boto3.Session]) -> Iterator[Line]:
-    for name, session in sessions.items():
-        vpc = stacks.outputs(session, Stack("network", name))["VpcId"]
-        wanted = [{"Name": "vpc-id", "Values": [vpc]}]
+def _endpoints(members: Federation) -> Iterator[Line]:
+    for name, session in members.sessions.items():
+        if not (network := members.outputs[name].get("fl-network")):
+            continue
+        wanted = [{"Name": "vpc-id", "Values": [network["VpcId"]]}]
         found = session.client("ec2").describe_vpc_endpoints(Filters=wanted)["VpcEndpoints"]
         there = {
             re.sub(r"^com\.amazonaws\.[^.]+\.", "", item["ServiceName"])
@@ -133,17 +133,22 @@ def _endpoints(sessions: Mapping[str, boto3.Session]) -> Iterator[Line]:
         )
 
 
-def _roles(connection: Mapping[str, Any], clients: Mapping[str, ClientAccount]) -> Iterator[Line]:
+def _roles(members: Federation) -> Iterator[Line]:
+    if not (access := members.outputs["server"].get("fl-server-access")) or "server" not in members.sessions:
+        return
     try:
-        server = accounts.notebook_session(connection["server_role"])
+        server = accounts.notebook_session(access["NotebookRoleArn"])
     except WorkshopError as error:
         remedy = "deploy fl-server-access with your own ARN as OperatorArn"
         yield _line("notebook role", "server", False, error, remedy)
         return
     yield _line("notebook role", "server", True, "can be taken", "")
-    for name, client in clients.items():
+    for name in members.clients:
+        if "fl-client-access" not in members.outputs[name]:
+            yield _line("kick-off role", name, False, "not told of", "ask its owner for a new card, and join it")
+            continue
         try:
-            accounts.borrow(server, client, session_name="doctor")
+            accounts.borrow(server, connect.client_account(members, name), session_name="doctor")
         except WorkshopError as error:
             yield _line(
                 "kick-off role", name, False, error, "its owner deploys fl-client-access with the server's role"
@@ -152,30 +157,29 @@ def _roles(connection: Mapping[str, Any], clients: Mapping[str, ClientAccount]) 
             yield _line("kick-off role", name, True, "can be borrowed", "")
 
 
-def _buckets(
-    sessions: Mapping[str, boto3.Session], connection: Mapping[str, Any], clients: Mapping[str, ClientAccount]
-) -> Iterator[Line]:
-    buckets = {"server": connection["server_bucket"]} | {name: client.bucket for name, client in clients.items()}
-    for name, session in sessions.items():
+def _buckets(members: Federation) -> Iterator[Line]:
+    for name, session in members.sessions.items():
+        if not (storage := members.outputs[name].get("fl-storage")):
+            continue
+        remedy = f"upload this owner's files with notebook 02, or `python -m workshop upload {name}`"
         try:
-            keys = session.client("s3").list_objects_v2(Bucket=buckets[name])["KeyCount"]
-            yield _line("own bucket", name, keys > 0, f"{keys} objects", "upload this owner's files with notebook 02")
+            keys = session.client("s3").list_objects_v2(Bucket=storage["Bucket"], Prefix="data/")["KeyCount"]
+            yield _line("own bucket", name, keys > 0, f"{keys} objects below data/", remedy)
         except ClientError as error:
             yield _line("own bucket", name, False, error, "deploy fl-storage")
 
 
-def _image(sessions: Mapping[str, boto3.Session], connection: Mapping[str, Any]) -> Iterator[Line]:
-    regions = {session.region_name for session in sessions.values()}
-    fits = (
-        any(f".{region}." in connection["image"] for region in regions) or "." not in connection["image"].split("/")[0]
-    )
-    found = connection["image"].rpartition("/")[2]
+def _image(members: Federation, image: str) -> Iterator[Line]:
+    regions = {session.region_name for session in members.sessions.values()}
+    image = image or connect.training_image(min(regions))
+    fits = any(f".{region}." in image for region in regions) or "." not in image.split("/")[0]
+    found = image.rpartition("/")[2]
     yield _line("training image", "all", fits, found, "run notebook 02 again: the image's address is of another region")
 
 
-def _quotas(sessions: Mapping[str, boto3.Session]) -> Iterator[Line]:
+def _quotas(members: Federation) -> Iterator[Line]:
     service, quota = TRAINING_QUOTA
-    for name, session in sessions.items():
+    for name, session in members.sessions.items():
         if name == "server":
             continue
         try:
@@ -189,10 +193,16 @@ def _quotas(sessions: Mapping[str, boto3.Session]) -> Iterator[Line]:
         yield _line("quota", name, enough, values[0] if values else "not told", f"ask AWS for one {quota}")
 
 
-def _place(connection: Mapping[str, Any]) -> Iterator[Line]:
-    host, port = connection["server_host"], connection["server_port"]
+def _place(members: Federation) -> Iterator[Line]:
+    instance = members.outputs["server"].get("fl-notebook-instance")
+    if "server" not in members.sessions or not instance:
+        return
+    host = connect.server_host(members.sessions["server"], instance)
+    here = accounts.target() == "embedded"
     try:
-        place = federation.place(host, port, forwarded=accounts.target() == "embedded")
+        place = federation.place(host, members.agreed.port, forwarded=here)
+    except NotThisMachine:
+        yield _line("port", "server", True, f"{host}:{members.agreed.port}, on {instance['NotebookInstanceName']}", "")
     except WorkshopError as error:
         yield _line("port", "server", False, error, "run the federation where the message says")
     else:

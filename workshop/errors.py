@@ -33,5 +33,9 @@ class FederationError(WorkshopError):
     """The federation ended before its last round."""
 
 
+class NotThisMachine(FederationError):
+    """The server's place is another machine."""
+
+
 class ModelError(WorkshopError):
     """A model file is not what its manifest says."""

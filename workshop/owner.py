@@ -13,6 +13,7 @@ from data_prep import sources
 from data_prep.errors import DataError
 from workshop import accounts, agreement, cards, cleanup, connect, doctor, stacks, state
 from workshop.blueprint import Placement
+from workshop.deployment import Federation
 from workshop.errors import AgreementError
 from workshop.stacks import Change, Stack
 
@@ -106,9 +107,11 @@ def upload(name: str) -> int:
 
 def examine(names: Sequence[str]) -> int:
     """Print the doctor's findings; return 1 if something is wrong."""
-    (connection,) = state.load("accounts")
-    wanted = names or ["server", *(entry["name"] for entry in connection["clients"])]
-    findings = doctor.examine({name: accounts.session(name) for name in wanted}, connection)
+    agreed = agreement.load()
+    told = {name: cards.told(name) for name in agreed.ids}
+    wanted = names or [name for name in agreed.ids if accounts.has_profile(name)]
+    members = Federation({name: accounts.session(name) for name in wanted}, agreed, told)
+    findings = doctor.examine(members)
     for of, line in findings.iterrows():
         print(f"{'ok   ' if line['ok'] else 'WRONG'} {of:13} {line['checked']:16} {line['found']}")
         if not line["ok"]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pandas as pd
+from botocore.exceptions import ClientError
 
 
 def table(
@@ -17,44 +18,51 @@ def table(
     Parameters
     ----------
     sessions : mapping
-        The server's and the clients', by name.
+        The server's and the clients', by name; of an account that is not at hand its half is None.
     outputs : mapping
-        ``outputs[account][stack]``, as ``deployment.Federation`` keeps them.
+        ``outputs[account][stack]``, as ``deployment.Federation`` keeps them; what is not known yet is None too.
     """
-    server = sessions["server"].client("ec2")
+    apis = {name: session.client("ec2") for name, session in sessions.items()}
+    server, theirs = apis.get("server"), outputs["server"].get("fl-network")
     lines = {}
-    for name, session in sessions.items():
-        if name == "server":
+    for name, told in outputs.items():
+        pair, mine, ec2 = outputs["server"].get(f"fl-peering-{name}"), told.get("fl-network"), apis.get(name)
+        if name == "server" or not (pair and mine and theirs and (ec2 or server)):
             continue
-        ec2, mine, theirs = session.client("ec2"), outputs[name]["fl-network"], outputs["server"]["fl-network"]
-        pcx = outputs["server"][f"fl-peering-{name}"]["PeeringId"]
-        port = int(outputs["server"][f"fl-peering-{name}"]["ServerPort"])
+        pcx, port = pair["PeeringId"], int(pair["ServerPort"])
         lines[name] = {
-            "peering": _status(ec2, pcx),
-            "route there": _has_route(ec2, mine["RouteTableId"], theirs["VpcCidr"], pcx),
-            "route back": _has_route(server, theirs["RouteTableId"], mine["VpcCidr"], pcx),
-            "job may call": _open(ec2, mine["FederationGroupId"], "IpPermissionsEgress", theirs["VpcCidr"], port),
-            "server listens": _open(server, theirs["FederationGroupId"], "IpPermissions", mine["VpcCidr"], port),
+            "peering": _status(ec2 or server, pcx),
+            "route there": ec2 and _has_route(ec2, mine["RouteTableId"], theirs["VpcCidr"], pcx),
+            "route back": server and _has_route(server, theirs["RouteTableId"], mine["VpcCidr"], pcx),
+            "job may call": ec2 and _open(ec2, mine, "IpPermissionsEgress", theirs["VpcCidr"], port),
+            "server listens": server and _open(server, theirs, "IpPermissions", mine["VpcCidr"], port),
         }
-    return pd.DataFrame(lines).T.rename_axis("client")
+    return pd.DataFrame(lines, dtype=object).T.rename_axis("client")
 
 
 def _status(ec2: Any, peering: str) -> str:
-    found = ec2.describe_vpc_peering_connections(VpcPeeringConnectionIds=[peering])["VpcPeeringConnections"]
+    try:
+        found = ec2.describe_vpc_peering_connections(VpcPeeringConnectionIds=[peering])["VpcPeeringConnections"]
+    except ClientError as error:
+        if error.response["Error"]["Code"].endswith(".NotFound"):
+            return "missing"
+        raise
     return found[0]["Status"]["Code"] if found else "missing"
 
 
 def _has_route(ec2: Any, route_table: str, cidr: str, peering: str) -> bool:
-    (found,) = ec2.describe_route_tables(RouteTableIds=[route_table])["RouteTables"]
+    wanted = [{"Name": "route-table-id", "Values": [route_table]}]
     return any(
         route.get("DestinationCidrBlock") == cidr and route.get("VpcPeeringConnectionId") == peering
-        for route in found["Routes"]
+        for table in ec2.describe_route_tables(Filters=wanted)["RouteTables"]
+        for route in table["Routes"]
     )
 
 
-def _open(ec2: Any, group: str, side: str, cidr: str, port: int) -> bool:
-    (found,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+def _open(ec2: Any, network: Mapping[str, str], side: str, cidr: str, port: int) -> bool:
+    wanted = [{"Name": "group-id", "Values": [network["FederationGroupId"]]}]
     return any(
         rule.get("FromPort") == rule.get("ToPort") == port and cidr in [item["CidrIp"] for item in rule["IpRanges"]]
+        for found in ec2.describe_security_groups(Filters=wanted)["SecurityGroups"]
         for rule in found[side]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -99,10 +100,18 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
     finally:
         if output.exists():
             resources = {"metadata": {"name": notebook.stem, "path": str(NOTEBOOKS)}}  # where its pictures are
-            page, _ = HTMLExporter(embed_images=True).from_notebook_node(nbformat.read(output, 4), resources)
+            page, _ = HTMLExporter(embed_images=True).from_notebook_node(_linked(nbformat.read(output, 4)), resources)
             output.with_suffix(".html").write_text(page)
     cells = sum(cell.cell_type == "code" for cell in source.cells)
     return Executed(notebook.stem, round(time.monotonic() - started, 1), cells)
+
+
+def _linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Let links to other notebooks lead to their pages."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\]\((\w+)\.ipynb\)", r"](\1.html)", cell.source)
+    return notebook
 
 
 def headings(notebook: nbformat.NotebookNode) -> dict[str, str]:

@@ -70,7 +70,7 @@ plots.columns(
 #
 # 1. **Deduplicate.** The exclusion list names some providers twice. A copy in training and its twin in the test table
 #    would be an exam whose questions were handed out before.
-# 2. **Hold out** the server's test table: real rows, never resampled, seen by no client.
+# 2. **Hold out** the server's test table: rows as they stand, never resampled, seen by no client.
 # 3. **Assign** every other row to one client. `iid` deals them like cards; `similar_providers` gives each client its
 #    own kind of provider; `label_skew` gives some clients much more fraud than others.
 # 4. **Split** each client's rows in training and validation.

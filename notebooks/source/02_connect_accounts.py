@@ -149,7 +149,7 @@ who[["account", "role"]]
 # `python -m workshop doctor`.
 
 # %%
-health = doctor.examine(sessions, connection)
+health = doctor.examine(federation, image=image)
 health.groupby("checked", sort=False)["ok"].agg(passed="sum", of="count")
 
 # %% [markdown]
@@ -207,8 +207,9 @@ print(lessons.refused(neighbour.assume_role, **kickoff, **word))
 
 # %% [markdown]
 # ## The trail
-# Every account keeps a record of who asked for what. The client's owner finds all of it there: who tried, what was
-# refused, and which statement came closest to allowing it. On AWS the events appear in CloudTrail after a few minutes.
+# Every account keeps a record of who asked for what. The client's owner finds there who tried, what was refused, and
+# which statement came closest to allowing it. On AWS the list comes from CloudTrail's event history: after some
+# minutes, without the statement, and without calls on objects, unless the owner records data events.
 
 # %%
 trail.refusals(sessions[SHOW]).tail(6)

@@ -162,7 +162,7 @@ plots.top_k(
 # %% [markdown]
 # ## What the corrections are worth
 # The sample that this workshop grew from trains on raw amounts, undersamples, and stops after the same number of
-# iterations. Logarithms and a common scale are the whole difference.
+# iterations. Here amounts become logarithms on a common scale, and every honest row is kept.
 
 # %%
 real = pd.concat(
@@ -197,8 +197,8 @@ print("the federation is what it claims to be, and the global model beats doing 
 
 # %% [markdown]
 # ## What you saw
-# A model that no client could have trained on its own rows alone, trained without moving a row, ranks like the
-# centralised one when the clients are alike.
+# One model from the rows of all clients, and no row was moved. It ranks like the centralised one when the clients are
+# alike.
 #
 # ## Three questions
 # <details><summary>Why is there no accuracy in the table?</summary>

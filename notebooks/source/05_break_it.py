@@ -19,7 +19,7 @@
 # ![Every update passes a gate before it is averaged; a client without an answer is asked again until the deadline](images/gate.svg)
 
 # %% tags=["parameters"]
-ROUNDS = 3  # rounds of each of the small federations, 3 or more
+ROUNDS_EACH = 3  # rounds of each of the small federations, 2 or more
 CUT = 10  # seconds without a route
 
 # %% [markdown]
@@ -54,7 +54,7 @@ server = accounts.notebook_session(connection["server_role"])
 ring = arena.Arena(connection, server, test, seed=data["seed"])
 first, *others = ring.clients
 second, last = others[0], others[-1]
-terms = {"rounds": ROUNDS, "quorum": len(ring.clients) - 1}
+terms = {"rounds": ROUNDS_EACH, "quorum": len(ring.clients) - 1}
 print(f"{len(ring.clients)} clients: you will disturb {first}, {second} and {last}")
 
 # %% [markdown]
@@ -65,7 +65,7 @@ print(f"{len(ring.clients)} clients: you will disturb {first}, {second} and {las
 
 # %%
 started = ring.kick_off()
-stopped = ring.lead(started, when=f"round 2 of {ROUNDS}", do=started[second].stop, **terms)
+stopped = ring.lead(started, when=f"round 2 of {ROUNDS_EACH}", do=started[second].stop, **terms)
 columns = ["roc_auc", "clients", "left_out"]
 stopped.table()[columns].round(3)
 
@@ -106,7 +106,7 @@ print("\n".join(scaled.events))
 started = ring.kick_off()
 stranger = started.pop(last)
 turned_away = partial(jobs.wait, [stranger], needed=0)
-invited = ring.lead(started, when=f"round 2 of {ROUNDS}", do=turned_away, **terms)
+invited = ring.lead(started, when=f"round 2 of {ROUNDS_EACH}", do=turned_away, **terms)
 print("\n".join(invited.events))
 
 # %% [markdown]
@@ -118,7 +118,7 @@ print("\n".join(invited.events))
 started = ring.kick_off()
 cut = ring.lead(
     started,
-    when=f"round 2 of {ROUNDS}",
+    when=f"round 2 of {ROUNDS_EACH}",
     do=partial(ring.cut_network, accounts.session(first), first, seconds=CUT),
     **terms,
 )
@@ -133,7 +133,7 @@ print(f"one round waited: {cut.table()['seconds'].max() > CUT / 2}")
 # %%
 folder = Path(tempfile.mkdtemp())
 started = ring.kick_off()
-code = ring.lead_and_die(started, folder, when=f"round 2 of {ROUNDS}")
+code = ring.lead_and_die(started, folder, when=f"round 2 of {ROUNDS_EACH}", **terms)
 revived = ring.lead(started, **terms, checkpoints=Checkpoints(folder, "run"))
 print(f"the first server ended with {code}; rounds it had saved: {revived.resumed}")
 
@@ -146,7 +146,7 @@ print(f"the first server ended with {code}; rounds it had saved: {revived.resume
 clients = {
     name: baselines.ClientRows.read(state.home() / "data" / name) for name in ring.clients
 }
-setting = {"name": last, "rounds": ROUNDS, "seed": data["seed"]}
+setting = {"name": last, "rounds": ROUNDS_EACH, "seed": data["seed"]}
 plain = {
     "a NaN": arena.plain_average(clients, test, factor=np.nan, **setting),
     "ten times, turned round": arena.plain_average(clients, test, factor=-10, **setting),
@@ -191,7 +191,7 @@ plots.broken(table, title="What the model is worth after something went wrong")
 
 # %%
 results = (stopped, poisoned, scaled, invited, cut, revived)
-assert all(len(result.history) == ROUNDS for result in results), "a round is missing"
+assert all(len(result.history) == ROUNDS_EACH for result in results), "a round is missing"
 assert second in stopped.history[-1].left_out, "the stopped client is in the model"
 assert last in poisoned.history[-1].left_out and last in scaled.history[-1].left_out
 assert stranger.client.account in " ".join(invited.events), "the stranger was not named"

@@ -34,7 +34,7 @@ from workshop.live import LiveStacks
 target, data = state.load("target", "data")
 sessions = {name: accounts.session(name) for name in ["server", *data["clients"]]}
 before = cleanup.left_over(sessions)
-before.groupby(["account", "kind"]).size().unstack(fill_value=0)
+before.groupby(["account", "kind"], sort=False).size().unstack(fill_value=0)
 
 # %% [markdown]
 # ## Delete
@@ -77,7 +77,7 @@ print(f"{len(sessions)} accounts, {len(before)} things deleted, nothing left")
 
 # %% [markdown]
 # ## What you saw
-# Every account ended as it began.
+# No account holds anything of the workshop any more but a key that nobody can use, for seven days on AWS.
 #
 # ## Three questions
 # <details><summary>Why list what is left, when every deletion succeeded?</summary>
@@ -86,11 +86,11 @@ print(f"{len(sessions)} accounts, {len(before)} things deleted, nothing left")
 # </details>
 # <details><summary>A client wants out while the federation is running. What does it do?</summary>
 #
-# It deletes its own stack and stops its own job. It needs nobody's permission.
+# It stops its own job and deletes `fl-client-access` and `fl-peering-routes`. It needs nobody's permission.
 # </details>
 # <details><summary>What remains with the client after all this?</summary>
 #
-# Its rows, where they always were, and its copy of the global model if it kept `model.tar.gz`.
+# Its rows, where they always were, and the global model if it took `model.tar.gz` out of its bucket in time.
 # </details>
 #
 # **Next:** put your own table in the place of ours: `DATA=your.csv make workshop`.

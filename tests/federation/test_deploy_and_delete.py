@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from workshop import accounts, agreement, blueprint, cleanup, connect, deployment, doctor, peering, stacks, state
+from workshop import accounts, agreement, blueprint, cleanup, deployment, doctor, peering, stacks, state
+from workshop.deployment import Federation
 from workshop.errors import AgreementError, StackError
 from workshop.stacks import Stack
 
@@ -110,22 +111,25 @@ def test_addresses_that_overlap_are_refused_before_anything_is_created(sessions)
     assert cleanup.left_over(sessions).empty
 
 
+def examined(federation, image=IMAGE):
+    return doctor.examine(federation, image=image)
+
+
 def wrong(findings):
     return sorted((of, line["checked"]) for of, line in findings.iterrows() if not line["ok"])
 
 
 def test_the_doctor_names_each_thing_that_is_wrong_and_what_to_do(sessions, federation):
     deployment.deploy(federation)
-    connection = connect.connection_data(federation, image=IMAGE)
     for name, session in sessions.items():
         session.client("s3").put_object(Bucket=federation.outputs[name]["fl-storage"]["Bucket"], Key="data/x", Body=b"")
-    assert wrong(doctor.examine(sessions, connection)) == []
+    assert wrong(examined(federation)) == []
 
     ec2, mine = sessions["client-1"].client("ec2"), federation.outputs["client-1"]["fl-network"]
     theirs = federation.outputs["server"]["fl-network"]["VpcCidr"]
     route = {"RouteTableId": mine["RouteTableId"], "DestinationCidrBlock": theirs}
     ec2.delete_route(**route)
-    findings = doctor.examine(sessions, connection)
+    findings = examined(federation)
     assert wrong(findings) == [("client-1", "route there")]
     (remedy,) = findings[~findings["ok"]]["remedy"]
     assert remedy == "deploy fl-peering-routes in the client's account"
@@ -135,18 +139,47 @@ def test_the_doctor_names_each_thing_that_is_wrong_and_what_to_do(sessions, fede
         Filters=[{"Name": "service-name", "Values": ["com.amazonaws.us-east-1.kms"]}]
     )["VpcEndpoints"]
     ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint["VpcEndpointId"]])
-    findings = doctor.examine(sessions, connection)
+    findings = examined(federation)
     assert wrong(findings) == [("client-1", "AWS's services")]
     assert "missing: kms" in findings[~findings["ok"]]["found"].iloc[0]
 
     stacks.delete(sessions["client-2"], "fl-client-access", account="client-2")
-    assert ("client-2", "kick-off role") in wrong(doctor.examine(sessions, connection))
-    other = {**connection, "server_bucket": "nobody-has-this"}
-    assert ("server", "own bucket") in wrong(doctor.examine(sessions, other))
-    elsewhere = {**connection, "image": "x.dkr.ecr.eu-west-1.amazonaws.com/image:1"}
-    assert ("all", "training image") in wrong(doctor.examine(sessions, elsewhere))
-    mixed = {**sessions, "client-2": sessions["client-1"]}
-    assert {("client-2", "account"), ("all", "accounts differ")} <= set(wrong(doctor.examine(mixed, connection)))
+    assert {("client-2", "kick-off role"), ("client-2", "stacks")} <= set(wrong(examined(federation)))
+    sessions["server"].client("s3").delete_object(
+        Bucket=federation.outputs["server"]["fl-storage"]["Bucket"], Key="data/x"
+    )
+    assert ("server", "own bucket") in wrong(examined(federation))
+    assert ("all", "training image") in wrong(examined(federation, "x.dkr.ecr.eu-west-1.amazonaws.com/image:1"))
+    mixed = Federation({**sessions, "client-2": sessions["client-1"]}, federation.agreed, federation.outputs)
+    assert {("client-2", "account"), ("all", "accounts differ")} <= set(wrong(examined(mixed)))
+
+
+@pytest.mark.parametrize("alone", ["server", "client-1"])
+def test_the_doctor_looks_at_the_half_of_an_owner_who_is_alone(sessions, federation, alone):
+    deployment.deploy(federation)
+    mine = Federation({alone: sessions[alone]}, federation.agreed, federation.outputs)
+    found = examined(mine)
+    assert wrong(found) == [(alone, "own bucket")]
+    seen = {"server": {"route back", "server listens"}, "client-1": {"route there", "job may call"}}
+    both = set().union(*seen.values())
+    assert (
+        set(found.loc["client-1" if alone == "client-1" else ["client-1", "client-2"], "checked"]) & both == seen[alone]
+    )
+
+    peering_id = federation.outputs["server"]["fl-peering-client-1"]["PeeringId"]
+    sessions["server"].client("ec2").delete_vpc_peering_connection(VpcPeeringConnectionId=peering_id)
+    line = examined(mine).query("checked == 'peering' and of == 'client-1'")
+    assert line["ok"].tolist() == [False]
+    assert line["found"].tolist() == ["deleted"]
+
+
+def test_the_doctor_says_what_an_owner_who_has_just_begun_still_has_to_do(sessions, federation):
+    deployment.deploy(federation, blueprint.STEPS[:2])
+    found = examined(Federation({"client-1": sessions["client-1"]}, federation.agreed, {n: {} for n in federation.ids}))
+    line = found.loc["client-1"].set_index("checked").loc["stacks"]
+    assert line["found"].startswith("missing: fl-endpoints, fl-client-job")
+    assert "workshop deploy client-1" in line["remedy"]
+    assert ("client-1", "AWS's services") in wrong(found)
 
 
 def test_the_doctor_names_a_port_that_is_taken(sessions, federation):
@@ -154,7 +187,7 @@ def test_the_doctor_names_a_port_that_is_taken(sessions, federation):
 
     deployment.deploy(federation)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        connection = {**connect.connection_data(federation, image=IMAGE), "server_port": taken.getsockname()[1]}
-        findings = doctor.examine(sessions, connection)
+        federation.agreed.__dict__["port"] = taken.getsockname()[1]
+        findings = examined(federation)
     assert ("server", "port") in wrong(findings)
     assert "another program listens there" in findings.loc["server"].set_index("checked").loc["port", "found"]

@@ -78,7 +78,7 @@ def test_the_client_trains_in_the_images_python(image_python, tmp_path):
         "SM_CHANNEL_TRAIN": str(tmp_path / "client-1"),
         "SM_MODEL_DIR": str(model),
         "SM_OUTPUT_DIR": str(output),
-        "AWS_ACCESS_KEY_ID": "ASIAIMAGEPYTHON",
+        "AWS_ACCESS_KEY_ID": "ASIAOFTHEIMAGESPYTHON",
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_SESSION_TOKEN": "token",
         "AWS_REGION": "us-east-1",

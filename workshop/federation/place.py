@@ -14,7 +14,7 @@ import grpc
 from flwr.proto.transport_pb2_grpc import add_FlowerServiceServicer_to_server
 from flwr.server.superlink.fleet.grpc_bidi.flower_service_servicer import FlowerServiceServicer
 
-from workshop.errors import FederationError
+from workshop.errors import FederationError, NotThisMachine
 from workshop.federation.seats import Seats
 from workshop.federation.tls import Certificates
 
@@ -53,8 +53,10 @@ def place(host: str, port: int = 0, *, forwarded: bool = True) -> Place:
 
     Raises
     ------
+    NotThisMachine
+        If the address is another machine's.
     FederationError
-        If the port is taken, or the address is not this machine's.
+        If the port is taken.
     """
     here = host
     with socket.socket() as probe:
@@ -69,11 +71,15 @@ def place(host: str, port: int = 0, *, forwarded: bool = True) -> Place:
                 here = "127.0.0.1"
                 probe.bind((here, port))
         except OSError as error:
-            advice = {
-                errno.EADDRINUSE: "another program listens there: end it, or run 02_connect_accounts with another PORT",
-                errno.EADDRNOTAVAIL: "not an address of this machine: run this on the server's notebook instance",
-            }.get(error.errno, "choose another")
-            raise FederationError(f"cannot listen at {here}:{port} ({error.strerror}): {advice}") from error
+            told = f"cannot listen at {here}:{port} ({error.strerror})"
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise NotThisMachine(
+                    f"{told}: not an address of this machine: run this on the server's notebook instance"
+                ) from error
+            taken = "another program listens there: end it, or run 02_connect_accounts with another PORT"
+            raise FederationError(
+                f"{told}: {taken if error.errno == errno.EADDRINUSE else 'choose another'}"
+            ) from error
         taken = probe.getsockname()[1]
     return Place(f"{host}:{taken}", f"{here}:{taken}")
 
