@@ -65,7 +65,9 @@ print(f"{len(ring.clients)} clients: you will disturb {first}, {second} and {las
 
 # %%
 started = ring.kick_off()
-stopped = ring.lead(started, when=f"round 2 of {ROUNDS_EACH}", do=started[second].stop, **terms)
+stopped = ring.lead(
+    started, when=f"round 2 of {ROUNDS_EACH}", do=started[second].stop, **terms
+)
 columns = ["roc_auc", "clients", "left_out"]
 stopped.table()[columns].round(3)
 
