@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,8 +54,9 @@ def main() -> int:
     prepare.add_argument("--seed", type=int, default=0)
     upload = command("upload", "owner", lambda m, o: m.upload(o.name), "upload your files; 01 wrote them")
     upload.add_argument("name", help="your account's name")
-    delete = command("delete", "owner", lambda m, o: m.delete(o.name), "delete everything in your account")
+    delete = command("delete", "owner", lambda m, o: m.delete(o.name, yes=o.yes), "delete everything in your account")
     delete.add_argument("name", help="your account's name")
+    delete.add_argument("--yes", action="store_true", help="do not ask")
     doctor = command("doctor", "owner", lambda m, o: m.examine(o.names), "look at everything that must be right")
     doctor.add_argument("names", nargs="*", help="the accounts at hand; else all")
 
@@ -64,6 +66,9 @@ def main() -> int:
     except (WorkshopError, DataError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command again does no harm", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

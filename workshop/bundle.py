@@ -84,14 +84,14 @@ def kit_digest() -> str:
 
 
 def tracked() -> list[str]:
-    """Return the repository's files: committed, or new and not ignored.
+    """Return the repository's files: those that git keeps; a table or a card that lies beside them does not travel.
 
     Raises
     ------
     BundleError
         If git does not know.
     """
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    command = ["git", "ls-files", "-z"]
     run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if run.returncode:
         raise BundleError(f"the bundle holds what git knows of, and git says: {run.stderr.strip()}")

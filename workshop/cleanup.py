@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pandas as pd
+from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from workshop import blueprint, stacks
@@ -132,59 +133,65 @@ def left_over(sessions: Mapping[str, boto3.Session]) -> pd.DataFrame:
 
 
 def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
-    sagemaker, ec2, iam, logs = (session.client(name) for name in ("sagemaker", "ec2", "iam", "logs"))
+    sagemaker, iam, logs = (session.client(name) for name in ("sagemaker", "iam", "logs"))
     yield from (("stack", name) for name in stacks.names(session))
     yield from (("training job", name) for name in sorted(_jobs(sagemaker)))
-    for kind, call, key, name in (
-        ("notebook instance", sagemaker.list_notebook_instances, "NotebookInstances", "NotebookInstanceName"),
+    for kind, client, operation, name, prefixes in (
+        ("notebook instance", sagemaker, "list_notebook_instances", "NotebookInstanceName", PREFIX),
         (
             "lifecycle configuration",
-            sagemaker.list_notebook_instance_lifecycle_configs,
-            "NotebookInstanceLifecycleConfigs",
+            sagemaker,
+            "list_notebook_instance_lifecycle_configs",
             "NotebookInstanceLifecycleConfigName",
+            PREFIX,
         ),
-        ("bucket", session.client("s3").list_buckets, "Buckets", "Name"),
+        ("bucket", session.client("s3"), "list_buckets", "Name", PREFIX),
+        ("role", iam, "list_roles", "RoleName", ("FL-", PREFIX)),
+        ("policy", iam, "list_policies", "PolicyName", "FL-"),
+        ("key alias", session.client("kms"), "list_aliases", "AliasName", "alias/fl-"),
+        ("log group", logs, "describe_log_groups", "logGroupName", "/fl/"),
     ):
-        yield from ((kind, item[name]) for item in call()[key] if item[name].startswith(PREFIX))
-    roles = [role["RoleName"] for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]]
-    yield from (("role", name) for name in roles if name.startswith(("FL-", PREFIX)))
-    policies = iam.list_policies(Scope="Local")["Policies"]
-    yield from (("policy", policy["PolicyName"]) for policy in policies if policy["PolicyName"].startswith("FL-"))
-    yield from _network(ec2)
-    keys = session.client("kms").list_aliases()["Aliases"]
-    yield from (("key alias", key["AliasName"]) for key in keys if key["AliasName"].startswith("alias/fl-"))
-    groups = logs.describe_log_groups(logGroupNamePrefix="/fl/")["logGroups"]
-    yield from (("log group", group["logGroupName"]) for group in groups)
+        own = {"Scope": "Local"} if operation == "list_policies" else {}
+        found = (item[name] for item in _all(client, operation, **own))
+        yield from ((kind, one) for one in found if one.startswith(prefixes))
+    yield from _network(session.client("ec2"))
     yield from (("log stream", stream) for group in (LOG_GROUP, NOTEBOOK_LOGS) for stream in _log_streams(logs, group))
 
 
-def _network(ec2) -> Iterator[tuple[str, str]]:
+def _network(ec2: BaseClient) -> Iterator[tuple[str, str]]:
     named = [{"Name": "tag:Name", "Values": ["fl-*"]}]
-    vpcs = [vpc["VpcId"] for vpc in ec2.describe_vpcs(Filters=named)["Vpcs"]]
+    vpcs = [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=named)]
     yield from (("VPC", vpc) for vpc in vpcs)
-    for peering in ec2.describe_vpc_peering_connections(Filters=named)["VpcPeeringConnections"]:
+    for peering in _all(ec2, "describe_vpc_peering_connections", Filters=named):
         if peering["Status"]["Code"] in ("active", "pending-acceptance", "provisioning"):
             yield "peering", peering["VpcPeeringConnectionId"]
     if vpcs:
         inside = [{"Name": "vpc-id", "Values": vpcs}]
-        endpoints = ec2.describe_vpc_endpoints(Filters=inside)["VpcEndpoints"]
-        yield from (("endpoint", endpoint["VpcEndpointId"]) for endpoint in endpoints)
-        interfaces = ec2.describe_network_interfaces(Filters=inside)["NetworkInterfaces"]
-        yield from (("network interface", interface["NetworkInterfaceId"]) for interface in interfaces)
+        for endpoint in _all(ec2, "describe_vpc_endpoints", Filters=inside):
+            yield "endpoint", endpoint["VpcEndpointId"]
+        for interface in _all(ec2, "describe_network_interfaces", Filters=inside):
+            yield "network interface", interface["NetworkInterfaceId"]
+
+
+def _all(client: BaseClient, operation: str, **request: object) -> Iterator[dict]:
+    """Yield what an operation lists, page by page."""
+    paginator = client.get_paginator(operation)
+    (key, *_) = paginator.result_keys
+    for page in paginator.paginate(**request):
+        yield from page.get(key.expression, [])
 
 
 def _jobs(client) -> dict[str, str]:
-    pages = client.get_paginator("list_training_jobs").paginate(NameContains=PREFIX)
-    found = [job for page in pages for job in page["TrainingJobSummaries"]]
+    found = _all(client, "list_training_jobs", NameContains=PREFIX)
     return {
         job["TrainingJobName"]: job["TrainingJobStatus"] for job in found if job["TrainingJobName"].startswith(PREFIX)
     }
 
 
 def _log_streams(logs, group: str) -> list[str]:
-    pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group, logStreamNamePrefix=PREFIX)
     try:
-        return [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
+        found = _all(logs, "describe_log_streams", logGroupName=group, logStreamNamePrefix=PREFIX)
+        return [stream["logStreamName"] for stream in found]
     except ClientError as error:
         if error.response["Error"]["Code"] == "ResourceNotFoundException":
             return []

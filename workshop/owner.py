@@ -119,10 +119,16 @@ def examine(names: Sequence[str]) -> int:
     return 0 if findings["ok"].all() else 1
 
 
-def delete(name: str) -> int:
-    """Delete everything of the workshop in one account and show that nothing is left."""
+def delete(name: str, *, yes: bool = False) -> int:
+    """Delete everything of the workshop in one account and show that nothing is left; whoever types it is asked."""
     agreed = agreement.load() if agreement.members() else None
     sessions = {name: cards.own_session(name, agreed) if agreed else accounts.session(name)}
+    there = cleanup.left_over(sessions)
+    print(f"account {accounts.identity(name, sessions[name]).account}, to be deleted:")
+    for kind, items in there.groupby("kind", sort=False):
+        print(f"  {len(items)} x {kind}: {', '.join(items['name'][:5])}{', ...' * (len(items) > 5)}")
+    if len(there) and not yes and sys.stdin.isatty() and input("delete all of it? [y/N] ").lower() != "y":
+        raise AgreementError("nothing was deleted")
     cleanup.delete_all(
         sessions, progress=lambda _, stack, status, *__: status.endswith("COMPLETE") and print(f"  {stack}: {status}")
     )

@@ -47,7 +47,7 @@ frauds = table.frame[schema.LABEL].sum()
 print(f"{table.source} rows: {len(table.frame):,}, of them fraudulent: {frauds:,}")
 
 # %%
-pd.set_option("display.max_colwidth", 100)
+pd.set_option("display.max_colwidth", None)
 described = pd.DataFrame(schema.COLUMNS).set_index("name")[["unit", "meaning"]]
 described.iloc[[0, 1, 2, 3, 4, -3, -2, -1]]
 

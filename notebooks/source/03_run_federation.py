@@ -175,7 +175,7 @@ result = federation.run(
 
 # %% [markdown]
 # ## What each round was worth
-# Scored on the server's test table, on real rows. *Bytes up* is what all clients sent in one round: their whole
+# Scored on the server's test table, which nobody resampled. *Bytes up* is what all clients sent in one round: their whole
 # contribution, whatever the number of their rows.
 
 # %%
@@ -196,7 +196,7 @@ plots.rounds(history, base_rate=base_rate, title="What each round was worth")
 # a pickle that somebody else made can run any code.
 
 # %%
-finished = jobs.wait(started, deadline=120, needed=terms.quorum)
+finished = jobs.wait(started, deadline=600, needed=terms.quorum)
 finished[["account", "status", "step", "artefact"]]
 
 # %% [markdown]
@@ -224,12 +224,8 @@ model.upload(path.parent, server, connection["server_bucket"])
 # %%
 state.save(federation=federation.record(result, started, model_path=path))
 run.finish()
-pd.Series(
-    {
-        "threshold": round(result.threshold, 3),
-        "real training rows": sum(result.client_rows.values()),
-    }
-).to_frame("")
+n_rows = sum(result.client_rows.values())
+print(f"threshold {result.threshold:.3f}, from {n_rows:,} training rows before SMOTE")
 
 # %% [markdown]
 # ## Check

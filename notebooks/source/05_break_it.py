@@ -153,7 +153,8 @@ plain = {
     "a NaN": arena.plain_average(clients, test, factor=np.nan, **setting),
     "ten times, turned round": arena.plain_average(clients, test, factor=-10, **setting),
 }
-pd.Series(plain).round(3).to_frame("ROC AUC of a plain FedAvg")
+plain = pd.Series(plain).round(3)
+plain.to_frame("ROC AUC of a plain FedAvg")
 
 # %% [markdown]
 # ## Side by side
@@ -168,21 +169,22 @@ ours = {
     "the network is cut": cut.history[-1].roc_auc,
     "the server is killed": revived.history[-1].roc_auc,
 }
-pd.Series(ours).round(3).to_frame("this federation")
+ours = pd.Series(ours).round(3)
+ours.to_frame("this federation")
 
 # %% [markdown]
 # A word stands where a plain FedAvg has no model to score.
 
 # %%
-alone = plain | {
+alone = plain.to_dict() | {
     "nothing": ours["nothing"],
     "a client is stopped": "waits for a day",
     "a stranger": "takes part unasked",
     "the network is cut": "goes on",
     "the server is killed": "is lost",
 }
-table = pd.DataFrame({"this federation": ours, "plain FedAvg": alone}).loc[list(ours)]
-table = table.astype(object).fillna("is NaN")
+alone = pd.Series(alone).fillna("is NaN")[ours.index]
+table = pd.DataFrame({"this federation": ours, "plain FedAvg": alone})
 table
 
 # %%
@@ -202,7 +204,7 @@ undisturbed = zip(revived.parameters, cut.parameters, strict=True)
 assert all((ours == theirs).all() for ours, theirs in undisturbed), (
     "not bit by bit the same"
 )
-assert min(ours.values()) > 0.5, "a model is worth nothing"
+assert ours.min() > 0.5, "a model is worth nothing"
 print("six accidents, six models that are still worth something")
 
 # %% [markdown]

@@ -34,7 +34,7 @@ from workshop.live import LiveStacks
 target, data = state.load("target", "data")
 sessions = {name: accounts.session(name) for name in ["server", *data["clients"]]}
 before = cleanup.left_over(sessions)
-before.groupby(["account", "kind"], sort=False).size().unstack(fill_value=0)
+before.groupby(["kind", "account"], sort=False).size().unstack(fill_value=0)
 
 # %% [markdown]
 # ## Delete

@@ -13,8 +13,10 @@ import task
 from cohort import ROLE, Cohort, Member
 
 from client_code import identity
+from workshop import federation
 from workshop.errors import FederationError
 from workshop.federation import Verifier, tls
+from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.identity import IdentityError
 
 FEDERATION = "this federation"
@@ -314,3 +316,40 @@ def test_a_client_without_tls_is_no_client(three):
     result = cohort.run(progress=progress, join=20)
     assert plain.refused
     assert len(result.history) == 3
+
+
+@pytest.mark.promise("T-04", "A server with a new certificate of the same authority finds its clients again")
+def test_a_new_certificate_is_accepted_by_clients_that_are_there(three, tmp_path):
+    authority = tls.Authority.make()
+    cohort, checkpoints = Cohort(three, patience=20), Checkpoints(tmp_path, "run")
+    first = cohort.certificates = authority.issue("127.0.0.1")
+    cohort.join()
+
+    def interrupt(message, history):
+        if message.startswith("round 2 of 3: "):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("workshop.federation.seats._dismiss", lambda proxy: proxy.bridge.close())  # no good-bye
+        cohort.run(checkpoints=checkpoints, progress=interrupt)
+    second = cohort.certificates = authority.issue("127.0.0.1")
+    assert (first.server, first.server_key) != (second.server, second.server_key)
+    assert first.authority == second.authority
+    result = cohort.run(checkpoints=checkpoints)
+    assert (result.resumed, [entry.clients for entry in result.history]) == (1, [3, 3, 3])
+    cohort.leave()
+    assert {job.status for job in cohort.jobs.values()} == {"Completed"}
+
+
+@pytest.mark.promise("T-04", "Running the cell again gives the server a new certificate for the same clients")
+def test_opening_a_run_again_signs_a_new_certificate(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKSHOP_HOME", str(tmp_path))
+    first, second = (federation.open_run("127.0.0.1", {"rounds": 3}) for _ in range(2))
+    assert (first.id, first.certificates.authority) == (second.id, second.certificates.authority)
+    assert first.certificates.server != second.certificates.server
+    assert {path.name for path in first.folder.iterdir() if path.stat().st_mode & 0o077} <= {
+        "authority.pem",
+        "run.json",
+    }
+    other = federation.open_run("127.0.0.1", {"rounds": 4})
+    assert other.before == (first.id,)
