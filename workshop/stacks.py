@@ -27,6 +27,7 @@ _REMEDIES = {
     "already exists": "it was made by something else: delete it, or rename what made it",
     "LimitExceeded": "ask AWS for a higher quota, or delete what is not needed",
     "not empty": "empty it first; 99_clean_up does",
+    "PeeringConnection": "the peering has gone: ask the server's owner for a new card, and give yours if yours is new",
     "overlap": "choose another NETWORK in 02_connect_accounts",
 }
 

@@ -12,12 +12,15 @@ from moto.ec2.exceptions import (
     EC2ClientError,
     InvalidSecurityGroupNotFoundError,
     InvalidServiceName,
+    InvalidVPCPeeringConnectionIdError,
     InvalidVPCPeeringConnectionStateTransitionError,
 )
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.vpcs import AWS_ENDPOINT_SERVICES, VPCEndPoint
 from moto.ec2.responses import EC2Response
+
+_OVER = ("deleted", "rejected", "failed", "expired")
 
 
 class Network(EC2Backend):
@@ -57,6 +60,21 @@ class Network(EC2Backend):
         """Delete a network interface and free its address, which moto keeps."""
         if eni := self.enis.pop(eni_id, None):
             eni.subnet.del_subnet_ip(eni.private_ip_address)
+
+    # moto leads routes over peering connections that are gone.
+    def create_route(self, *args: Any, vpc_peering_connection_id: str | None = None, **kwargs: Any) -> Any:
+        """Create a route."""
+        self._check_peering(vpc_peering_connection_id)
+        return super().create_route(*args, vpc_peering_connection_id=vpc_peering_connection_id, **kwargs)
+
+    def replace_route(self, *args: Any, vpc_peering_connection_id: str | None = None, **kwargs: Any) -> Any:
+        """Lead a route elsewhere."""
+        self._check_peering(vpc_peering_connection_id)
+        return super().replace_route(*args, vpc_peering_connection_id=vpc_peering_connection_id, **kwargs)
+
+    def _check_peering(self, peering: str | None) -> None:
+        if peering and (peering not in self.vpc_pcxs or self.vpc_pcxs[peering]._status.code in _OVER):
+            raise InvalidVPCPeeringConnectionIdError(peering)
 
     # moto gives the interfaces of an endpoint random addresses and no groups, and believes any id and name.
     def create_vpc_endpoint(

@@ -147,6 +147,26 @@ def test_a_table_that_breaks_the_schema_is_refused_before_anything_is_written(ow
     assert "bad.csv" in owners("client-1", "prepare", "client-1", tmp_path / "bad.csv", code=1)
 
 
+def test_a_client_that_deleted_everything_is_connected_again(owners, connected, tmp_path):
+    def send(sender, reader, *options):
+        (tmp_path / "card").write_text(owners(sender, "card", sender, *options))
+        owners(reader, "join", tmp_path / "card")
+
+    owners("client-1", "delete", "client-1")
+    findings = owners("server", "doctor", "server", code=1)
+    assert "WRONG client-1      peering          deleted" in findings
+    told = owners("client-1", "deploy", "client-1", code=1)
+    assert "ask the server's owner for a new card" in told
+    send("client-1", "server")
+    owners("server", "deploy", "server", "--yes")
+    send("server", "client-1", "--for", "client-1")
+    assert "all stacks of client-1 stand" in owners("client-1", "deploy", "client-1", "--yes")
+    findings = owners("client-1", "doctor", "client-1", code=1)
+    assert [line for line in findings.splitlines() if line.startswith("WRONG")] == [
+        "WRONG client-1      own bucket       0 objects below data/"
+    ]
+
+
 def test_each_deletes_its_own_and_nothing_is_left(owners, connected):
     assert "nothing is left in client-1" in owners("client-1", "delete", "client-1")
     assert "nothing is left in server" in owners("server", "delete", "server")
