@@ -173,6 +173,7 @@ def test_a_job_that_nobody_expects_is_turned_away_and_the_others_go_on(stage):
     assert all(job.describe()["TrainingJobStatus"] == "Failed" for job in strangers)
 
 
+@pytest.mark.promise("F-10", "A port that another program has taken is named before any job starts")
 def test_a_port_that_is_taken_is_named():
     import socket
 

@@ -48,6 +48,22 @@ def test_what_breaks_the_mean_does_not_break_multi_krum(ten, clean, attack, figu
     assert robust >= 0.95 * honest
 
 
+@pytest.mark.promise(
+    "R-02", "Every robust strategy is worth more than the mean under attack, with 2 hostile clients of 10"
+)
+@pytest.mark.parametrize("name", ["FedMedian", "FedTrimmedAvg", "Krum", "MultiKrum"])
+def test_every_defence_is_better_than_the_mean(ten, name, figure):
+    worth = {}
+    for told, attack in LOUD.items():
+        _, mean, _ = simulation.run(ten, hostile=hostile(ten), attack=attack)
+        _, worth[told], _ = simulation.run(ten, name, hostile=hostile(ten), attack=attack)
+        assert worth[told] > 1.25 * mean
+    quiet = simulation.run(ten, name)[1]
+    figure(
+        f"{name}: average precision {quiet:.3f}; " + ", ".join(f"{one:.3f} under {told}" for told, one in worth.items())
+    )
+
+
 @pytest.mark.promise("R-02", "What is far from everybody else's update does not pass the gate, whatever the strategy")
 @pytest.mark.parametrize("attack", ["minus ten times", "a million"])
 def test_the_gate_alone_stops_what_is_far_away(ten, clean, attack, figure):

@@ -22,6 +22,7 @@ def read(folder, *names):
     return pd.concat([schema.read_table(folder / name) for name in names])
 
 
+@pytest.mark.promise("D-15", "No provider is in two owners' rows, nor in training and validation or test")
 def test_no_provider_is_in_two_places(prepared, table):
     """Holds for test, validation and training rows of all owners: nothing leaks from one into another."""
     folder, _ = prepared
@@ -32,6 +33,7 @@ def test_no_provider_is_in_two_places(prepared, table):
     assert len(rows) == len(table.frame.drop_duplicates())
 
 
+@pytest.mark.promise("D-15", "SMOTE sees training rows only, after every split")
 def test_smote_touches_the_balanced_file_and_no_other(prepared):
     folder, _ = prepared
     for number in (1, 2, 3):
