@@ -109,6 +109,8 @@ class Gate:
             documents.check(call)
         except CallError as error:
             raise Refused(error.reason, str(error)) from None
+        if call.service == "logs" and "kmsKeyId" in call.parameters:
+            _check_key_of_logs(call, account)
         return Admitted(call, principal, signed, account, frozenset(denied))
 
     def _judge(self, call: Call, principal: Principal, ask: Ask, context: Context, layers: Layers) -> None:
@@ -240,6 +242,30 @@ def service_may_assume(service: str, role_arn: str, *, account: str, source_arn:
     except PolicyError as error:
         return Decision(False, str(error))
     return Decision(finding.effect == "Allow", finding.statement, finding.statement)
+
+
+def _check_key_of_logs(call: Call, account: str) -> None:
+    """Refuse a key that CloudWatch Logs could not encrypt a log group with; it asks in its own name.
+
+    Source: AWS, CloudWatch Logs user guide, "Encrypt log data in CloudWatch Logs using AWS KMS".
+    """
+    key, group = call.parameters["kmsKeyId"], f"log-group:{call.parameters.get('logGroupName')}"
+    arn = f"arn:aws:logs:{call.region}:{account}:{group}"
+    context = {
+        "aws:sourceaccount": (account,),
+        "aws:sourcearn": (arn,),
+        "aws:principalisawsservice": ("true",),
+        "kms:encryptioncontext:aws:logs:arn": (arn,),
+    }
+    told = kms_states.complaint(key)
+    for action in ("kms:GenerateDataKey", "kms:Decrypt") if not told else ():
+        request = Request(f"logs.{call.region}.amazonaws.com", "", action, key, context)
+        decision = decide(request, {}, (resource_policy(request)[0], True), own=True)
+        told = told or (None if decision.allowed else (decision.why, decision.statement))
+    if told:
+        code, why = "InvalidParameterException", ", ".join(filter(None, told))
+        message = f"The specified KMS key does not exist or is not allowed to be used with Arn '{arn}' ({why})"
+        raise Refused("validation", message, code=code)
 
 
 def role_may(role_arn: str, action: str, resource: str) -> Decision:

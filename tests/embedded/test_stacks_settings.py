@@ -8,7 +8,7 @@ from stack_desk import BUCKET, ROLE, TRUST, VPC, StackDesk, changed, template
 
 READ = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
 WRITE = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}]}
-EVERYBODY = {
+ITS_ACCOUNT = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"AWS": "222233334444"}, "Action": "kms:*", "Resource": "*"}],
 }
@@ -26,7 +26,7 @@ def policy(**properties):
 
 
 def test_a_bucket_has_every_setting(desk):
-    key = {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": EVERYBODY}}
+    key = {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": ITS_ACCOUNT}}
     arn = {"Fn::GetAtt": ["K", "Arn"]}
     default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn}
     rule = {
@@ -163,15 +163,15 @@ def test_a_key_has_every_setting_and_waits_before_it_goes(desk):
         "Properties": {"Description": "first", "EnableKeyRotation": True, "PendingWindowInDays": 7},
     }
     alias = {"Type": "AWS::KMS::Alias", "Properties": {"AliasName": "alias/of-a-stack", "TargetKeyId": {"Ref": "K"}}}
-    desk.create("key", template(K=changed(key, KeyPolicy=EVERYBODY), A=alias))
+    desk.create("key", template(K=changed(key, KeyPolicy=ITS_ACCOUNT), A=alias))
     named = {"KeyId": "alias/of-a-stack"}
     told = kms.describe_key(**named)["KeyMetadata"]
     assert (told["KeyId"], told["Description"]) == (desk.physical("key", "K"), "first")
     assert kms.get_key_rotation_status(KeyId=told["KeyId"])["KeyRotationEnabled"]
-    assert json.loads(kms.get_key_policy(KeyId=told["KeyId"], PolicyName="default")["Policy"]) == EVERYBODY
-    other = changed(key, Description="second", EnableKeyRotation=False, KeyPolicy=EVERYBODY)
+    assert json.loads(kms.get_key_policy(KeyId=told["KeyId"], PolicyName="default")["Policy"]) == ITS_ACCOUNT
+    other = changed(key, Description="second", EnableKeyRotation=False, KeyPolicy=ITS_ACCOUNT)
     to_other = changed(alias, TargetKeyId={"Ref": "L"})
-    desk.update("key", template(K=other, L=changed(key, KeyPolicy=EVERYBODY), A=to_other))
+    desk.update("key", template(K=other, L=changed(key, KeyPolicy=ITS_ACCOUNT), A=to_other))
     assert kms.describe_key(**named)["KeyMetadata"]["KeyId"] == desk.physical("key", "L")
     assert kms.describe_key(KeyId=told["KeyId"])["KeyMetadata"]["Description"] == "second"
     assert not kms.get_key_rotation_status(KeyId=told["KeyId"])["KeyRotationEnabled"]
@@ -180,14 +180,17 @@ def test_a_key_has_every_setting_and_waits_before_it_goes(desk):
 
 
 def test_a_key_is_never_replaced(desk):
-    key = {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": EVERYBODY}}
+    key = {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": ITS_ACCOUNT}}
     desk.create("never", template(K=key))
     desk.update("never", template(K=changed(key, KeySpec="RSA_2048")))
     assert desk.reasons("never")["K"].startswith("You cannot change KeySpec of a KMS key")
 
 
 def test_a_log_group_and_a_flow_log_have_every_setting(desk):
-    key = {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": EVERYBODY}}
+    logs = {"Service": {"Fn::Sub": "logs.${AWS::Region}.amazonaws.com"}}
+    lent = {"Effect": "Allow", "Principal": logs, "Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": "*"}
+    policy = {**ITS_ACCOUNT, "Statement": [*ITS_ACCOUNT["Statement"], lent]}
+    key = {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": policy}}
     group = {
         "Type": "AWS::Logs::LogGroup",
         "Properties": {"KmsKeyId": {"Fn::GetAtt": ["K", "Arn"]}, "RetentionInDays": 30},

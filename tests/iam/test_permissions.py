@@ -87,6 +87,35 @@ def test_an_encrypted_object_needs_its_key_too(aws, user, bucket):
     bucket.delete_bucket_encryption(Bucket="decided")
 
 
+def test_a_log_group_takes_a_key_that_the_logs_service_may_use_for_it(aws):
+    session = aws.session("client-1")
+    kms, logs = session.client("kms"), session.client("logs")
+    manage = allow("kms:*", Principal={"AWS": OWNER})
+    mine = {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": f"arn:aws:logs:us-east-1:{OWNER}:log-group:/mine/*"}}
+    both = ["kms:GenerateDataKey*", "kms:Decrypt"]
+
+    def lent(actions=both, service="logs.us-east-1.amazonaws.com"):
+        statement = allow(actions, Principal={"Service": service}, Condition=mine)
+        return kms.create_key(Policy=document(manage, statement))["KeyMetadata"]["Arn"]
+
+    def refused(key, name="/mine/one"):
+        told = refusal(logs.create_log_group, logGroupName=name, kmsKeyId=key)
+        assert told["Code"] == "InvalidParameterException"
+        assert "does not exist or is not allowed to be used with Arn" in told["Message"]
+        return told["Message"]
+
+    good = lent()
+    logs.create_log_group(logGroupName="/mine/one", kmsKeyId=good)
+    assert logs.describe_log_groups(logGroupNamePrefix="/mine/one")["logGroups"][0]["kmsKeyId"] == good
+    assert "S2: condition" in refused(good, "/theirs/one")
+    assert "kms:Decrypt" in refused(lent(both[:1]), "/mine/two")
+    assert "it trusts other principals" in refused(lent(service="s3.amazonaws.com"), "/mine/two")
+    kms.disable_key(KeyId=good)
+    assert "is disabled" in refused(good, "/mine/two")
+    refused(f"arn:aws:kms:us-east-1:{OWNER}:key/11111111-2222-3333-4444-555555555555", "/mine/two")
+    logs.delete_log_group(logGroupName="/mine/one")
+
+
 def test_a_new_default_version_of_a_policy_counts_at_once(aws, user):
     iam, ann = aws.session("client-1").client("iam"), user()
     arn = iam.create_policy(PolicyName="turning", PolicyDocument=document(allow("s3:*")))["Policy"]["Arn"]
