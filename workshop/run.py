@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 from rich.console import Console
@@ -26,6 +27,7 @@ from workshop.errors import WorkshopError
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 QUIET_KERNEL = ["--log-level=ERROR"]  # no warning about loopback sockets in front of every notebook
+UNREACHABLE = 'Could not connect to the endpoint URL: "http://127.0.0.1:'  # botocore's words
 # What may be set from outside, as make variables or in the environment, and its type.
 OPTIONS: dict[str, Callable] = {"DATA": str, "CLIENTS": int, "ROUNDS": int, "SEED": int}
 
@@ -78,7 +80,13 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
     declared = papermill.inspect_notebook(notebook)
     source = nbformat.read(notebook, as_version=4)
     titles = headings(source)
-    started = time.monotonic()
+    started, under = time.monotonic(), ""  # the heading of the running cell
+
+    def begin(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        nonlocal under
+        under = titles.get(cell.get("id"), "")
+        on_cell(under)
+
     try:
         papermill.execute_notebook(
             notebook,
@@ -89,14 +97,15 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
             kernel_name="python3",
             execution_timeout=900,
             extra_arguments=QUIET_KERNEL,
-            on_cell_start=lambda cell, cell_index: on_cell(titles.get(cell.get("id"), "")),
+            on_cell_start=begin,
         )
     except PapermillExecutionError as error:
-        where = titles.get(source.cells[min(error.cell_index, len(source.cells) - 1)].get("id"), "")
-        raise NotebookFailed(
-            f"{notebook.stem} failed in cell [{error.exec_count}], under “{where}”\n"
-            f"  {error.ename}: {error.evalue}\n  the copy up to that cell: {output}"
-        ) from None
+        told = f"{error.ename}: {error.evalue}"
+        if UNREACHABLE in told:
+            told += f"\n  the embedded AWS has ended; its log: {state.home() / 'embedded' / 'server.log'}"
+        raise NotebookFailed(_told(notebook, output, f" in cell [{error.exec_count}]", under, told)) from None
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise NotebookFailed(_told(notebook, output, "", under, str(error).splitlines()[0])) from None
     finally:
         if output.exists():
             resources = {"metadata": {"name": notebook.stem, "path": str(NOTEBOOKS)}}  # where its pictures are
@@ -104,6 +113,10 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
             output.with_suffix(".html").write_text(page)
     cells = sum(cell.cell_type == "code" for cell in source.cells)
     return Executed(notebook.stem, round(time.monotonic() - started, 1), cells)
+
+
+def _told(notebook: Path, output: Path, cell: str, under: str, what: str) -> str:
+    return f"{notebook.stem} failed{cell}, under “{under}”\n  {what}\n  the copy up to that cell: {output}"
 
 
 def _linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -51,6 +51,20 @@ def test_parameters_reach_only_the_notebooks_that_declare_them(tmp_path):
     assert "seed 7" in (tmp_path / "out.html").read_text()
 
 
+def test_a_kernel_that_dies_is_named_with_the_heading(tmp_path):
+    book = notebook(tmp_path / "c.ipynb", "SEED = 0  # any", "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(run.NotebookFailed, match="c failed, under “A step”\n  Kernel died\n"):
+        run.execute(book, tmp_path / "out.ipynb", {}, on_cell=lambda doing: None)
+
+
+def test_an_embedded_aws_that_has_ended_is_named_with_its_log(tmp_path):
+    ask = "import boto3; boto3.client('sts', 'us-east-1', endpoint_url='http://127.0.0.1:9', aws_access_key_id='a', "
+    ask += "aws_secret_access_key='b').get_caller_identity()"
+    book = notebook(tmp_path / "d.ipynb", "SEED = 0  # any", ask)
+    with pytest.raises(run.NotebookFailed, match=r"the embedded AWS has ended; its log: .*server\.log"):
+        run.execute(book, tmp_path / "out.ipynb", {}, on_cell=lambda doing: None)
+
+
 def test_a_failing_cell_is_named_with_its_heading_and_its_error(tmp_path):
     book = notebook(tmp_path / "b.ipynb", "SEED = 0  # any", "1 / 0")
     seen = []
