@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import threading
 import time
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ class LiveRounds:
 
     def __call__(self, message: str, history: Sequence[Round]) -> None:
         """Replace the display by the message, the seconds so far, a curve and one line per finished round."""
-        text = f"<p>{time.monotonic() - self.started:.0f} s: {message}</p>"
+        text = f"<p>{time.monotonic() - self.started:.0f} s: {html.escape(message)}</p>"
         if history:
             table = pd.DataFrame([asdict(entry) for entry in history]).set_index("round")
             text += curve([0.5, *table["roc_auc"]])

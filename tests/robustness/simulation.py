@@ -48,8 +48,12 @@ def run(
     flip_labels: bool = False,
     rules: updates.Rules = ANYTHING,
     rounds: int = 5,
+    **training: object,
 ) -> tuple[float, float, float]:
-    """Return ROC AUC and average precision of the final model, and the longest honest step beside the others'."""
+    """Return ROC AUC and average precision of the final model, and the longest honest step beside the others'.
+
+    ``training`` holds hyperparameters of the clients' models, as ``task.new_model`` takes them.
+    """
     scaler = task.pooled_scaler([task.statistics(data.real_features) for data in rows.clients.values()])
     tables = {key: (task.transform(data.train[0], scaler), data.train[1]) for key, data in rows.clients.items()}
     start, memory, longest = [np.zeros((1, 49)), np.zeros(1)], {}, 0.0
@@ -60,12 +64,13 @@ def run(
         sent = {}
         for key, (features, labels) in tables.items():
             told = 1 - labels if flip_labels and key in hostile else labels
-            sent[key] = task.fit(task.new_model(), start, features, told, proximal_mu=config.get("proximal_mu", 0.0))
-        honest = [update for key, update in sent.items() if key not in hostile]
-        steps = [np.sqrt(sum(((new - old) ** 2).sum() for new, old in zip(u, start, strict=True))) for u in honest]
-        longest = max(longest, *(step / np.median(np.delete(steps, i)) for i, step in enumerate(steps)))
+            sent[key] = task.fit(
+                task.new_model(**training), start, features, told, proximal_mu=config.get("proximal_mu", 0.0)
+            )
+        honest = {key: update for key, update in sent.items() if key not in hostile}
+        longest = max(longest, *updates.strides(honest, start).values())
         if attack:
-            sent |= {key: attack(sent[key], honest, rng) for key in hostile}
+            sent |= {key: attack(sent[key], list(honest.values()), rng) for key in hostile}
         far = updates.too_far(sent, start, rules)
         results = [
             (None, FitRes(Status(Code.OK, ""), ndarrays_to_parameters(arrays), len(tables[key][1]), {}))

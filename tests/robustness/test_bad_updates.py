@@ -67,7 +67,10 @@ MALFORMED = {
     "an array more": (arrays(lambda a: [*a, a[0]]), "3 arrays instead of 2"),
     "an array less": (arrays(lambda a: a[:1]), "1 arrays instead of 2"),
     "whole numbers": (arrays(lambda a: [a[0].astype(np.int64), a[1]]), "array 1 holds int64, not float64"),
-    "text": (arrays(lambda a: [a[0].astype("U8"), a[1]]), "array 1 holds <U8, not float64"),
+    "text": (arrays(lambda a: [a[0].astype("U8"), a[1]]), "array 1 holds str_, not float64"),
+    "turned bytes": (arrays(lambda a: [a[0].astype(">f8"), a[1]]), "array 1 holds the other byte order, not float64"),
+    "columns first": (raw(lambda tensor: tensor.replace(b"False", b"True ")), "array 1 is in Fortran's order"),
+    "markup": (arrays(lambda a: [np.zeros(a[0].shape, [("<b>mine</b>", "<f8")]), a[1]]), "array 1 holds void, not"),
     "no rows": (rows(0), "says 0 rows"),
     "fewer than no rows": (rows(-60), "says -60 rows"),
     "10^12 rows": (rows(10**12), "says 1000000000000 rows"),
@@ -97,7 +100,7 @@ def results(crowd):
     return together, alone.run(rounds=3), hostile
 
 
-@pytest.mark.promise("R-01", "Eighteen kinds of malformed updates are left out, each named with account and reason")
+@pytest.mark.promise("R-01", "Twenty-one kinds of malformed updates are left out, each named with account and reason")
 def test_every_malformed_update_is_left_out_and_named_with_account_and_reason(results, figure):
     together, _, hostile = results
     told = "\n".join(together.events)
@@ -196,5 +199,5 @@ def test_a_pickle_in_an_array_is_not_opened():
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (1, 49)})
     file.write(pickle.dumps(Opened()))
-    with pytest.raises(updates.BadUpdate, match="array 1 holds object, not float64"):
+    with pytest.raises(updates.BadUpdate, match="array 1 holds object_, not float64"):
         updates.read(Parameters([file.getvalue()], "numpy.ndarray"), [np.zeros((1, 49))])
