@@ -78,7 +78,9 @@ _EXACT = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "
 PIECE = 2_000  # rows that are read at a time
 
 # What counts as a number in a file; an empty cell is missing, not text.
-_NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?|nan)?\s*", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"[ \t]*([+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|inf(inity)?|nan))?[ \t]*", re.IGNORECASE
+)
 
 
 class TableError(ValueError):
@@ -126,6 +128,18 @@ def read_table(path: str | Path, *, minimum_rows: int = 1, both_classes: bool = 
     path = Path(path)
     if not path.is_file():
         raise TableError(path.name, "there is no such file", "put it into the channel or folder")
+    try:
+        frame = _read(path)
+    except csv.Error:
+        rule, remedy = "a cell is too long to be one", "look for a quotation mark that is never closed"
+        raise TableError(path.name, rule, remedy) from None
+    check_table(frame, file=path.name, minimum_rows=minimum_rows, both_classes=both_classes)
+    frame[LABEL] = frame[LABEL].astype(np.int64)
+    return frame
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Read a file into float64 columns; raise what is wrong with its header, its cells or its rows' lengths."""
     header, skipped = _header(path)
     _check_names(header, file=path.name)
     if len(next(_rows(path, skipped), header)) != len(header):
@@ -138,8 +152,6 @@ def read_table(path: str | Path, *, minimum_rows: int = 1, both_classes: bool = 
         raise _explain(path, header, skipped) from None  # the parser's own text quotes the cell
     if frame[NAMES[-1]].isna().any() and _ragged(path, header, skipped):
         raise _explain(path, header, skipped)  # pandas fills a row that is too short
-    check_table(frame, file=path.name, minimum_rows=minimum_rows, both_classes=both_classes)
-    frame[LABEL] = frame[LABEL].astype(np.int64)
     return frame
 
 
