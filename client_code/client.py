@@ -1,7 +1,8 @@
 """The entry point of a client's SageMaker training job (script mode): read this account's rows, train with Flower.
 
-Rows never leave this process. What the server receives: sums for the scaler, 50 numbers per round, a row count,
-one threshold. What it may cause: training on the rows that the owner put into the ``train`` channel.
+Rows never leave this process. What the server receives: a checksum of all rows, sums for the scaler, 50 numbers per
+round, a row count, one threshold. What it may cause: training on the rows in the ``train`` channel, which the owner
+put there.
 """
 
 from __future__ import annotations
@@ -49,6 +50,13 @@ class ClientData(NamedTuple):
     validation: tuple[np.ndarray, np.ndarray]  # real rows, never resampled
     real_features: np.ndarray  # the real training rows: the scaler and the row count come from these
 
+    def checksum(self) -> str:
+        """Return the SHA-256 of all rows: a run that was cut off goes on only with the same ones."""
+        digest = hashlib.sha256()
+        for array in (*self.train, *self.validation, self.real_features):
+            digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
+
 
 def load_data(
     train_path: str, train_file: str, test_path: str, test_file: str, *, rows_file: str = "train.csv"
@@ -88,13 +96,14 @@ class FlowerClient(NumPyClient):
         self.model = model
         self.data = data
         self.about = {"job": job_name, "federation": federation}
+        self.rows = data.checksum()
         self.instance = secrets.token_hex(16)  # a second process with this job's credentials has another
         self.keep = keep
         self.finished = False
 
     def get_properties(self, config):
         """Prove which account and role this job is; see ``identity.py``."""
-        return {"instance": self.instance, **identity.prove(str(config["nonce"]), **self.about)}
+        return {"instance": self.instance, "rows": self.rows, **identity.prove(str(config["nonce"]), **self.about)}
 
     def get_parameters(self, config):
         """Return the sums that the federated scaler is made of, ``[n (1,), sum (49,), squares (49,)]``."""

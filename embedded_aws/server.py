@@ -28,7 +28,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Response
 
-from embedded_aws import answers, control, profiles
+from embedded_aws import answers, control, models, profiles
 from embedded_aws.iam import calls, handover, isolation, kms_states, signature
 from embedded_aws.iam.gate import Endpoint, Gate, Incoming
 from embedded_aws.iam.policy import Policy
@@ -188,7 +188,7 @@ def _warm_up(key: str, secret: str) -> None:
     backend = training.sagemaker_backends[profiles.SERVER][profiles.REGION]
     backend.client("s3", credentials).list_buckets()
     backend.client("logs", credentials).describe_log_groups()
-    training.complaint("sagemaker", "ListTrainingJobs", {})
+    models.service_model("sagemaker")
 
 
 def _on_signals() -> int:

@@ -24,7 +24,7 @@ TARGETS = ("embedded", "aws")
 # Descriptions of AWS's services are large (SageMaker's takes 20 MB): sessions share them.
 _LOADER = create_loader()
 # What AWS turns away for now, or does not answer, is asked three times more, with growing pauses.
-_PATIENCE = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10)
+_PATIENCE = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=15)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -297,10 +298,39 @@ def _keep_or_start(client: ClientAccount, session: boto3.Session, run: str, sett
     raise AssertionError("there is always a next attempt")
 
 
-def stop_all(jobs: Sequence[TrainingJob]) -> None:
-    """Stop every job that is still running."""
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        list(pool.map(lambda job: job.stop(), jobs))
+def stop_all(jobs: Sequence[TrainingJob], *, seconds: float = 30.0) -> None:
+    """Stop every job that is still running.
+
+    Raises
+    ------
+    JobError
+        If an account refuses, or does not answer in time; the others' jobs are stopped all the same.
+    """
+
+    def stop(job: TrainingJob) -> str:
+        try:
+            job.stop()
+        except JobError as error:
+            return str(error)
+        return ""
+
+    if complaints := [told for told in together(stop, jobs, seconds=seconds) if told]:
+        raise JobError("; ".join(complaints))
+
+
+def together(act: Callable[[TrainingJob], str], jobs: Sequence[TrainingJob], *, seconds: float) -> list[str]:
+    """Do something with all jobs at the same time; return what is to be told of each.
+
+    An account that is silent holds up nobody for longer than ``seconds``: then that is what is told of its job.
+    """
+    told = {job.name: f"{job.client.name} (account {job.client.account}), job {job.name}: no answer" for job in jobs}
+    threads = [threading.Thread(target=lambda job=job: told.update({job.name: act(job)}), daemon=True) for job in jobs]
+    for thread in threads:
+        thread.start()
+    give_up = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(timeout=max(0.0, give_up - time.monotonic()))
+    return list(told.values())
 
 
 def wait(

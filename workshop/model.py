@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 
 from client_code import schema, task
 from workshop.errors import AccountError, ModelError
-from workshop.state import write_text
+from workshop.state import unwritable, write_text
 
 MODEL, TWIN, MANIFEST = "model.joblib", "model.npz", "manifest.json"
 
@@ -44,10 +44,13 @@ def save(folder: Path, parameters: task.Parameters, scaler: task.Scaler, *, thre
     about : dict
         JSON values for the manifest: seed, rounds, source of the data.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    task.save_model(folder, task.build_pipeline(parameters, scaler, list(schema.FEATURES)))
     arrays = {"coef": parameters[0], "intercept": parameters[1], "mean": scaler.mean, "scale": scaler.scale}
-    np.savez(folder / TWIN, **arrays, features=np.array(schema.FEATURES))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        task.save_model(folder, task.build_pipeline(parameters, scaler, list(schema.FEATURES)))
+        np.savez(folder / TWIN, **arrays, features=np.array(schema.FEATURES))
+    except OSError as error:
+        raise unwritable(folder, error) from error
     manifest = {
         "files": {name: _sha256(folder / name) for name in (MODEL, TWIN)},
         "threshold": threshold,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
 
-from workshop.errors import MissingStep
+from workshop.errors import MissingStep, WorkshopError
 
 # Which notebook writes which entry of the state file.
 MAKERS = {
@@ -27,12 +28,30 @@ def home() -> Path:
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
-    """Write a file so that it is there whole or not at all; if ``private``, for nobody else to read."""
+    """Write a file so that it is there whole or not at all; if ``private``, for nobody else to read.
+
+    Raises
+    ------
+    WorkshopError
+        If it cannot be written: the disk is full, or the folder is read-only.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.touch(mode=0o600 if private else 0o644)
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        temporary.unlink(missing_ok=True)
+        temporary.touch(mode=0o600 if private else 0o644)
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # nothing can be deleted from a read-only disk either
+            temporary.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> WorkshopError:
+    """Put into words that a file or folder cannot be written."""
+    return WorkshopError(
+        f"{path} cannot be written ({error.strerror}): make room or make its folder writable, then run the cell again"
+    )
 
 
 def save(**entries: object) -> None:

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 MAX_MEMBERS = 5_000
+MAX_DEPTH = 50  # folders within each other
 MAX_BYTES = 500_000_000
 MAX_RATIO = 100  # unpacked to packed; a wheelhouse has about 1, source text about 5, a bomb about 1000
 FREE_BYTES = 10_000_000  # below this the ratio does not matter
@@ -92,6 +93,8 @@ def _judge(member: tarfile.TarInfo) -> None:
     path = PurePosixPath(member.name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or "\0" in member.name:
         raise ArchiveError(f"member {member.name!r} points out of the archive")
+    if len(path.parts) > MAX_DEPTH:
+        raise ArchiveError(f"a member lies more than {MAX_DEPTH} folders deep")
     if member.size > MAX_BYTES:
         raise ArchiveError(f"member {member.name!r} has more than {MAX_BYTES // 1_000_000} MB")
 

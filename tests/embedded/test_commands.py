@@ -73,6 +73,11 @@ def test_a_second_server_for_a_home_is_refused(home):
     assert "running at" in call(home, "status").stdout
 
 
+def test_nothing_fails_behind_the_scenes_while_it_warms_up(home):
+    assert call(home, "run", "--", "sleep", "3").returncode == 0
+    assert "Traceback" not in (home / "embedded" / "server.log").read_text()
+
+
 def test_a_killed_server_is_not_in_the_way(home):
     call(home, "start")
     killed = server_of(home)

@@ -63,7 +63,7 @@ class Member(job_code.FlowerClient):
     """The client's own code, believed by its name."""
 
     def get_properties(self, config):
-        return {"instance": self.instance, "job": self.about["job"], "nonce": config["nonce"]}
+        return {"instance": self.instance, "rows": self.rows, "job": self.about["job"], "nonce": config["nonce"]}
 
 
 class Meddling(Client):

@@ -19,9 +19,10 @@ import task
 from cohort import wait_until
 from fault_proxy import FaultProxy
 
-from workshop import accounts, cleanup, connect, jobs, model, rehearsal, state
+from workshop import accounts, cleanup, connect, federation, jobs, model, rehearsal, state
 from workshop.errors import AccountError, FederationError, JobError
 from workshop.federation.checkpoints import Checkpoints, Progress
+from workshop.federation.rounds import Round
 
 TRIES = 4  # once, and three times more
 
@@ -288,6 +289,33 @@ def test_a_checkpoint_that_arrives_by_halves_is_not_taken_for_one(desk):
         with pytest.raises(FederationError, match=f"the checkpoints in bucket {desk.bucket} cannot be read"):
             desk.checkpoints().latest()
     assert desk.checkpoints().latest() is not None
+
+
+@pytest.mark.promise("F-03", "A run is only resumed with the settings that it had, and only if there is one")
+def test_a_run_is_only_resumed_with_the_settings_that_it_had(desk):
+    def opened(settings, resume=""):
+        return federation.open_run("127.0.0.1", settings, session=desk.server, bucket=desk.bucket, resume=resume)
+
+    zeros = [np.zeros((1, 49)), np.zeros(1)], task.Scaler(np.zeros(49), np.ones(49))
+    done = Round(1, 0.5, 0.1, 0.7, 1.0, 1, 1, 3, {})
+    first = opened({"max_iter": 10})
+    first.checkpoints.save(Progress(*zeros, {}, [done]))
+    first.finish()
+    with pytest.raises(FederationError, match=f"run {first.id} had other data, training parameters or terms"):
+        opened({"max_iter": 1}, resume=first.id)
+    with pytest.raises(FederationError, match="RESUME is nobody, and there is no checkpoint"):
+        opened({"max_iter": 10}, resume="nobody")
+    assert opened({"max_iter": 10}, resume=first.id).rounds_done == 1
+    assert opened({"max_iter": 10}).id == first.id
+
+
+def test_a_checkpoint_that_is_damaged_here_is_taken_from_the_bucket(desk):
+    zeros = [np.zeros((1, 49)), np.zeros(1)], task.Scaler(np.zeros(49), np.ones(49))
+    kept = Checkpoints(desk.folder / "run", "twice", session=desk.server, bucket=desk.bucket)
+    for number in (1, 2):
+        newest = kept.save(Progress(*zeros, {}, [Round(n, 0.5, 0.1, 0.7, 1.0, 1, 1, 3, {}) for n in range(number)]))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert len(kept.latest().history) == 2
 
 
 @pytest.mark.promise("F-07", "A borrowed role is borrowed again before it ends")

@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from cohort import Cohort, Rows
+from cohort import Cohort, Member, Rows
 from flwr.common import Parameters, ndarrays_to_parameters, parameters_to_ndarrays
 
 from workshop.errors import FederationError
@@ -150,6 +150,27 @@ def test_too_many_bad_updates_end_the_run_and_say_whose(three):
         cohort.run(rounds=3, quorum=3)
     assert "client-2: array 1 holds 49 values that are not finite" in str(error.value)
     assert f"account {2:012d}" in str(error.value)
+
+
+class Liar(Member):
+    def get_parameters(self, config):
+        rows, total, squares = super().get_parameters(config)
+        return [rows, -total, squares]
+
+
+@pytest.mark.promise("R-01", "Who lies about the sums of its rows is left out, and the others begin without it")
+def test_who_lies_about_its_sums_is_left_out_and_the_others_begin(three):
+    cohort = Cohort(three, member={"client-2": Liar})
+    cohort.join()
+    result = cohort.run(rounds=2)
+    assert [entry.clients for entry in result.history] == [2, 2]
+    assert (
+        f"client-2 (account {2:012d}) is left out: sums that no table of amounts and counts can have" in result.events
+    )
+    other = Cohort(three, member={"client-2": Liar})
+    other.join()
+    with pytest.raises(FederationError, match=r"client-2 is left out: sums that no table.*; 3 clients are needed"):
+        other.run(rounds=2, quorum=3)
 
 
 SUMS = [np.array([100.0]), np.full(49, 300.0), np.full(49, 1000.0)]

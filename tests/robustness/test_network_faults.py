@@ -160,7 +160,7 @@ def run_all(folder):
             federation.join()
             # One after the other: all at once would hold up each other.
             wait_until(
-                lambda federation=federation: any("every client is here" in line for line in federation.lines),
+                lambda federation=federation: any("the scaler is the sum of" in line for line in federation.lines),
                 seconds=90,
             )
         for federation, future in running.values():

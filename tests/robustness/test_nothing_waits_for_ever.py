@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from cohort import Cohort, Member, wait_until
 
-from workshop.errors import FederationError
+from workshop.errors import FederationError, JobError
+from workshop.federation import endings
 from workshop.federation.checkpoints import Checkpoints
+from workshop.federation.seats import Seat
+from workshop.jobs import stop_all
 
 
 def slow_in(*rounds, seconds):
@@ -193,18 +196,43 @@ def test_what_a_strategy_remembers_survives_too(three, tmp_path, strategy):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.promise("F-03", "Rows that changed since a run was cut off begin it again")
-def test_rows_that_changed_since_the_run_was_cut_off_begin_it_again(three, tmp_path):
+@pytest.mark.promise("F-02", "An account that says nothing holds up neither the end of a run nor the others' jobs")
+def test_an_account_that_says_nothing_holds_up_nobody(three, monkeypatch):
+    cohort, released = Cohort(three), threading.Event()
+    monkeypatch.setattr(endings, "ANSWER", 0.5)
+    silent, *others = cohort.jobs.values()
+    stopped = []
+    for job in cohort.jobs.values():
+        monkeypatch.setattr(job, "stop", lambda job=job: stopped.append(job.name))
+    for name in ("describe", "account_of_failure", "stop"):
+        monkeypatch.setattr(silent, name, lambda: released.wait(60))
+    started = time.monotonic()
+    error = endings.early([Seat(job, missed=True) for job in cohort.jobs.values()], "everybody is missing")
+    assert f"client-1 (account {1:012d}), job fl-client-1-0-1: no answer" in str(error)
+    assert all(job.account_of_failure() in str(error) for job in others)
+    with pytest.raises(JobError, match=r"job fl-client-1-0-1: no answer$"):
+        stop_all(list(cohort.jobs.values()), seconds=0.5)
+    assert sorted(stopped) == [job.name for job in others]
+    assert time.monotonic() - started < 5
+    released.set()
+
+
+def other_labels(data):
+    return data._replace(train=(data.train[0], 1 - data.train[1]))
+
+
+@pytest.mark.promise("F-03", "Rows or labels that changed since a run was cut off begin it again")
+@pytest.mark.parametrize("change", [lambda data: data._replace(real_features=data.real_features[1:]), other_labels])
+def test_rows_that_changed_since_the_run_was_cut_off_begin_it_again(three, tmp_path, change):
     first = Cohort(three)
     first.join()
     first.run(rounds=2, checkpoints=Checkpoints(tmp_path, "run"))
 
-    class Fewer(Member):
-        def get_parameters(self, config):
-            self.data = self.data._replace(real_features=self.data.real_features[1:])
-            return super().get_parameters(config)
+    class Changed(Member):
+        def __init__(self, model, data, **more):
+            super().__init__(model, change(data), **more)
 
-    second = Cohort(three, member={"client-1": Fewer})
+    second = Cohort(three, member={"client-1": Changed})
     second.join()
     result = second.run(rounds=3, checkpoints=Checkpoints(tmp_path, "run"))
     assert result.resumed == 0

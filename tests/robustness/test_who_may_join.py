@@ -8,9 +8,12 @@ import time
 import botocore.auth
 import botocore.session
 import connection
+import grpc
 import pytest
 import task
 from cohort import ROLE, Cohort, Member
+from cryptography import x509
+from flwr.proto.transport_pb2_grpc import FlowerServiceStub
 
 from client_code import identity
 from workshop import federation
@@ -353,3 +356,60 @@ def test_opening_a_run_again_signs_a_new_certificate(tmp_path, monkeypatch):
     }
     other = federation.open_run("127.0.0.1", {"rounds": 4})
     assert other.before == (first.id,)
+
+
+@pytest.mark.promise("T-04", "A damaged key or certificate is never used: there is a new authority instead")
+@pytest.mark.parametrize("name", ["authority.key", "authority.pem"])
+def test_a_damaged_authority_is_replaced(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("WORKSHOP_HOME", str(tmp_path))
+    first = federation.open_run("127.0.0.1", {"rounds": 3})
+    path = first.folder / name
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 11):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        certificates = federation.open_run("127.0.0.1", {"rounds": 3}).certificates
+        authority = x509.load_pem_x509_certificate(certificates.authority)
+        x509.load_pem_x509_certificate(certificates.server).verify_directly_issued_by(authority)
+    path.write_bytes(whole[: len(whole) // 2])
+    assert federation.open_run("127.0.0.1", {"rounds": 3}).id == first.id
+
+
+def test_a_damaged_note_of_the_run_begins_a_new_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKSHOP_HOME", str(tmp_path))
+    first = federation.open_run("127.0.0.1", {"rounds": 3})
+    for text in ("[]", "7", '{"id": "x"}', "{"):
+        (first.folder / "run.json").write_text(text)
+        assert federation.open_run("127.0.0.1", {"rounds": 3}).id != first.id
+
+
+@pytest.mark.promise("T-03", "Strangers that say nothing make room for the invited")
+def test_strangers_that_say_nothing_make_room_for_the_invited(three, figure):
+    cohort = Cohort(three, patience=20)
+    strangers, over = [], threading.Event()
+    credentials = grpc.ssl_channel_credentials(cohort.certificates.authority)
+
+    def silent():
+        over.wait()
+        yield from ()
+
+    def crowd():
+        while len(strangers) < 120 and not over.wait(0.02):
+            channel = grpc.secure_channel(cohort.place.address, credentials, [("grpc.use_local_subchannel_pool", 1)])
+            strangers.append((channel, FlowerServiceStub(channel).Join(silent())))
+
+    def begin(message, history):
+        if not strangers:
+            threading.Thread(target=crowd, daemon=True).start()
+        elif len(strangers) > 60 and not joined:
+            joined.append(True)
+            cohort.join()
+
+    joined = []
+    try:
+        result = cohort.run(rounds=2, join=6, progress=begin)  # sooner than silence is noticed
+    finally:
+        over.set()
+        for channel, _ in strangers:
+            channel.close()
+    assert [entry.clients for entry in result.history] == [3, 3]
+    figure(f"{len(strangers)} strangers")

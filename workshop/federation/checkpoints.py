@@ -12,8 +12,9 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -41,6 +42,8 @@ class Progress:
     rows: dict[str, int] = field(default_factory=dict)  # real ones behind the last round's model, by client
     faults: dict[str, int] = field(default_factory=dict)  # how often a client was left out
     out: dict[str, str] = field(default_factory=dict)  # clients that take part no longer, and why
+    checksums: dict[str, str] = field(default_factory=dict)  # of the rows behind the sums, by client
+    settings: str = ""  # of the run: a digest
 
     def to_bytes(self) -> bytes:
         """Write everything into one file without pickle."""
@@ -52,6 +55,8 @@ class Progress:
             "rows": self.rows,
             "faults": self.faults,
             "out": self.out,
+            "checksums": self.checksums,
+            "settings": self.settings,
         }
         file = io.BytesIO()
         np.savez(file, about=np.array(json.dumps(about)), **arrays)
@@ -69,7 +74,7 @@ class Progress:
                 if kind in groups:
                     groups[kind].setdefault(rest.partition(" ")[2], []).append(arrays[key])
         history = [Round(**entry) for entry in about["history"]]
-        told = {name: about[name] for name in ("rows", "faults", "out")}
+        told = {name: about[name] for name in about if name != "history"}
         return cls(*model, groups["sums"], history, groups["memory"], **told)
 
 
@@ -82,12 +87,22 @@ class Checkpoints:
         Made when it is not there.
     run : str
         The federation's id.
+    settings : str
+        A digest of what the model depends on: checkpoints of other settings are refused.
     session, bucket
         The server's session and bucket for a second copy; none without.
     """
 
-    def __init__(self, folder: Path, run: str, *, session: boto3.Session | None = None, bucket: str = "") -> None:
-        self.folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        run: str,
+        *,
+        settings: str = "",
+        session: boto3.Session | None = None,
+        bucket: str = "",
+    ) -> None:
+        self.folder, self.run, self.settings = folder, run, settings
         self.prefix = f"{PREFIX}/{run}/"
         self.bucket = bucket
         self.s3 = session.client("s3") if session else None
@@ -101,7 +116,7 @@ class Checkpoints:
         FederationError
             If the folder cannot be written. A bucket that refuses stops nothing: see ``complaint``.
         """
-        content = progress.to_bytes()
+        content = replace(progress, settings=self.settings).to_bytes()
         name = f"round-{len(progress.history):04d}-{hashlib.sha256(content).hexdigest()}.npz"
         path, temporary = self.folder / name, self.folder / f"{name}.tmp"
         try:
@@ -129,30 +144,54 @@ class Checkpoints:
         return path
 
     def latest(self) -> Progress | None:
-        """Return the newest checkpoint that is whole, from here or else from the bucket; none if there is none."""
-        for source, name, content in self._candidates():
-            found = _NAME.fullmatch(name)
-            if found and hashlib.sha256(content).hexdigest() == found[2]:
-                return Progress.of_bytes(content)
-            log.warning("checkpoint %s in %s is damaged and passed over", name, source)
+        """Return the newest checkpoint that is whole, from here or else from the bucket; none if there is none.
+
+        Raises
+        ------
+        FederationError
+            If the run had other settings, or the bucket is needed and cannot be read.
+        """
+        here = [(path.name, str(self.folder), path.read_bytes) for path in sorted(self.folder.glob("round-*.npz"))]
+        if here and (content := _whole(*here.pop())):
+            return self._opened(content)
+        try:
+            # What is damaged here may be whole there; of the same round, what is here comes first.
+            for found in sorted([*here, *self._in_bucket()], key=lambda one: one[0], reverse=True):
+                if content := _whole(*found):
+                    return self._opened(content)
+        except (BotoCoreError, ClientError) as error:
+            raise FederationError(f"the checkpoints in bucket {self.bucket} cannot be read: {error}") from error
         return None
+
+    def _opened(self, content: bytes) -> Progress:
+        found = Progress.of_bytes(content)
+        if found.settings != self.settings:
+            raise FederationError(
+                f"run {self.run} had other data, training parameters or terms: choose those again to carry on with it, "
+                "or begin a new run"
+            )
+        return found
 
     def forget(self) -> None:
         """Delete the checkpoints in the folder: the federation is over."""
         self._tidy(keep=0)
 
-    def _candidates(self) -> Iterator[tuple[str, str, bytes]]:
-        for path in sorted(self.folder.glob("round-*.npz"), reverse=True):
-            yield str(self.folder), path.name, path.read_bytes()
+    def _in_bucket(self) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
         if self.s3:
-            try:
-                listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix).get("Contents", [])
-                for key in sorted((entry["Key"] for entry in listed), reverse=True):
-                    body = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-                    yield self.bucket, key.rpartition("/")[2], body
-            except (BotoCoreError, ClientError) as error:
-                raise FederationError(f"the checkpoints in bucket {self.bucket} cannot be read: {error}") from error
+            for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix):
+                for key in (entry["Key"] for entry in page.get("Contents", [])):
+                    get = partial(self.s3.get_object, Bucket=self.bucket, Key=key)
+                    yield key.rpartition("/")[2], self.bucket, lambda get=get: get()["Body"].read()
 
     def _tidy(self, *, keep: int) -> None:
         for path in sorted(self.folder.glob("round-*.npz"))[: -keep or None]:
             path.unlink()
+
+
+def _whole(name: str, source: str, read: Callable[[], bytes]) -> bytes | None:
+    """Return a checkpoint's content if it is what its name says."""
+    found, content = _NAME.fullmatch(name), read()
+    if found and hashlib.sha256(content).hexdigest() == found[2]:
+        return content
+    log.warning("checkpoint %s in %s is damaged and passed over", name, source)
+    return None

@@ -8,16 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from workshop.errors import FederationError, JobError
 from workshop.federation.seats import Seat, names
-from workshop.jobs import FINISHED, TrainingJob
+from workshop.jobs import FINISHED, TrainingJob, together
 
 PATIENCE = 3.0  # seconds that SageMaker has to say how a job ended whose connection broke
+ANSWER = 10.0  # seconds more for the answer itself
 
 
-def not_joined(absent: Sequence[Seat], *, seconds: float, start_with: int, events: Iterable[str]) -> FederationError:
+def not_joined(absent: Sequence[Seat], *, seconds: float, quorum: int, events: Iterable[str]) -> FederationError:
     """Say who is missing before round 1: whoever is out, else whoever's job has ended, else whoever did not come."""
     if out := [seat for seat in absent if seat.out]:
         told = "; ".join(f"{seat.name} is left out: {seat.out}" for seat in out)
-        return early(out, f"{told}; this federation starts with {start_with} clients")
+        return early(out, f"{told}; {quorum} clients are needed")
     if ended := [seat for seat in absent if seat.ended]:
         return early(ended, f"{names(ended)} ended before it joined")
     turned_away = list(dict.fromkeys(line for line in events if "turned away" in line))
@@ -50,7 +51,10 @@ def early(seats: Sequence[Seat], what: str, *, patience: float = 0.0, kept: str 
         What the next run starts from.
     """
     give_up = time.monotonic() + patience
-    told = [_account(seat.job, seat.missed or bool(seat.out), give_up) for seat in seats]
+    gone = {seat.job.name: seat.missed or bool(seat.out) for seat in seats}
+    told = together(
+        lambda job: _account(job, gone[job.name], give_up), [seat.job for seat in seats], seconds=patience + ANSWER
+    )
     return FederationError(
         "\n".join([f"{what}.", *told, f"Mend that client, then run 03_run_federation.ipynb again{kept}."])
     )
@@ -58,10 +62,10 @@ def early(seats: Sequence[Seat], what: str, *, patience: float = 0.0, kept: str 
 
 def _account(job: TrainingJob, gone: bool, give_up: float) -> str:
     """Say how a job stands; give SageMaker a moment where the connection broke."""
-    with contextlib.suppress(JobError):
-        while gone and time.monotonic() < give_up and job.describe()["TrainingJobStatus"] not in FINISHED:
-            time.sleep(0.2)
     try:
+        with contextlib.suppress(JobError):
+            while gone and time.monotonic() < give_up and job.describe()["TrainingJobStatus"] not in FINISHED:
+                time.sleep(0.2)
         return job.account_of_failure()
     except Exception as error:  # what matters more is told already
         return f"{job.client.name} (account {job.client.account}), job {job.name}: no answer ({type(error).__name__})"

@@ -78,7 +78,7 @@ class Verifier:
         headers = {name: headers[name] for name in (*PASSED_ON, *BOUND) if name in headers}
         if "authorization" not in headers or any(name not in headers for name in BOUND):
             raise IdentityError("it brings no proof of its account")
-        if any(len(value) > LONGEST or not value.isprintable() for value in headers.values()):
+        if any(len(value) > LONGEST or not (value.isascii() and value.isprintable()) for value in headers.values()):
             raise IdentityError("its proof is malformed")
         signed = re.search(r"SignedHeaders=([a-z0-9;-]+)", headers["authorization"])
         if not signed or not {"host", "x-amz-date", *BOUND} <= set(signed[1].split(";")):

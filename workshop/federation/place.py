@@ -11,8 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import grpc
+from flwr.proto.transport_pb2 import ClientMessage, ServerMessage
 from flwr.proto.transport_pb2_grpc import add_FlowerServiceServicer_to_server
 from flwr.server.superlink.fleet.grpc_bidi.flower_service_servicer import FlowerServiceServicer
+from flwr.server.superlink.fleet.grpc_bidi.grpc_bridge import GrpcBridge
+from flwr.server.superlink.fleet.grpc_bidi.grpc_client_proxy import GrpcClientProxy
 
 from workshop.errors import FederationError, NotThisMachine
 from workshop.federation.seats import Seats
@@ -84,6 +87,20 @@ def place(host: str, port: int = 0, *, forwarded: bool = True) -> Place:
     return Place(f"{host}:{taken}", f"{here}:{taken}")
 
 
+class _Service(FlowerServiceServicer):
+    """Flower's service, whose connections can be ended by this side also while an answer is awaited."""
+
+    def Join(self, request_iterator: Iterator[ClientMessage], context: grpc.ServicerContext) -> Iterator[ServerMessage]:
+        def proxy(cid: str, bridge: GrpcBridge) -> GrpcClientProxy:
+            made = GrpcClientProxy(cid, bridge)
+            made.cancel = context.cancel
+            return made
+
+        yield from FlowerServiceServicer(self.client_manager, grpc_client_proxy_factory=proxy).Join(
+            request_iterator, context
+        )
+
+
 @contextlib.contextmanager
 def listening(listen: str, seats: Seats, certificates: Certificates) -> Iterator[None]:
     """Serve Flower's gRPC service at ``host:port`` while the block runs; then say good-bye and close the port.
@@ -99,7 +116,7 @@ def listening(listen: str, seats: Seats, certificates: Certificates) -> Iterator
     server = grpc.server(
         ThreadPoolExecutor(max_workers=n_connections), options=OPTIONS, maximum_concurrent_rpcs=n_connections
     )
-    add_FlowerServiceServicer_to_server(FlowerServiceServicer(seats), server)
+    add_FlowerServiceServicer_to_server(_Service(seats), server)
     try:
         server.add_secure_port(listen, grpc.ssl_server_credentials([(certificates.server_key, certificates.server)]))
     except RuntimeError as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 import boto3
 
 from workshop import state
+from workshop.errors import FederationError
 from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.tls import Authority, Certificates
 
@@ -58,26 +59,36 @@ def open_run(
         The server's session and bucket, for the second copy of the checkpoints.
     resume : str
         The id of a run whose folder was lost: its checkpoints come from the bucket.
+
+    Raises
+    ------
+    FederationError
+        If the run to resume has no checkpoint in the bucket, or had other settings.
     """
     folder = state.home() / "federation"
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     known = _read(folder / "run.json")
-    if known.get("settings") != digest or resume not in ("", known.get("id")):
+    new = known.get("settings") != digest or resume not in ("", known.get("id"))
+    run = resume or (secrets.token_hex(4) if new else known["id"])
+    checkpoints = Checkpoints(folder / run, run, settings=digest, session=session, bucket=bucket)
+    latest = checkpoints.latest()
+    if resume and new and latest is None:
+        raise FederationError(f"RESUME is {resume}, and there is no checkpoint of such a run in bucket {bucket}")
+    if new:
         before = [*known.get("before", []), known["id"]] if known else []
-        known = {"id": resume or secrets.token_hex(4), "settings": digest, "before": before}
-        for path in folder.glob("round-*"):
-            path.unlink()
+        known = {"id": run, "settings": digest, "before": before}
+        for path in folder.iterdir():
+            if path.is_dir() and path != checkpoints.folder:
+                shutil.rmtree(path)
         state.write_text(folder / "run.json", json.dumps(known))
     authority = _authority(folder)
     if authority is None:
         authority = Authority.make()
         authority.save(folder)
-    checkpoints = Checkpoints(folder, known["id"], session=session, bucket=bucket)
-    latest = checkpoints.latest()
     done = len(latest.history) if latest else 0
-    return Run(known["id"], folder, authority.issue(host), checkpoints, tuple(known["before"]), done)
+    return Run(run, folder, authority.issue(host), checkpoints, tuple(known["before"]), done)
 
 
 def _authority(folder: Path) -> Authority | None:
@@ -90,6 +101,7 @@ def _authority(folder: Path) -> Authority | None:
 
 def _read(path: Path) -> dict:
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        known = json.loads(path.read_text())
+        return known if {"id", "settings", "before"} <= set(known) else {}
+    except (OSError, ValueError, TypeError):
         return {}

@@ -25,6 +25,7 @@ from workshop.federation.identity import Caller, IdentityError
 from workshop.jobs import FINISHED, TrainingJob
 
 INTRODUCTION = 8.0  # seconds that a new connection has to prove who it is
+STRANGERS = 24  # connections besides the invited that may be open without having said who they are
 LOOK = 1.0  # seconds between two looks at the jobs of empty seats
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Seat:
     job: TrainingJob
     connection: ClientProxy | None = None
     instance: str = ""  # which process sits here: two with the same credentials do not take turns
+    rows: str = ""  # the checksum of its rows, as it says
     ended: bool = False  # SageMaker says that the job is over
     missed: bool = False  # it had no connection when the last question's time was up
     out: str = ""  # why it takes part no longer
@@ -85,8 +87,10 @@ class Seats(SimpleClientManager):
         self.caller = caller
         self.tell: Callable[[str], None] = log.info
         self._changes = 0
+        self._unproven: list[ClientProxy] = []  # connections that have not said who they are, the oldest first
         self._over = threading.Event()
-        threading.Thread(target=self._watch_jobs, daemon=True).start()
+        for seat in self.all_seats.values():  # each by itself: an account that is silent holds up no other
+            threading.Thread(target=self._watch_job, args=(seat,), daemon=True).start()
 
     def close(self) -> None:
         """Say good-bye to everybody, and look at no job any more."""
@@ -101,6 +105,12 @@ class Seats(SimpleClientManager):
         """Let a new connection introduce itself; Flower calls this."""
         if self._over.is_set() or not super().register(client):
             return False
+        with self._cv:
+            self._unproven.append(client)
+            crowded = len(self._unproven) > len(self.all_seats) + STRANGERS
+            longest = self._unproven.pop(0) if crowded else None
+        if longest is not None:  # an invited client needs milliseconds: who is silent makes room
+            longest.cancel()
         threading.Thread(target=self._introduce, args=(client,), daemon=True).start()
         return True
 
@@ -208,7 +218,7 @@ class Seats(SimpleClientManager):
         nonce = secrets.token_urlsafe(32)
         try:
             proof = proxy.get_properties(GetPropertiesIns({"nonce": nonce}), INTRODUCTION, 0).properties
-            self._seat(proxy, self.caller(proof, nonce), str(proof.get("instance", "")))
+            self._seat(proxy, self.caller(proof, nonce), str(proof.get("instance", "")), str(proof.get("rows", "")))
         except IdentityError as error:
             self.tell(f"a connection was turned away: {error}")
             _refuse(proxy, str(error), error.again)
@@ -217,8 +227,12 @@ class Seats(SimpleClientManager):
         except Exception as error:
             log.warning("a connection that made no sense was ended (%s)", type(error).__name__)
             _hang_up(proxy)
+        finally:
+            with self._cv:
+                if proxy in self._unproven:
+                    self._unproven.remove(proxy)
 
-    def _seat(self, proxy: ClientProxy, caller: Caller, instance: str) -> None:
+    def _seat(self, proxy: ClientProxy, caller: Caller, instance: str, rows: str) -> None:
         seats = {seat.job.client.account: seat for seat in self.all_seats.values()}
         seat = seats.get(caller.account)
         if seat is None:
@@ -233,21 +247,20 @@ class Seats(SimpleClientManager):
         with self._change():
             if seat.connection is not None and seat.instance != instance:
                 raise IdentityError(f"{seat.name} takes part already", again=True)
-            before, seat.connection, seat.instance = seat.connection, proxy, instance
+            before, seat.connection = seat.connection, proxy
+            seat.instance, seat.rows = instance, rows[:64]
             seat.missed = seat.ended = False
         if before is not None:
             _hang_up(before)
 
-    def _watch_jobs(self) -> None:
-        """Ask SageMaker how the jobs of empty seats stand: a job that is over will not come."""
+    def _watch_job(self, seat: Seat) -> None:
+        """Ask SageMaker how the job of an empty seat stands: a job that is over will not come."""
         while not self._over.wait(LOOK / 2):
-            for seat in self.all_seats.values():
-                if seat.connection is None and not seat.ended:
-                    with contextlib.suppress(JobError):  # an account that does not answer is not a job that ended
-                        over = seat.job.describe()["TrainingJobStatus"] in FINISHED
-                        if over:
-                            with self._change():
-                                seat.ended = seat.connection is None
+            if seat.connection is None and not seat.ended:
+                with contextlib.suppress(JobError):  # an account that does not answer is not a job that ended
+                    if seat.job.describe()["TrainingJobStatus"] in FINISHED:
+                        with self._change():
+                            seat.ended = seat.connection is None
 
 
 def _hang_up(proxy: ClientProxy) -> None:

@@ -154,11 +154,13 @@ class _Federation:
         for name, reason in bad.items():
             self._exclude(name, reason, for_good=True)
             sums.pop(name, None)
-        if len(sums) < start_with:
+        # Who is left out has come: the others go on without it, as they would in a round.
+        if len(sums) + len(bad) < start_with or len(sums) < self.terms.quorum:
             absent = [seat for name, seat in self.seats.all_seats.items() if name not in sums]
-            raise endings.not_joined(absent, seconds=seconds, start_with=start_with, events=self.events)
+            raise endings.not_joined(absent, seconds=seconds, quorum=self.terms.quorum, events=self.events)
         before = self.checkpoints.latest() if self.checkpoints else None
-        if before and _agrees(before.sums, sums):
+        checksums = {name: self.seats.all_seats[name].rows for name in sums}
+        if before and _agrees(before, sums, checksums):
             self._say(f"carrying on after round {len(before.history)}")
             for name, reason in before.out.items():
                 self.seats.expel(name, reason)
@@ -166,9 +168,9 @@ class _Federation:
         if before:
             self._tell("a client's rows have changed since the run that was cut off: beginning again")
             self.checkpoints.forget()
-        self._say("every client is here: the scaler is the sum of their sums")
+        self._say(f"{len(sums)} clients are here: the scaler is the sum of their sums")
         start = [np.zeros((1, self.n_features)), np.zeros(1)]
-        return Progress(start, task.pooled_scaler(list(sums.values())), sums)
+        return Progress(start, task.pooled_scaler(list(sums.values())), sums, checksums=checksums)
 
     def _sums(self, proxy: ClientProxy, seat: Seat, left: float) -> task.Parameters:
         """Ask a client for its sums, and remember the rows that it declares."""
@@ -302,7 +304,7 @@ class _Federation:
     def _say(self, message: str) -> None:
         """Report a message, with whatever has happened since the last one."""
         news, self.told = self.events[self.told :], len(self.events)
-        self.report("; ".join([message, *news]), self.progress.history if self.progress else [])
+        self.report("; ".join([message, *dict.fromkeys(news)]), self.progress.history if self.progress else [])
 
 
 def record(result: FederationResult, jobs: Sequence[TrainingJob], *, model_path: Path) -> dict:
@@ -329,11 +331,11 @@ def _rows(sums: Mapping[str, task.Parameters]) -> dict[str, int]:
     return {name: int(arrays[0][0]) for name, arrays in sums.items()}
 
 
-def _agrees(before: Mapping[str, task.Parameters], now: Mapping[str, task.Parameters]) -> bool:
+def _agrees(before: Progress, sums: Mapping[str, task.Parameters], checksums: Mapping[str, str]) -> bool:
     """Return whether every client that is here has the rows that it had before."""
-    same = [
-        all(np.array_equal(a, b) for a, b in zip(before[name], arrays, strict=True))
-        for name, arrays in now.items()
-        if name in before
-    ]
-    return bool(same) and all(same)
+    known = [name for name in sums if name in before.sums]
+    return bool(known) and all(
+        before.checksums.get(name) == checksums[name]
+        and all(np.array_equal(a, b) for a, b in zip(before.sums[name], sums[name], strict=True))
+        for name in known
+    )

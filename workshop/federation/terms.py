@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from workshop.errors import FederationError
@@ -51,8 +52,13 @@ class Terms:
         """
         start_with = clients if self.start_with is None else self.start_with
         quorum = clients // 2 + 1 if self.quorum is None else self.quorum
-        if self.rounds < 1:
-            raise FederationError(f"ROUNDS is {self.rounds}; a federation needs at least one round")
+        if not isinstance(self.rounds, int) or self.rounds < 1:
+            raise FederationError(
+                f"ROUNDS is {self.rounds!r}; a federation needs a whole number of rounds, at least one"
+            )
+        for name, seconds in (("JOIN_DEADLINE", self.join), ("ROUND_DEADLINE", self.round), ("DEADLINE", self.whole)):
+            if not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+                raise FederationError(f"{name} is {seconds!r}; it must be a number of seconds above 0")
         if not 1 <= quorum <= start_with <= clients:
             raise FederationError(
                 f"QUORUM is {quorum} and START_WITH {start_with}, with {clients} clients: choose 1 <= QUORUM <= "

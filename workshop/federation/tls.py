@@ -67,8 +67,26 @@ class Authority:
 
     @classmethod
     def load(cls, folder: Path) -> Authority:
-        """Read what :meth:`save` has written."""
-        return cls((folder / "authority.pem").read_bytes(), (folder / "authority.key").read_bytes())
+        """Read what :meth:`save` has written.
+
+        Raises
+        ------
+        OSError
+            If it is not there.
+        ValueError
+            If it is damaged.
+        """
+        found = cls((folder / "authority.pem").read_bytes(), (folder / "authority.key").read_bytes())
+        try:
+            certificate = x509.load_pem_x509_certificate(found.certificate)
+            certificate.verify_directly_issued_by(certificate)
+            key = serialization.load_pem_private_key(found.key, password=None)
+            whole = key.public_key() == certificate.public_key()
+        except Exception as error:  # a changed byte can be anything to cryptography
+            raise ValueError("the authority's certificate or key is damaged") from error
+        if not whole:
+            raise ValueError("the key is not that of the authority's certificate")
+        return found
 
     def save(self, folder: Path) -> None:
         """Write the certificate, and the key for nobody else to read."""
