@@ -54,6 +54,7 @@ server = accounts.notebook_session(connection["server_role"])
 ring = arena.Arena(connection, server, test, seed=data["seed"])
 first, *others = ring.clients
 second, last = others[0], others[-1]
+assert ROUNDS_EACH >= 2, "choose ROUNDS_EACH = 2 or more: much happens in round 2"
 terms = {"rounds": ROUNDS_EACH, "quorum": len(ring.clients) - 1}
 print(f"{len(ring.clients)} clients: you will disturb {first}, {second} and {last}")
 

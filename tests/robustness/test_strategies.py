@@ -145,6 +145,12 @@ def test_the_smallest_number_that_is_enough_is_accepted(name, answers, n_hostile
         ({"quorum": 4}, "QUORUM is 4"),
         ({"quorum": 0}, "QUORUM is 0"),
         ({"quorum": 3, "start_with": 2}, "QUORUM is 3 and START_WITH 2"),
+        ({"rounds": 2.5}, r"ROUNDS is 2\.5; a federation needs a whole number of rounds"),
+        ({"rounds": "3"}, "ROUNDS is '3'"),
+        ({"join": float("nan")}, r"JOIN_DEADLINE is nan; it must be a number of seconds above 0"),
+        ({"round": 0}, "ROUND_DEADLINE is 0"),
+        ({"whole": -1.0}, r"DEADLINE is -1\.0"),
+        ({"whole": "60"}, "DEADLINE is '60'"),
     ],
 )
 def test_terms_that_cannot_be_kept_are_refused(terms, told):
