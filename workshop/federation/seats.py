@@ -87,6 +87,7 @@ class Seats(SimpleClientManager):
         self.caller = caller
         self.tell: Callable[[str], None] = log.info
         self._changes = 0
+        self._told: frozenset[str] = frozenset()  # why connections were turned away
         self._unproven: list[ClientProxy] = []  # connections that have not said who they are, the oldest first
         self._over = threading.Event()
         for seat in self.all_seats.values():  # each by itself: an account that is silent holds up no other
@@ -220,10 +221,10 @@ class Seats(SimpleClientManager):
             proof = proxy.get_properties(GetPropertiesIns({"nonce": nonce}), INTRODUCTION, 0).properties
             self._seat(proxy, self.caller(proof, nonce), str(proof.get("instance", "")), str(proof.get("rows", "")))
         except IdentityError as error:
-            self.tell(f"a connection was turned away: {error}")
+            self._turned_away(str(error))
             _refuse(proxy, str(error), error.again)
         except GrpcBridgeClosed:
-            self.tell("a connection was turned away: it did not say who it is")
+            self._turned_away("it did not say who it is")
         except Exception as error:
             log.warning("a connection that made no sense was ended (%s)", type(error).__name__)
             _hang_up(proxy)
@@ -231,6 +232,12 @@ class Seats(SimpleClientManager):
             with self._cv:
                 if proxy in self._unproven:
                     self._unproven.remove(proxy)
+
+    def _turned_away(self, why: str) -> None:
+        with self._cv:
+            known, self._told = self._told, self._told | {why}
+        if why not in known:  # a crowd is told of once
+            self.tell(f"a connection was turned away: {why}")
 
     def _seat(self, proxy: ClientProxy, caller: Caller, instance: str, rows: str) -> None:
         seats = {seat.job.client.account: seat for seat in self.all_seats.values()}
