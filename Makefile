@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 export DATA CLIENTS ROUNDS SEED
 # The embedded AWS has ten client accounts unless more are asked for.
+# In a container one may be root; Jupyter wants to be told.
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 ACCOUNTS := $(if $(CLIENTS),--clients $(CLIENTS))
 # The kit calls nobody, and every machine computes the same sums.
 export FLWR_TELEMETRY_ENABLED := 0
@@ -20,7 +22,7 @@ workshop: .venv/ready  ## run every notebook on this machine, no AWS account nee
 	@$(BIN)/python -m embedded_aws --home build/workshop/home $(ACCOUNTS) run -- $(BIN)/python -m workshop run
 
 lab: .venv/ready  ## JupyterLab with the embedded AWS up, to follow step by step
-	@$(BIN)/python -m embedded_aws $(ACCOUNTS) run -- $(BIN)/jupyter lab --notebook-dir notebooks
+	@$(BIN)/python -m embedded_aws $(ACCOUNTS) run -- $(BIN)/jupyter lab --notebook-dir notebooks $(ROOT)
 
 test: .venv/ready  ## everything that proves the kit works
 	@$(BIN)/python -m pytest
@@ -51,7 +53,7 @@ lock: .venv/ready  ## renew requirements.lock from pyproject.toml, and what clie
 	@$(BIN)/uv pip compile client_code/requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --no-emit-package numpy --constraint requirements.lock --output-file client_code/requirements.lock
 
 clean:  ## remove what was built, and the environment
-	rm -rf .venv build .workshop
+	rm -rf .venv build
 
 .venv/ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("make PYTHON=... : Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'

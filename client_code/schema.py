@@ -75,6 +75,8 @@ FEATURES = NAMES[1:]
 # From version 3 on pandas reads every number exactly; before, only when asked to.
 _EXACT = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
 
+LARGEST = 1e20  # far above any amount, and far below what a float32 holds
+
 PIECE = 2_000  # rows that are read at a time
 
 # What counts as a number in a file; an empty cell is missing, not text.
@@ -172,6 +174,11 @@ def check_table(frame: pd.DataFrame, *, file: str, minimum_rows: int = 1, both_c
     rules = (
         (np.isnan, "a cell is empty or not a number (NaN)", "fill it or drop the rows"),
         (np.isinf, "a value is infinite", "correct it or drop the rows"),
+        (
+            lambda values: values > LARGEST,
+            f"a value is above {LARGEST:g}",
+            "no amount or count is that large: correct it",
+        ),
         (lambda values: values < 0, "a value is negative", "amounts and counts start at 0: correct or drop the rows"),
     )
     for name in NAMES:
@@ -199,6 +206,12 @@ def to_arrays(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 def _check_names(names: Sequence[str], *, file: str) -> None:
     """Compare a header with the schema."""
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
+        raise TableError(
+            file, "no commas between the names of the columns", "write the table with commas between cells"
+        )
+    if LABEL not in names and LABEL in (name.strip().lower() for name in names):
+        raise TableError(file, "blanks or capitals in the names of the columns", "write them as the schema does")
     if LABEL not in names:
         raise TableError(file, "the label column is missing", "add it as the first column", column=LABEL)
     unknown = [number for number, name in enumerate(names, start=1) if name not in NAMES]
@@ -219,6 +232,8 @@ def _check_names(names: Sequence[str], *, file: str) -> None:
 def _header(path: Path) -> tuple[list[str], int]:
     """Return the names in the header and the number of stamp lines above it."""
     for number, line in enumerate(_lines(path)):
+        if number == 0 and line.startswith("\x1f\udc8b"):
+            raise TableError(path.name, "the file is compressed", "unpack it")
         if any("\udc80" <= character <= "\udcff" for character in line):
             raise TableError(path.name, "bytes that are not UTF-8 in the header", "save the file as UTF-8")
         if number == 0 and line.startswith("#"):

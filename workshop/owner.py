@@ -76,6 +76,8 @@ def deploy(name: str, *, yes: bool = False) -> int:
 
 def prepare(name: str, table: str, *, seed: int) -> int:
     """Split, balance and write an owner's own rows; of the server's the whole table is for testing."""
+    if (known := agreement.members()) and name not in {"server", *known}:
+        raise AgreementError(f"{name} is not in the agreement: {', '.join(sorted({'server', *known}))} are")
     try:
         rows = sources.load(table, seed=seed, cache=state.home() / "cache")
         counts = preparation.prepare_one(rows, name=name, seed=seed, folder=state.home() / "data")
@@ -120,15 +122,15 @@ def examine(names: Sequence[str]) -> int:
 
 
 def delete(name: str, *, yes: bool = False) -> int:
-    """Delete everything of the workshop in one account and show that nothing is left; whoever types it is asked."""
+    """Delete everything of the workshop in one account, once that is confirmed, and show that nothing is left."""
     agreed = agreement.load() if agreement.members() else None
     sessions = {name: cards.own_session(name, agreed) if agreed else accounts.session(name)}
     there = cleanup.left_over(sessions)
     print(f"account {accounts.identity(name, sessions[name]).account}, to be deleted:")
     for kind, items in there.groupby("kind", sort=False):
         print(f"  {len(items)} x {kind}: {', '.join(items['name'][:5])}{', ...' * (len(items) > 5)}")
-    if len(there) and not yes and sys.stdin.isatty() and input("delete all of it? [y/N] ").lower() != "y":
-        raise AgreementError("nothing was deleted")
+    if len(there) and not yes and (not sys.stdin.isatty() or input("delete all of it? [y/N] ").lower() != "y"):
+        raise AgreementError("nothing was deleted; --yes deletes without asking")
     cleanup.delete_all(
         sessions, progress=lambda _, stack, status, *__: status.endswith("COMPLETE") and print(f"  {stack}: {status}")
     )

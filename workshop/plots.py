@@ -41,7 +41,8 @@ def class_balance(counts: pd.DataFrame, *, title: str) -> None:
         ``balanced_positives``.
     """
     with plt.rc_context(STYLE):
-        _, axes = plt.subplots(1, 2, figsize=(7.5, 2.6), sharey=True, layout="constrained")
+        crowded = len(counts) > 4
+        _, axes = plt.subplots(1, 2, figsize=(7.5, 3.4 if crowded else 2.6), sharey=True, layout="constrained")
         for ax, kind, label in zip(axes, ("train", "balanced"), ("as they are", "after balancing"), strict=True):
             fraud = counts[f"{kind}_positives"]
             honest = counts[f"{kind}_rows"] - fraud
@@ -58,12 +59,18 @@ def class_balance(counts: pd.DataFrame, *, title: str) -> None:
             )
             for place, share in enumerate(fraud / counts[f"{kind}_rows"]):
                 ax.annotate(
-                    f"{share:.0%} fraud",
+                    f"{share:.0%}" if crowded else f"{share:.0%} fraud",
                     (place, counts[f"{kind}_rows"].iloc[place]),
                     ha="center",
                     va="bottom",
+                    rotation=90 if len(counts) > 8 else 0,
                 )
-            ax.set(xlabel=label, ylabel="training rows" if kind == "train" else None)
+            if crowded:
+                ax.set_xticks(range(len(counts)), counts.index, rotation=90)
+            ax.set(
+                xlabel=f"{label}; share of fraud above each bar" if crowded else label,
+                ylabel="training rows" if kind == "train" else None,
+            )
             ax.grid(axis="x", visible=False)
             ax.margins(y=0.15)
         axes[0].set_title(title)

@@ -12,7 +12,9 @@ import pandas as pd
 
 from client_code import schema
 from data_prep import prepare, sources
-from workshop import baselines, evaluation, plots
+from data_prep.errors import DataError
+from workshop import baselines, evaluation, plots, state
+from workshop.errors import WorkshopError
 
 SEEDS = (0, 1, 2, 3, 4)
 PARTITIONS = ("iid", "similar_providers", "label_skew")
@@ -90,6 +92,13 @@ def headline(measured: dict[tuple[str, str], dict[str, pd.DataFrame]]) -> str:
 def main(table: str) -> int:
     """Measure the curated table and synthetic rows; write ``docs/results.md``, its figure and the README's numbers."""
     mpl.use("agg")
+    try:
+        known = table and sources.load(table, seed=0, cache=state.home() / "cache").source == "curated"
+    except schema.TableError as error:
+        raise DataError(str(error)) from error
+    if not known:
+        told = "is not the published table: `make results DATA=curated`, or the path of that file"
+        raise WorkshopError(f"DATA={table} {told}")
     measured = {
         (source, how): measure(data, how=how)
         for source, data in (("curated", table), ("synthetic", "synthetic"))

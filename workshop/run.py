@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -26,7 +27,7 @@ from workshop.errors import WorkshopError
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-QUIET_KERNEL = ["--log-level=ERROR"]  # no warning about loopback sockets in front of every notebook
+QUIET_KERNEL = ["--log-level=CRITICAL"]  # nothing about loopback sockets, and no traceback of zmq's after a Ctrl-C
 UNREACHABLE = 'Could not connect to the endpoint URL: "http://127.0.0.1:'  # botocore's words
 # What may be set from outside, as make variables or in the environment, and its type.
 OPTIONS: dict[str, Callable] = {"DATA": str, "CLIENTS": int, "ROUNDS": int, "SEED": int}
@@ -51,7 +52,7 @@ def options_from(environment: dict[str, str]) -> dict[str, object]:
     Raises
     ------
     WorkshopError
-        If a number is not one, or a table's path leads nowhere.
+        If a number is not one or out of range, or a table's path leads nowhere.
     """
     chosen: dict[str, object] = {}
     for name, kind in OPTIONS.items():
@@ -60,6 +61,9 @@ def options_from(environment: dict[str, str]) -> dict[str, object]:
                 chosen[name] = kind(text)
             except ValueError as error:
                 raise WorkshopError(f"{name}={text} is not a whole number") from error
+    for name, least, most in (("CLIENTS", 1, 999), ("ROUNDS", 1, 10_000), ("SEED", 0, 2**32 - 1)):
+        if not least <= chosen.get(name, least) <= most:
+            raise WorkshopError(f"{name}={chosen[name]} is not between {least:,} and {most:,}")
     data = chosen.get("DATA")
     if data not in (None, "synthetic", "curated"):
         path = Path(str(data)).expanduser().resolve()
@@ -84,7 +88,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
 
     def begin(cell: nbformat.NotebookNode, cell_index: int) -> None:
         nonlocal under
-        under = titles.get(cell.get("id"), "")
+        under = titles.get(cell.get("id"), under)
         on_cell(under)
 
     try:
@@ -108,15 +112,26 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
         raise NotebookFailed(_told(notebook, output, "", under, str(error).splitlines()[0])) from None
     finally:
         if output.exists():
-            resources = {"metadata": {"name": notebook.stem, "path": str(NOTEBOOKS)}}  # where its pictures are
-            page, _ = HTMLExporter(embed_images=True).from_notebook_node(_linked(nbformat.read(output, 4)), resources)
-            output.with_suffix(".html").write_text(page)
+            output.with_suffix(".html").write_text(page(nbformat.read(output, 4)))
     cells = sum(cell.cell_type == "code" for cell in source.cells)
     return Executed(notebook.stem, round(time.monotonic() - started, 1), cells)
 
 
 def _told(notebook: Path, output: Path, cell: str, under: str, what: str) -> str:
     return f"{notebook.stem} failed{cell}, under “{under}”\n  {what}\n  the copy up to that cell: {output}"
+
+
+def page(notebook: nbformat.NotebookNode) -> str:
+    """Return a notebook as one HTML file, which fetches nothing from anywhere when it is opened."""
+    exporter = HTMLExporter(require_js_url="", jquery_url="", mathjax_url="")
+    text, _ = exporter.from_notebook_node(_linked(notebook))
+
+    def inside(found: re.Match[str]) -> str:
+        picture = base64.b64encode((NOTEBOOKS / found[1]).read_bytes()).decode()
+        return f'src="data:image/svg+xml;base64,{picture}"'
+
+    # nbconvert's own embedding of pictures unfolds what is folded.
+    return re.sub(r'src="(images/\w+\.svg)"', inside, text)
 
 
 def _linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -141,7 +156,13 @@ def headings(notebook: nbformat.NotebookNode) -> dict[str, str]:
 def run_all(output: Path, parameters: dict[str, object]) -> dict:
     """Run all notebooks from a clean start, write executed copies, pages and the summary; return the summary."""
     output.mkdir(parents=True, exist_ok=True)
-    for old in [*output.glob("*.ipynb"), *output.glob("*.html"), state.home() / "state.json"]:
+    olds = [
+        *output.glob("*.ipynb"),
+        *output.glob("*.html"),
+        output.parent / "summary.json",
+        state.home() / "state.json",
+    ]
+    for old in olds:
         old.unlink(missing_ok=True)
     for folder in ("data", "model"):
         shutil.rmtree(state.home() / folder, ignore_errors=True)

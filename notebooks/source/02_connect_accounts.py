@@ -201,7 +201,8 @@ print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "HandOverExecuti
 # **Five: another account takes the role.** A neighbour who got hold of the external id is still not the server's role.
 
 # %%
-neighbour = sessions[next(name for name in clients if name != SHOW)].client("sts")
+others = [name for name in sessions if name not in (SHOW, "server")] or ["server"]
+neighbour = sessions[others[0]].client("sts")
 word = {"ExternalId": clients[SHOW].external_id}
 print(lessons.refused(neighbour.assume_role, **kickoff, **word))
 

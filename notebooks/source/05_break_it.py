@@ -134,7 +134,8 @@ print(f"one round waited: {cut.table()['seconds'].max() > CUT / 2}")
 # A second server takes up the checkpoint of round 1; it need not even be told that there was a first one.
 
 # %%
-folder = Path(tempfile.mkdtemp())
+scratch = tempfile.TemporaryDirectory()  # goes with the kernel
+folder = Path(scratch.name)
 started = ring.kick_off()
 code = ring.lead_and_die(started, folder, when=f"round 2 of {ROUNDS_EACH}", **terms)
 revived = ring.lead(started, **terms, checkpoints=Checkpoints(folder, "run"))
@@ -143,7 +144,8 @@ print(f"the first server ended with {code}; rounds it had saved: {revived.resume
 # %% [markdown]
 # ## What the same would have done to a plain FedAvg
 # Flower's strategy averages whatever it gets, from whoever has dialled in, and its server waits a day for a client
-# that has gone. What it makes of the two bad updates can be worked out here, with everybody's rows in one place.
+# that has gone. What it makes of the two bad updates, and of none, can be worked out here, with everybody's rows in
+# one place.
 
 # %%
 clients = {
@@ -151,6 +153,7 @@ clients = {
 }
 setting = {"name": last, "rounds": ROUNDS_EACH, "seed": data["seed"]}
 plain = {
+    "nothing": arena.plain_average(clients, test, factor=1, **setting),
     "a NaN": arena.plain_average(clients, test, factor=np.nan, **setting),
     "ten times, turned round": arena.plain_average(clients, test, factor=-10, **setting),
 }
@@ -162,7 +165,7 @@ plain.to_frame("ROC AUC of a plain FedAvg")
 
 # %%
 ours = {
-    "nothing": finished["history"][-1]["roc_auc"],
+    "nothing": plain["nothing"],
     "a client is stopped": stopped.history[-1].roc_auc,
     "a NaN": poisoned.history[-1].roc_auc,
     "ten times, turned round": scaled.history[-1].roc_auc,
@@ -178,7 +181,6 @@ ours.to_frame("this federation")
 
 # %%
 alone = plain.to_dict() | {
-    "nothing": ours["nothing"],
     "a client is stopped": "waits for a day",
     "a stranger": "takes part unasked",
     "the network is cut": "goes on",

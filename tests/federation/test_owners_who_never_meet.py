@@ -91,6 +91,10 @@ def test_a_card_holds_no_key_and_a_foreign_or_broken_one_is_refused(owners, conn
     assert "of account 999999999999; the agreement has 444455556666" in owners("server", "join", foreign, code=1)
 
 
+def test_nobody_prepares_files_for_who_is_not_a_member(owners, connected):
+    assert "client-7 is not in the agreement: client-1" in owners("client-1", "prepare", "client-7", "x.csv", code=1)
+
+
 def test_the_agreement_is_private(owners, connected):
     for home in owners.homes.values():
         assert (home / "agreement.json").stat().st_mode & 0o077 == 0
@@ -152,7 +156,8 @@ def test_a_client_that_deleted_everything_is_connected_again(owners, connected, 
         (tmp_path / "card").write_text(owners(sender, "card", sender, *options))
         owners(reader, "join", tmp_path / "card")
 
-    owners("client-1", "delete", "client-1")
+    assert "nothing was deleted" in owners("client-1", "delete", "client-1", code=1)  # nobody there to ask
+    owners("client-1", "delete", "client-1", "--yes")
     findings = owners("server", "doctor", "server", code=1)
     assert "WRONG client-1      peering          deleted" in findings
     told = owners("client-1", "deploy", "client-1", code=1)
@@ -168,6 +173,6 @@ def test_a_client_that_deleted_everything_is_connected_again(owners, connected, 
 
 
 def test_each_deletes_its_own_and_nothing_is_left(owners, connected):
-    assert "nothing is left in client-1" in owners("client-1", "delete", "client-1")
-    assert "nothing is left in server" in owners("server", "delete", "server")
+    assert "nothing is left in client-1" in owners("client-1", "delete", "client-1", "--yes")
+    assert "nothing is left in server" in owners("server", "delete", "server", "--yes")
     assert "nothing is left in server" in owners("server", "delete", "server")

@@ -68,4 +68,5 @@ def _account(job: TrainingJob, gone: bool, give_up: float) -> str:
                 time.sleep(0.2)
         return job.account_of_failure()
     except Exception as error:  # what matters more is told already
-        return f"{job.client.name} (account {job.client.account}), job {job.name}: no answer ({type(error).__name__})"
+        why = str(error) if isinstance(error, JobError) else type(error).__name__
+        return f"{job.client.name} (account {job.client.account}), job {job.name}: no answer ({why})"

@@ -250,6 +250,7 @@ class _Federation:
         for name, reason in bad.items():
             self._exclude(name, reason)
         self._require(good, left_out | bad, "the final evaluation")
+        self._say("the model is finished")
         thresholds, rows = zip(*good.values(), strict=True)
         return float(np.average(thresholds, weights=rows))
 

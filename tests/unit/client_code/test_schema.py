@@ -1,5 +1,7 @@
 """The schema and its rules: each broken rule has its own message, and no message quotes a cell."""
 
+import gzip
+
 import pytest
 
 from client_code import schema
@@ -84,6 +86,9 @@ BAD = {
     "all rows long": (lambda lines: [lines[0], *(f"{line},{SECRET}" for line in lines[1:])], "as many cells", None, 60),
     "text": (lambda lines: spoil(lines, f"no {SECRET}", rows=(3, 7)), "text stands", "total_drug_cost_mean", 2),
     "thousands": (lambda lines: spoil(lines, '"8,675,309"'), "text stands", "total_drug_cost_mean", 1),
+    "too large": (lambda lines: spoil(lines, "1e300"), "a value is above 1e+20", "total_drug_cost_mean", 1),
+    "semicolons": (lambda lines: [line.replace(",", ";") for line in lines], "no commas between the names", None, None),
+    "capitals": (lambda lines: [lines[0].upper(), *lines[1:]], "blanks or capitals in the names", None, None),
     "a sign": (lambda lines: spoil(lines, "-"), "text stands", "total_drug_cost_mean", 1),
     "other digits": (lambda lines: spoil(lines, "\uff17\u0667"), "text stands", "total_drug_cost_mean", 1),
     "open quote": (lambda lines: spoil(lines, f'"{SECRET}'), "as many cells", None, 1),
@@ -138,6 +143,13 @@ def test_latin_1_is_refused_without_quoting_a_byte(lines, tmp_path):
     with pytest.raises(schema.TableError, match="not UTF-8 in 1 row") as error:
         schema.read_table(path)
     assert SECRET not in str(error.value)
+
+
+def test_a_compressed_file_is_named_as_one(lines, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    with pytest.raises(schema.TableError, match="the file is compressed; unpack it"):
+        schema.read_table(path)
 
 
 def test_a_comma_too_many_in_every_row_is_refused(lines, tmp_path):

@@ -30,6 +30,21 @@ def test_a_number_that_is_none_is_refused():
         run.options_from({"CLIENTS": "three"})
 
 
+@pytest.mark.parametrize(("name", "value"), [("CLIENTS", "0"), ("ROUNDS", "-1"), ("SEED", "-1"), ("SEED", "9" * 14)])
+def test_a_number_out_of_range_is_refused(name, value):
+    with pytest.raises(WorkshopError, match=f"{name}={value} is not between"):
+        run.options_from({name: value})
+
+
+def test_a_page_folds_what_is_folded_and_needs_nothing_from_anywhere():
+    folded = "<details><summary>Why?</summary>\n\nBecause.\n</details>\n\n![](images/gate.svg)"
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(folded)])
+    page = run.page(book)
+    assert "</summary>\n<p>Because.</p>\n</details>" in page
+    assert 'src="data:image/svg+xml;base64,' in page
+    assert 'src="http' not in page
+
+
 def test_a_table_that_is_not_there_is_refused_before_anything_starts(tmp_path):
     with pytest.raises(WorkshopError, match="is no file"):
         run.options_from({"DATA": str(tmp_path / "nothing.csv")})
