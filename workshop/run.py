@@ -205,7 +205,9 @@ def closing_table(summary: dict) -> Table:
     """Lay out the models of a summary: ROC AUC, average precision, and the real rows each was trained on."""
     rows = {client["name"]: client["train_rows"] for client in summary["clients"]}
     metrics = summary["metrics"]
-    table = Table(title=f"{summary['data']['source']} rows, seed {summary['seed']}, {summary['rounds']} rounds")
+    table = Table(
+        title=f"{summary['data']['source']} rows, seed {summary['seed']}, {summary['rounds']} round{'s'[: summary['rounds'] - 1]}"
+    )
     for column in ("model", "ROC AUC", "average precision", "training rows"):
         table.add_column(column, justify="left" if column == "model" else "right")
     lines = [

@@ -116,6 +116,7 @@ print(f"the server's certificate ends on {run.certificates.expires:%Y-%m-%d %H:%
 
 # %%
 verifier = federation.Verifier(server, run.certificates.fingerprint)
+pd.options.display.max_colwidth = None
 pd.Series({client.name: client.execution_role for client in clients}).to_frame(
     "may take part"
 )
