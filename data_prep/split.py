@@ -42,8 +42,8 @@ def hold_out(frame: pd.DataFrame, share: float = 0.2, *, seed: int) -> tuple[pd.
     if frame[schema.LABEL].value_counts().min() < 2 or len(frame) * share < 2:
         fraud = int(frame[schema.LABEL].sum())
         raise SplitError(
-            f"{len(frame)} rows, {fraud} of them fraudulent, cannot be split with both classes on either side; add rows "
-            "(duplicates do not count)"
+            f"{len(frame)} rows, {fraud} of them fraudulent, cannot be split with both classes on either side: "
+            "add rows (duplicates count once)"
         )
     rest, held = train_test_split(frame, test_size=share, stratify=frame[schema.LABEL], random_state=seed)
     return rest.reset_index(drop=True), held.reset_index(drop=True)

@@ -205,9 +205,9 @@ def closing_table(summary: dict) -> Table:
     """Lay out the models of a summary: ROC AUC, average precision, and the real rows each was trained on."""
     rows = {client["name"]: client["train_rows"] for client in summary["clients"]}
     metrics = summary["metrics"]
-    table = Table(
-        title=f"{summary['data']['source']} rows, seed {summary['seed']}, {summary['rounds']} round{'s'[: summary['rounds'] - 1]}"
-    )
+    rounds = summary["rounds"]
+    title = f"{summary['data']['source']} rows, seed {summary['seed']}, {rounds} round{'s' if rounds > 1 else ''}"
+    table = Table(title=title)
     for column in ("model", "ROC AUC", "average precision", "training rows"):
         table.add_column(column, justify="left" if column == "model" else "right")
     lines = [

@@ -97,6 +97,15 @@ def test_every_notebook_runs_on_the_real_table(tmp_path, real_table_path):
     assert 0.75 < summary["metrics"]["global"]["roc_auc"] < 0.93
 
 
+@pytest.mark.timeout(600)
+def test_one_client_alone_runs_too_and_there_is_nothing_to_break(tmp_path):
+    run, summary = workshop(tmp_path, CLIENTS="1", ROUNDS="1")
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
+    assert [client["name"] for client in summary["clients"]] == ["client-1"]
+    assert "notebook 6 of 6" in run.stdout
+    assert "05_break_it" not in run.stdout
+
+
 def test_a_table_that_breaks_the_schema_stops_the_workshop_and_says_why(tmp_path):
     bad = tmp_path / "mine.csv"
     bad.write_text("a,b\n1,2\n")

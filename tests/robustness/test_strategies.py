@@ -101,7 +101,8 @@ SETTINGS = [
 
 
 @pytest.mark.promise(
-    "R-02", "Honest clients pass the gate, however few, however unlike, whatever they are trained with"
+    "R-02",
+    "Honest clients, however few and unlike, pass the gate: the longest step beside the others', 4.5 is the limit",
 )
 @pytest.mark.parametrize("n_clients", [2, 3, 5])
 @pytest.mark.parametrize("how", ["iid", "similar_providers", "label_skew"])
