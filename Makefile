@@ -3,9 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 export DATA CLIENTS ROUNDS SEED
 # The embedded AWS has ten client accounts unless more are asked for.
+ACCOUNTS := $(if $(CLIENTS),--clients $(CLIENTS))
 # In a container one may be root; Jupyter wants to be told.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
-ACCOUNTS := $(if $(CLIENTS),--clients $(CLIENTS))
 # The kit calls nobody, and every machine computes the same sums.
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1

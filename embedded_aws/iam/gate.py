@@ -257,15 +257,16 @@ def _check_key_of_logs(call: Call, account: str) -> None:
         "aws:principalisawsservice": ("true",),
         "kms:encryptioncontext:aws:logs:arn": (arn,),
     }
-    told = kms_states.complaint(key)
-    for action in ("kms:GenerateDataKey", "kms:Decrypt") if not told else ():
+
+    def refused(action: str) -> tuple[str, ...]:
         request = Request(f"logs.{call.region}.amazonaws.com", "", action, key, context)
         decision = decide(request, {}, (resource_policy(request)[0], True), own=True)
-        told = told or (None if decision.allowed else (decision.why, decision.statement))
-    if told:
-        code, why = "InvalidParameterException", ", ".join(filter(None, told))
+        return () if decision.allowed else (decision.why, decision.statement)
+
+    if told := kms_states.complaint(key) or refused("kms:GenerateDataKey") or refused("kms:Decrypt"):
+        why = ", ".join(filter(None, told))
         message = f"The specified KMS key does not exist or is not allowed to be used with Arn '{arn}' ({why})"
-        raise Refused("validation", message, code=code)
+        raise Refused("validation", message, code="InvalidParameterException")
 
 
 def role_may(role_arn: str, action: str, resource: str) -> Decision:

@@ -93,8 +93,8 @@ class Rows:
     test: tuple[np.ndarray, np.ndarray]
 
     @classmethod
-    def make(cls, folder: Path, n_clients: int, *, how: str = "iid") -> Rows:
-        table = sources.load("synthetic", seed=0, cache=folder)
+    def make(cls, folder: Path, n_clients: int, *, how: str = "iid", source: str = "synthetic") -> Rows:
+        table = sources.load(source, seed=0, cache=folder)
         prepare.prepare(table, n_clients=n_clients, how=how, balance="smote", seed=0, folder=folder)
         names = [f"client-{number}" for number in range(1, n_clients + 1)]
         files = {name: str(folder / name) for name in names}

@@ -83,6 +83,15 @@ def test_what_stays_near_the_others_is_seen_by_nobody(ten, clean):
         )
 
 
+def test_one_of_three_turned_round_and_four_times_as_large_passes_the_gate(three):
+    """The limit, so that nobody relies on more: notebook 05 and decision 0013 tell of it."""
+    hostile_one = list(three.clients)[-1]
+    spoilt, _, _ = simulation.run(three, hostile=[hostile_one], attack=simulation.scaled(-4), rules=updates.Rules())
+    larger, _, _ = simulation.run(three, hostile=[hostile_one], attack=simulation.scaled(-10), rules=updates.Rules())
+    assert spoilt < 0.5
+    assert larger > 0.8
+
+
 @pytest.mark.promise("R-02", "Two clients of 10 whose labels are turned round cost multi-Krum nothing")
 def test_labels_that_are_turned_round(ten, clean, figure):
     _, honest = clean
@@ -111,6 +120,24 @@ def test_honest_clients_pass_the_gate(tmp_path, how, n_clients, figure):
     longest = max(simulation.run(rows, rounds=8, **settings)[2] for settings in SETTINGS)
     figure(f"{n_clients} clients, {how}: {longest:.1f}")
     assert longest < updates.Rules().longest_step
+
+
+@pytest.mark.parametrize(
+    ("n_clients", "how", "settings"), [(3, "label_skew", {"penalty": "none"}), (10, "iid", {"max_iter": 1})]
+)
+def test_honest_clients_with_rows_of_the_published_table_pass_the_gate(
+    tmp_path, real_table_path, n_clients, how, settings
+):
+    rows = Rows.make(tmp_path, n_clients, how=how, source=str(real_table_path))
+    longest = simulation.run(rows, rounds=8, **settings)[2]
+    assert 3 < longest < updates.Rules().longest_step  # the longest of all settings that were tried
+
+
+def test_without_a_penalty_an_honest_model_may_grow_until_the_gate_leaves_it_out(tmp_path):
+    """The limit that the rules' description tells of."""
+    rows = Rows.make(tmp_path, 3, how="label_skew")
+    longest = simulation.run(rows, rounds=8, penalty="none", max_iter=30)[2]
+    assert updates.Rules().longest_step < longest < 15
 
 
 @pytest.mark.promise("R-03", "A strategy that promises nothing with so few clients is refused before anything starts")
