@@ -105,7 +105,7 @@ def read_statistics(sent: Parameters, n_features: int) -> task.Parameters:
         raise BadUpdate(f"sums over {n_rows:g} rows; at least {task.MINIMUM_ROWS} are asked for")
     mean = total / n_rows
     slack = 1e-9 * n_rows * LARGEST_LOG**2
-    possible = (0 <= mean) & (mean <= LARGEST_LOG) & (n_rows * mean**2 <= squares + slack)
+    possible = (mean >= 0) & (mean <= LARGEST_LOG) & (n_rows * mean**2 <= squares + slack)
     possible &= squares <= n_rows * LARGEST_LOG**2
     if not possible.all():
         raise BadUpdate("sums that no table of amounts and counts can have")
