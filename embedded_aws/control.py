@@ -220,6 +220,7 @@ def server_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
+        "MALLOC_ARENA_MAX": "2",  # a thread per request needs no heap of its own
         "MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS": "false",
         "MOTO_DISABLE_GLOBAL_CORS": "true",  # no web page may call this AWS from a browser
     }

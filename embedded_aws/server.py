@@ -145,6 +145,7 @@ def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     endpoint = f"http://127.0.0.1:{server.server_port}"
     isolation.install(gate.trail)
     handover.install()
+    models.forget_offerings()
     kms_states.install()
     network.wires.start(partial(_serve_at, server.app), server.server_port)
     training.install(training.Settings(jobs=files.jobs, endpoint=endpoint, network=network))

@@ -13,16 +13,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import numpy as np
 
 from client_code import task
 from workshop import accounts, bundle, connect, federation, jobs
-from workshop.baselines import ClientRows
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.rounds import Report, get_evaluate_fn
+
+if TYPE_CHECKING:
+    from workshop.baselines import ClientRows
 
 CODE = "code/source.tar.gz"
 # Put behind a client's own code: what it does to the update that this code has made.

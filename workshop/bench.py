@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -17,8 +21,8 @@ from flwr.common import parameters_to_ndarrays as unpack
 from rich.console import Console
 from rich.table import Table
 
-from client_code import identity
-from workshop import accounts, baselines, federation, rehearsal, state
+from client_code import identity, schema
+from workshop import accounts, arena, cleanup, connect, federation, jobs, state
 from workshop.federation import FederationResult, tls, updates
 
 ROLES = ("server, in this process", "clients' jobs", "embedded AWS")
@@ -70,14 +74,19 @@ class Meter:
             self._over.wait(self.every)
 
 
-def loop_seconds(clients: list[baselines.ClientRows], *, repeats: int = 5) -> tuple[float, baselines.Model]:
-    """Return the best wall time of the plain loop over three rounds, and its model."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        model = baselines.federated_by_hand(clients)
-        times.append(time.perf_counter() - started)
-    return min(times), model
+def prepare(n_clients: int) -> None:
+    """Connect the accounts, run the plain loop over three rounds, note its best wall time and its model.
+
+    This belongs into a process of its own, as every notebook has one: what it takes is not the federation's memory.
+    """
+    from workshop import baselines, rehearsal
+
+    stage = rehearsal.connect_accounts(n_clients=n_clients)
+    clients = [baselines.ClientRows.read(state.home() / "data" / client.name) for client in stage.clients]
+    seconds = _best(lambda: baselines.federated_by_hand(clients), 5)
+    parameters = [array.tolist() for array in baselines.federated_by_hand(clients).parameters]
+    connection = connect.connection_data(stage.accounts, image=rehearsal.IMAGE)
+    _prepared().write_text(json.dumps({"connection": connection, "seconds": seconds, "parameters": parameters}))
 
 
 def report(result: FederationResult, meter: Meter, loop: float, difference: float) -> Table:
@@ -115,9 +124,9 @@ def report(result: FederationResult, meter: Meter, loop: float, difference: floa
     return table
 
 
-def guards(stage: rehearsal.Stage, *, repeats: int = 200) -> Table:
+def guards(ring: arena.Arena, *, repeats: int = 200) -> Table:
     """Measure what TLS, the gate and the proofs of identity cost, each with and without, in milliseconds."""
-    n_clients = len(stage.clients)
+    n_clients = len(ring.clients)
     start = [np.zeros((1, 49)), np.zeros(1)]
     answers = [FitRes(Status(Code.OK, ""), pack([array + 1.0 for array in start]), 100, {}) for _ in range(n_clients)]
 
@@ -135,9 +144,9 @@ def guards(stage: rehearsal.Stage, *, repeats: int = 200) -> Table:
     certificates = tls.make_certificates("127.0.0.1")
     tls_start, tls_round = _talk(certificates, repeats)
     plain_start, plain_round = _talk(None, repeats)
-    verifier = federation.Verifier(stage.sessions["server"], certificates.fingerprint)
+    verifier = federation.Verifier(ring.server, certificates.fingerprint)
     os.environ["AWS_ENDPOINT_URL"] = verifier.endpoint
-    role = accounts.notebook_session(stage.server_role)._session
+    role = ring.server._session
 
     def proof() -> None:
         verifier.caller(identity.prove("nonce", federation=certificates.fingerprint, job="fl-x", session=role), "nonce")
@@ -201,16 +210,24 @@ def main() -> int:
     """Measure once, print the tables. ``CLIENTS`` in the environment says how many clients there are."""
     console = Console()
     n_clients = int(os.environ.get("CLIENTS") or 3)  # make exports it empty
-    stage = rehearsal.connect_accounts(n_clients=n_clients)
-    clients = [baselines.ClientRows.read(state.home() / "data" / client.name) for client in stage.clients]
-    loop, model = loop_seconds(clients)
+    subprocess.run([sys.executable, "-m", "workshop.bench", str(n_clients)], check=True)
+    prepared = json.loads(_prepared().read_text())
+    connection = prepared["connection"]
+    test = schema.to_arrays(schema.read_table(state.home() / "data" / "server" / "test.csv"))
+    ring = arena.Arena(connection, accounts.notebook_session(connection["server_role"]), test)
     with Meter() as meter:
-        result, _ = rehearsal.federate(stage, join=60 + 10 * n_clients, round=60 + 2 * n_clients)
-    difference = max(float(np.abs(a - b).max()) for a, b in zip(result.parameters, model.parameters, strict=True))
-    console.print(report(result, meter, loop, difference))
-    console.print(guards(stage))
-    rehearsal.clean_up(stage)
+        started = ring.kick_off()
+        result = ring.lead(started, join=60 + 10 * n_clients, round=60 + 2 * n_clients)
+        jobs.wait(list(started.values()))
+    difference = max(float(np.abs(a - b).max()) for a, b in zip(result.parameters, prepared["parameters"], strict=True))
+    console.print(report(result, meter, prepared["seconds"], difference))
+    console.print(guards(ring))
+    cleanup.delete_all({name: accounts.session(name) for name in ["server", *ring.clients]})
     return 0
+
+
+def _prepared() -> Path:
+    return state.home() / "bench.json"
 
 
 def _family() -> list[psutil.Process]:
@@ -221,9 +238,18 @@ def _family() -> list[psutil.Process]:
 def _role(process: psutil.Process) -> str:
     if process.pid == os.getpid():
         return "server, in this process"
-    return "clients' jobs" if "client.py" in process.cmdline() else "embedded AWS"
+    line = " ".join(process.cmdline())
+    return (
+        "clients' jobs"
+        if any(name in line for name in ("client.py", "forkserver.py", "supervisor"))
+        else "embedded AWS"
+    )
 
 
 def _cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
     return times.user + times.system
+
+
+if __name__ == "__main__":
+    prepare(int(sys.argv[1]))

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from embedded_aws.jobs import contract, requirements, transfer
 from embedded_aws.jobs.archive import ArchiveError, unpack
+from embedded_aws.jobs.forkserver import Job
 from embedded_aws.jobs.joblog import JobLog
+from embedded_aws.jobs.nursery import NURSERY
 from embedded_aws.jobs.process import KILLED, JobProcess
 from embedded_aws.network.interfaces import NoSuchNetwork
 
@@ -95,6 +97,7 @@ class Container:
             self._finish("Failed", f"InternalServerError: {type(error).__name__}: {error}")
 
     def _prepare(self) -> None:
+        NURSERY.prepare(self._installed)  # while the data comes
         shutil.rmtree(self.folder, ignore_errors=True)
         for name in ("input/config", "input/data", "model", "output/data", "code"):
             (self.base / name).mkdir(parents=True)
@@ -166,12 +169,11 @@ class Container:
         with self._lock:
             if self._stopping:
                 return 0
-            self._process = JobProcess(
-                [sys.executable, *self.command],
-                cwd=self.base / "code",
-                env=self._environment(variables),
-                start=self._line.way.start,
-            )
+            job = Job(
+                self.command, cwd=str(self.base / "code"), env=self._environment(variables), name=self.job.name,
+                fresh=self.site.is_dir(),  # wheels may hold other versions of what is imported already
+            )  # fmt: skip
+            self._process = JobProcess(job, libraries=self._installed, namespace=self._line.way.namespace)
         deadline = time.monotonic() + request["StoppingCondition"].get("MaxRuntimeInSeconds", 86_400)
         code = self._process.follow(self._log.feed, lambda: self._tick(deadline))
         self._log.flush()
@@ -193,22 +195,34 @@ class Container:
                 waits.append(deadline - time.monotonic())
         return min((wait for wait in waits if wait is not None), default=None)
 
-    def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+    @property
+    def _installed(self) -> dict[str, str]:
+        """The environment in which an image's libraries are imported: all that is not this very job's."""
         machine = {name: os.environ[name] for name in INHERITED if name in os.environ}
         machine["PATH"] = os.pathsep.join(filter(None, [str(Path(sys.executable).parent), machine.get("PATH")]))
         own = self.job.request.get("Environment", {})
+        python_path = [str(JOB_SITE), *filter(None, [own.get("PYTHONPATH")])]
+        return {
+            "HOME": os.devnull,
+            **machine,
+            **own,
+            "PYTHONPATH": os.pathsep.join(python_path),
+            "PYTHONUNBUFFERED": "1",
+            "TRAINING_JOB_ARN": "",  # tells sitecustomize that it is in a job
+        }
+
+    def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        own = self.job.request.get("Environment", {})
         python_path = [str(JOB_SITE), str(self.site), *filter(None, [own.get("PYTHONPATH")])]
         return {
-            **machine,
-            "HOME": str(self.folder / "home"),
-            **own,
+            **self._installed,
+            "HOME": own.get("HOME", str(self.folder / "home")),
             **variables,
             # A container without a network gets no credentials either.
             **({} if self.job.request["EnableNetworkIsolation"] else self._credentials),
             **self._line.way.environment,
             "CURRENT_HOST": contract.HOST,
             "PYTHONPATH": os.pathsep.join(python_path),
-            "PYTHONUNBUFFERED": "1",
             "SAGEMAKER_JOB_NAME": "",
             "SAGEMAKER_REGION": self.job.region,
             "TRAINING_JOB_ARN": self.job.arn,

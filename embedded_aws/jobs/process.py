@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import selectors
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
 
-SUPERVISOR = Path(__file__).with_name("supervisor.py")
+from embedded_aws.jobs.forkserver import Job
+from embedded_aws.jobs.nursery import NURSERY
+
 KILLED = 128 + signal.SIGKILL
 _ALIVE: set[JobProcess] = set()
 
@@ -24,42 +23,29 @@ class JobProcess:
 
     Parameters
     ----------
-    command : list of str
-        The script's command line; the first item is an absolute path.
-    cwd, env
-        Folder and whole environment of the script.
-    start : callable
-        Calls a function where the process belongs: in the job's network namespace, if it has one.
+    job : Job
+        What to run.
+    libraries : mapping
+        The environment in which libraries are imported.
+    namespace : int
+        Descriptor of the job's network namespace, if it has one.
     """
 
-    def __init__(
-        self,
-        command: list[str],
-        *,
-        cwd: Path,
-        env: dict[str, str],
-        start: Callable[[Callable[[], Any]], Any] = lambda function: function(),
-    ) -> None:
-        self._status, status = os.pipe()
+    def __init__(self, job: Job, *, libraries: Mapping[str, str], namespace: int | None = None) -> None:
+        ends = [os.pipe() for _ in range(4)]
+        stdin, self._stdin = ends[0]
+        (self._stdout, stdout), (self._stderr, stderr), (self._status, status) = ends[1:]
+        theirs = [stdin, stdout, stderr, status]
         try:
-            self._process: subprocess.Popen[bytes] = start(
-                lambda: subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(SUPERVISOR), str(status), *command],
-                    cwd=cwd,
-                    env=env,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    pass_fds=(status,),
-                    start_new_session=True,
-                    bufsize=0,
-                )
-            )
+            more = [] if namespace is None else [namespace]
+            self._pid = NURSERY.fork(libraries, [*theirs, *more])
+            os.write(self._stdin, json.dumps(job._asdict()).encode() + b"\n")
         except OSError:
-            os.close(self._status)
+            self._close_pipes()
             raise
         finally:
-            os.close(status)
+            for pipe in theirs:
+                os.close(pipe)
         self._lock = threading.Lock()
         self._kill_at: float | None = None
         self._ended = False
@@ -71,7 +57,7 @@ class JobProcess:
             if self._kill_at is None and not self._ended:
                 self._kill_at = time.monotonic() + grace
                 with contextlib.suppress(OSError):
-                    os.write(self._process.stdin.fileno(), b"T")
+                    os.write(self._stdin, b"T")
 
     def kill(self) -> None:
         """Send every process of the group SIGKILL."""
@@ -79,7 +65,7 @@ class JobProcess:
             if not self._ended:
                 # EPERM is macOS's answer for a group in which only the dead leader is left.
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
+                    os.killpg(self._pid, signal.SIGKILL)
 
     def follow(
         self,
@@ -95,7 +81,7 @@ class JobProcess:
         on_tick : callable
             Is called between chunks; returns the seconds after which it wants to be called again, if any.
         """
-        pipes = {self._process.stdout.fileno(): "stdout", self._process.stderr.fileno(): "stderr"}
+        pipes = {self._stdout: "stdout", self._stderr: "stderr"}
         heard, drain_until = b"", None
         with selectors.DefaultSelector() as selector:
             for pipe in (*pipes, self._status):
@@ -113,6 +99,7 @@ class JobProcess:
                         # The supervisor is gone: whatever is left of its group goes now. A process that left the
                         # group may hold the pipes open, so the rest of the output has one second to come.
                         self.kill()
+                        self._ended = True  # its id may soon belong to somebody else
                         drain_until = time.monotonic() + 1
                 if drain_until and time.monotonic() > drain_until:
                     break
@@ -128,13 +115,14 @@ class JobProcess:
         return max(0.0, min(waits)) if waits else None
 
     def _close(self) -> None:
-        with self._lock:
-            self._ended = True  # from here on the process id may belong to somebody else
         _ALIVE.discard(self)
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            pipe.close()
-        os.close(self._status)
+        with self._lock:
+            self._ended = True
+            self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._stdin, self._stdout, self._stderr, self._status):
+            os.close(pipe)
 
 
 def kill_all() -> None:

@@ -123,7 +123,7 @@ class Namespaces:
         except BaseException:
             leave()
             raise
-        return Way({"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost"}, space.call, leave)
+        return Way({"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost"}, space.descriptor, leave)
 
     def close(self) -> None:
         """Let go of every namespace; the kernel removes them with their devices."""

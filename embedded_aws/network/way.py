@@ -5,11 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-
-def _here(start: Callable[[], Any]) -> Any:
-    return start()
+from typing import Protocol
 
 
 def _nothing() -> None:
@@ -21,10 +17,10 @@ Serve = Callable[[socket.socket], Callable[[], None]]  # serves the embedded AWS
 
 @dataclass(frozen=True)
 class Way:
-    """Variables for the process, where to start it, and what to do when it has ended."""
+    """Variables for the process, a descriptor of its network namespace if any, and what to do when it has ended."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
-    start: Callable[[Callable[[], Any]], Any] = _here  # calls a function where the process belongs
+    namespace: int | None = None
     leave: Callable[[], None] = _nothing
 
 

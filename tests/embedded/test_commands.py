@@ -157,7 +157,7 @@ def test_a_killed_command_takes_server_and_jobs_along(home, leak):
         child = int(process.stdout.readline())
         server = server_of(home)
         jobs = psutil.Process(server.pid).children(recursive=True)
-        assert len(jobs) == 2  # supervisor and script
+        assert len(jobs) == 3  # fork server, supervisor and script
         process.kill()
         assert all(gone(pid, within=1) for pid in [server.pid, *(job.pid for job in jobs)])
         assert psutil.pid_exists(child), "the child was to hold the lifeline"

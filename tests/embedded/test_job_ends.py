@@ -82,7 +82,7 @@ def test_a_job_whose_supervisor_is_killed_fails_and_leaves_nobody(desk, aws, nam
     desk.start(PATIENT.format(handler=DEAF), name=name)
     desk.says(name, "ready")
     folder = aws.home / "embedded" / "jobs" / "000400040004" / name
-    (supervisor,) = [process for process in processes_of(folder) if "supervisor.py" in " ".join(process.cmdline())]
+    (supervisor,) = [process for process in processes_of(folder) if "supervisor of" in " ".join(process.cmdline())]
     supervisor.kill()
     assert desk.ended(name)["FailureReason"].endswith("exit code: 137")
     assert nobody_left(folder, within=2)

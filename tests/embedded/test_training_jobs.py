@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import tarfile
 import time
 import zipfile
@@ -35,7 +36,8 @@ def test_a_job_completes_with_every_step_on_record(told):
     assert [step["Status"] for step in steps] == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
     assert [step["StartTime"] for step in steps[1:]] == [step["EndTime"] for step in steps[:-1]]
     assert job["CreationTime"] <= job["TrainingStartTime"] < job["TrainingEndTime"] == job["LastModifiedTime"]
-    assert job["TrainingTimeInSeconds"] == job["BillableTimeInSeconds"] == 1  # seconds are rounded up
+    seconds = (job["TrainingEndTime"] - job["TrainingStartTime"]).total_seconds()
+    assert job["TrainingTimeInSeconds"] == job["BillableTimeInSeconds"] == math.ceil(seconds)
 
 
 def test_hyperparameters_arrive_as_arguments_sorted_by_name(told):

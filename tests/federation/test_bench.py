@@ -17,5 +17,5 @@ def test_the_benchmark_runs_without_options(tmp_path):
     figures = dict(re.findall(r"│ +([^│]+?) +│ +([^│ ]+) +│", run.stdout))
     assert "3 clients, 3 rounds, TLS" in run.stdout
     assert float(figures["difference of parameters"]) <= 1e-12
-    assert int(figures["peak memory, MB"]) > 300
+    assert 300 < int(figures["peak memory, MB"]) < 800
     assert {"a round: gate", "a round: TLS", "the start: TLS", "the start: proofs"} <= figures.keys()

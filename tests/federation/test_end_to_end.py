@@ -198,9 +198,8 @@ def test_cleaning_up_twice_leaves_nothing_and_harms_nothing(stage, finished):
 
 def _kill_job(name: str) -> None:
     """SIGKILL the Python process of a job, as the system does when memory runs out."""
-    for process in psutil.process_iter(["environ", "cmdline"]):
-        environment = process.info["environ"] or {}
-        if environment.get("TRAINING_JOB_NAME") == name and "client.py" in " ".join(process.info["cmdline"] or []):
+    for process in psutil.process_iter(["cwd", "cmdline"]):
+        if f"/{name}/" in (process.info["cwd"] or "") and "client.py" in " ".join(process.info["cmdline"] or []):
             os.kill(process.pid, signal.SIGKILL)
 
 

@@ -37,9 +37,8 @@ def undisturbed(stage):
 
 def kill(job: str) -> None:
     """SIGKILL the Python process of a job, as the system does when memory runs out."""
-    for process in psutil.process_iter(["environ", "cmdline"]):
-        environment = process.info["environ"] or {}
-        if environment.get("TRAINING_JOB_NAME") == job and "client.py" in " ".join(process.info["cmdline"] or []):
+    for process in psutil.process_iter(["cwd", "cmdline"]):
+        if f"/{job}/" in (process.info["cwd"] or "") and "client.py" in " ".join(process.info["cmdline"] or []):
             os.kill(process.pid, signal.SIGKILL)
 
 
