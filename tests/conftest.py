@@ -131,6 +131,25 @@ def _started_by_tests(mark: str) -> dict[psutil.Process, str]:
     return found
 
 
+# What one process runs in order where there are two (`pytest -n 2`): a folder's tests share fixtures, and those that
+# watch deadlines share a processor with nobody but the long ones. In this order; every other folder comes in between.
+FIRST = ("robustness", "notebooks", "federation")
+LAST = "test_network_faults.py"  # gRPC's threads stay in the network namespace in which they were born
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of cables last: gRPC's threads stay in the network namespace in which they were born."""
-    items.sort(key=lambda item: item.path.name == "test_network_faults.py")
+    """Say which tests belong together, and put them in order."""
+    groups = {item: _group(item.path) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    order = [*FIRST, *sorted({*groups.values()} - {*FIRST, LAST}), LAST]
+    items.sort(key=lambda item: order.index(groups[item]))
+
+
+def _group(path: Path) -> str:
+    if path.name == LAST:
+        return LAST
+    top, folder = path.relative_to(REPOSITORY).parts[:2]
+    # Both count network namespaces.
+    return {"network": "robustness"}.get(folder, folder) if top == "tests" else top

@@ -77,7 +77,7 @@ SCRIPTS = {
     """,
     "signals and streams": """
         import signal, sys
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGPIPE, signal.SIGINT):
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGPIPE):
             print(number, signal.getsignal(number))
         print(signal.pthread_sigmask(signal.SIG_BLOCK, []), repr(sys.stdin.read()), sys.stdout.isatty())
     """,
