@@ -25,7 +25,7 @@ lab: .venv/ready  ## JupyterLab with the embedded AWS up, to follow step by step
 	@$(BIN)/python -m embedded_aws $(ACCOUNTS) run -- $(BIN)/jupyter lab --notebook-dir notebooks $(ROOT)
 
 test: .venv/ready  ## everything that proves the kit works
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 check: .venv/ready  ## lint, format and repository rules, under 30 seconds
 	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/cfn-lint cloudformation/*.yaml && $(BIN)/python -m pytest tests/repo

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 import botocore.session
@@ -131,25 +132,35 @@ def _started_by_tests(mark: str) -> dict[psutil.Process, str]:
     return found
 
 
-# What one process runs in order where there are two (`pytest -n 2`): a folder's tests share fixtures, and those that
-# watch deadlines share a processor with nobody but the long ones. In this order; every other folder comes in between.
+# What one of two processes (`make test`) runs in this order, folder by folder, as a folder's tests share fixtures: the
+# long ones first, every other folder in between.
 FIRST = ("robustness", "notebooks", "federation")
 LAST = "test_network_faults.py"  # gRPC's threads stay in the network namespace in which they were born
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests belong together, and put them in order."""
-    groups = {item: _group(item.path) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Put the tests in that order."""
+    groups = {item: _group(item.nodeid) for item in items}
     order = [*FIRST, *sorted({*groups.values()} - {*FIRST, LAST}), LAST]
     items.sort(key=lambda item: order.index(groups[item]))
 
 
-def _group(path: Path) -> str:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out a folder at a time."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Folders(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return Folders(config, log)
+
+
+def _group(nodeid: str) -> str:
+    path = Path(nodeid.partition("::")[0])
     if path.name == LAST:
         return LAST
-    top, folder = path.relative_to(REPOSITORY).parts[:2]
+    top, folder = path.parts[:2]
     # Both count network namespaces.
     return {"network": "robustness"}.get(folder, folder) if top == "tests" else top

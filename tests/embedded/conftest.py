@@ -11,6 +11,15 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
+def aws(serve_aws, tmp_path_factory):
+    """Return an embedded AWS of this folder's own: its tests count what is in an account."""
+    process, own = serve_aws(tmp_path_factory.mktemp("home"))
+    yield own
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture(scope="session")
 def desk(aws) -> Desk:
     """Return the desk of client 4, whom no federation of the other tests has."""
     return Desk.open(aws.session("client-4"), "jobs-of-client-4")
