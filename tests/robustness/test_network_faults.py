@@ -210,7 +210,7 @@ def test_all_clients_cut_off_for_30_seconds_each_in_another_way_change_nothing(o
     figure(f"a round of {outcome.result.history[1].seconds:.1f} s, same model")
 
 
-@pytest.mark.promise("F-04", "A connection that only looks alive is given up after 40 s, and the client dials again")
+@pytest.mark.promise("F-04", "A connection that only looks alive is given up within 40 s, and the client dials again")
 def test_a_connection_that_only_looks_alive_is_given_up_in_time(outcomes, figure):
     outcome = nothing_is_different(outcomes, "swallowed")
     assert outcome.result.history[1].seconds < GIVEN_UP + SPARE
