@@ -99,6 +99,18 @@ def serve_aws() -> Callable[..., tuple[subprocess.Popen[bytes], EmbeddedAWS]]:
     return serve
 
 
+@pytest.fixture(scope="session")
+def kill_job() -> Callable[[str], None]:
+    """Return a function that ends the Python process of a job as the system does when memory runs out."""
+
+    def kill(job: str) -> None:
+        for process in psutil.process_iter(["cwd", "cmdline"]):
+            if f"/{job}/" in (process.info["cwd"] or "") and "client.py" in " ".join(process.info["cmdline"] or []):
+                process.kill()
+
+    return kill
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Fail the session when a process that the tests started is still there."""

@@ -239,11 +239,8 @@ def _role(process: psutil.Process) -> str:
     if process.pid == os.getpid():
         return "server, in this process"
     line = " ".join(process.cmdline())
-    return (
-        "clients' jobs"
-        if any(name in line for name in ("client.py", "forkserver.py", "supervisor"))
-        else "embedded AWS"
-    )
+    of_jobs = any(name in line for name in ("client.py", "supervisor of", "forkserver.py"))
+    return "clients' jobs" if of_jobs else "embedded AWS"
 
 
 def _cpu(process: psutil.Process) -> float:

@@ -38,14 +38,15 @@ class JobProcess:
         theirs = [stdin, stdout, stderr, status]
         try:
             more = [] if namespace is None else [namespace]
-            self._pid = NURSERY.fork(libraries, [*theirs, *more])
+            try:
+                self._pid = NURSERY.fork(libraries, [*theirs, *more])
+            finally:
+                for pipe in theirs:
+                    os.close(pipe)
             os.write(self._stdin, json.dumps(job._asdict()).encode() + b"\n")
         except OSError:
             self._close_pipes()
             raise
-        finally:
-            for pipe in theirs:
-                os.close(pipe)
         self._lock = threading.Lock()
         self._kill_at: float | None = None
         self._ended = False

@@ -143,6 +143,12 @@ def test_what_python_reads_when_it_starts_is_what_the_job_asks_for(desk, name):
     assert desk.lines(name) == [python.stdout.strip()]
 
 
+def test_a_long_request_reaches_the_script_whole(desk, name):
+    asked = {f"word-{number}": "x" * (2000 + number) for number in range(20)}
+    desk.run("import sys; print(sum(map(len, sys.argv[2::2])))", name=name, HyperParameters=asked)
+    assert desk.lines(name) == [str(sum(map(len, asked.values())))]
+
+
 def test_a_library_that_a_bundle_brings_is_the_one_that_is_used(desk, name):
     files = {
         "requirements.txt": "--no-index\n--find-links wheels\npandas==0.0.1\n",

@@ -1,12 +1,10 @@
 """Three accounts, three real jobs, one model: against the same loop in one process, and when a client is missing."""
 
-import os
 import signal
 import threading
 import time
 
 import numpy as np
-import psutil
 import pytest
 
 from client_code import schema
@@ -91,7 +89,7 @@ def test_a_job_that_fails_before_it_joins_ends_the_wait_at_once(stage):
     assert "Failed" in str(error.value)
 
 
-def test_a_client_that_dies_in_round_2_is_named_and_the_others_are_stopped(stage):
+def test_a_client_that_dies_in_round_2_is_named_and_the_others_are_stopped(stage, kill_job):
     place, certificates = rehearsal.stand(stage)
     started = rehearsal.kick_off(stage, certificates=certificates, address=place.address)
     killed = threading.Event()
@@ -99,7 +97,7 @@ def test_a_client_that_dies_in_round_2_is_named_and_the_others_are_stopped(stage
     def kill_client_2(message, history):
         if message.startswith("round 2 of 3: clients") and not killed.is_set():
             killed.set()
-            _kill_job(started[1].name)
+            kill_job(started[1].name)
 
     with pytest.raises(FederationError) as error:
         rehearsal.lead(stage, started, place=place, certificates=certificates, progress=kill_client_2, quorum=3)
@@ -200,13 +198,6 @@ def test_cleaning_up_twice_leaves_nothing_and_harms_nothing(stage, finished):
     again = cleanup.delete_all(stage.sessions)
     assert not again.to_numpy().any()
     assert cleanup.left_over(stage.sessions).empty
-
-
-def _kill_job(name: str) -> None:
-    """SIGKILL the Python process of a job, as the system does when memory runs out."""
-    for process in psutil.process_iter(["cwd", "cmdline"]):
-        if f"/{name}/" in (process.info["cwd"] or "") and "client.py" in " ".join(process.info["cmdline"] or []):
-            os.kill(process.pid, signal.SIGKILL)
 
 
 def _wait_until_stopped(started) -> None:

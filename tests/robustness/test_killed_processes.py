@@ -10,7 +10,6 @@ import time
 from dataclasses import asdict
 
 import numpy as np
-import psutil
 import pytest
 
 from workshop import federation, jobs, rehearsal
@@ -35,13 +34,6 @@ def undisturbed(stage):
     return rehearsal.federate(stage, rounds=3)[0]
 
 
-def kill(job: str) -> None:
-    """SIGKILL the Python process of a job, as the system does when memory runs out."""
-    for process in psutil.process_iter(["cwd", "cmdline"]):
-        if f"/{job}/" in (process.info["cwd"] or "") and "client.py" in " ".join(process.info["cmdline"] or []):
-            os.kill(process.pid, signal.SIGKILL)
-
-
 def stopped(started) -> None:
     give_up = time.monotonic() + 30
     while any(job.describe()["TrainingJobStatus"] not in jobs.FINISHED for job in started):
@@ -51,7 +43,7 @@ def stopped(started) -> None:
 
 @pytest.mark.promise("F-01", "A client whose process is killed in round 2 ends nothing: the others finish all rounds")
 @pytest.mark.timeout(400)
-def test_a_client_is_killed_in_round_2(stage, figure):
+def test_a_client_is_killed_in_round_2(stage, kill_job, figure):
     took = []
     for time_and_again in range(TIMES):
         place, certificates = rehearsal.stand(stage)
@@ -61,7 +53,7 @@ def test_a_client_is_killed_in_round_2(stage, figure):
         def strike(message, history, victim=victim, killed=killed):
             if message.startswith("round 2 of 3: ") and not killed.is_set():
                 killed.set()
-                kill(victim.name)
+                kill_job(victim.name)
 
         result = rehearsal.lead(stage, started, place=place, certificates=certificates, progress=strike, round=30)
         assert [entry.clients for entry in result.history] in ([3, 2, 2], [3, 3, 2])  # it may just have answered
@@ -73,7 +65,7 @@ def test_a_client_is_killed_in_round_2(stage, figure):
 
 
 @pytest.mark.promise("F-01", "With a quorum of all clients the run ends at once instead and names the client")
-def test_a_client_is_killed_and_everybody_is_needed(stage, figure):
+def test_a_client_is_killed_and_everybody_is_needed(stage, kill_job, figure):
     place, certificates = rehearsal.stand(stage)
     started = rehearsal.kick_off(stage, certificates=certificates, address=place.address)
     began = []
@@ -81,7 +73,7 @@ def test_a_client_is_killed_and_everybody_is_needed(stage, figure):
     def strike(message, history):
         if message.startswith("round 2 of 3: ") and not began:
             began.append(time.monotonic())
-            kill(started[1].name)
+            kill_job(started[1].name)
 
     with pytest.raises(FederationError, match=r"client-2: no answer \(its job has ended\)") as error:
         rehearsal.lead(stage, started, place=place, certificates=certificates, progress=strike, quorum=3)
