@@ -22,6 +22,7 @@ DEADLINE = 1800.0  # seconds; interface endpoints and notebook instances take mi
 _OURS = {"Key": "workshop", "Value": "federated-learning"}  # a tag of every stack of this kit
 _DIGEST = "fl-digest"  # a tag: what the stack was made from, so that an unchanged one is known without a change set
 _REMEDIES = {
+    "FL-accept-peering": "the client's role may not do that: its owner deploys fl-peering-accepter of this version",
     "AccessDenied": "this profile may not do that: deploy with an administrator of the account",
     "not authorized": "this profile may not do that: deploy with an administrator of the account",
     "already exists": "it was made by something else: delete it, or rename what made it",

@@ -30,6 +30,7 @@ _ASKS: dict[str, Callable[[Call, Principal], Iterator[Ask]]] = {
     "sagemaker": sagemaker_asks,
     "sts": sts_asks,
 }
+SERVICES = tuple(_ASKS)
 # Of other services, these know no resource.
 _PLAIN = {"cloudtrail:LookupEvents", "ecr:GetAuthorizationToken"}
 

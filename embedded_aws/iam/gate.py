@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from embedded_aws.iam import calls, documents, kms_states, principals, signature, tags
+from embedded_aws.iam import calls, documents, kms_states, principals, published, signature, tags
 from embedded_aws.iam.asks import asks
 from embedded_aws.iam.calls import Call, CallError
 from embedded_aws.iam.conditions import Context, PolicyError
@@ -116,9 +116,12 @@ class Gate:
     def _judge(self, call: Call, principal: Principal, ask: Ask, context: Context, layers: Layers) -> None:
         owner = owner_of(ask, principal.account)
         about = {"aws:resourceaccount": (owner,), **tags.of_resource(ask.resource)}
+        told = {**context, **about, **principal.context, **ask.context}
+        if not ask.unknown:
+            told = published.brought(ask.action, ask.resource, told)
         request = Request(
-            principal.arn, principal.account, ask.action, ask.resource,
-            {**context, **about, **principal.context, **ask.context}, principal.aliases, ask.unknown, principal.born,
+            principal.arn, principal.account, ask.action, ask.resource, told, principal.aliases, ask.unknown,
+            principal.born,
         )  # fmt: skip
         own = owner == principal.account or ask.action == "iam:PassRole"  # whose foreign roles are refused below
         decision = decide(request, layers, resource_policy(request), own=own)

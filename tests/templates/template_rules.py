@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
+from embedded_aws.iam import published
 from embedded_aws.stacks import documents
 
 ANYWHERE = ("0.0.0.0/0", "::/0")
 # Actions that know no resource; everything else names one.
 NO_RESOURCE = {"ecr:GetAuthorizationToken"}
+# What a parameter or an attribute stands for where it is the whole resource.
+ARN_OF = {"iam:PassRole": "arn:x:iam::x:role/x", "sts:AssumeRole": "arn:x:iam::x:role/x"}
 RULES: dict[str, Callable[[Template], Iterator[str]]] = {}
 
 
@@ -207,9 +211,27 @@ def the_accepter_accepts_one_vpc_from_one_account(template: Template) -> Iterato
     """A peering of another VPC would open what nobody meant to open."""
     for where, statement in template.grants():
         if "ec2:AcceptVpcPeeringConnection" in _listed(statement["Action"]):
+            resources = [str(one) for one in _listed(statement["Resource"])]
+            if not all(":vpc-peering-connection/" in one or ":vpc/${VpcId}" in one for one in resources):
+                yield f"{where} covers {resources}"
+            if not any(":vpc-peering-connection/" in one for one in resources):
+                continue
             for key, word in (("ec2:AccepterVpc", "${VpcId}"), ("ec2:RequesterVpc", "${ServerAccountId}")):
                 if word not in str(_condition(statement, "ArnLike", key)):
                     yield f"{where} does not bind {key}"
+
+
+@rule
+def conditions_ask_for_keys_that_each_resource_has(template: Template) -> Iterator[str]:
+    """A key that a resource of the action does not have is absent, and an Allow that asks for it never holds."""
+    for where, statement in template.grants():
+        keys = {key.lower(): ("",) for part in statement.get("Condition", {}).values() for key in part}
+        for action, resource in product(_listed(statement["Action"]), _listed(statement["Resource"])):
+            arn = resource.get("Fn::Sub", "") if isinstance(resource, Mapping) else resource
+            arn = arn[0] if isinstance(arn, list) else arn
+            arn = re.sub(r"\$\{[\w:.]+\}", "x", arn) or ARN_OF.get(action, "*")
+            if missing := sorted(keys.keys() - published.brought(action, arn, keys).keys()):
+                yield f"{where}: {action} on {arn} has no {', '.join(missing)}"
 
 
 @rule

@@ -245,8 +245,14 @@ WEAKENINGS = [
     Weakening(
         "accepter does everything in EC2",
         "peering-accepter",
-        "Action: ec2:AcceptVpcPeeringConnection",
-        'Action: "ec2:*"',
+        'Action: ec2:AcceptVpcPeeringConnection\n                Resource: !Sub "arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:vpc/',
+        'Action: "ec2:*"\n                Resource: !Sub "arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:vpc/',
+    ),
+    Weakening(
+        "accepter's VPC asked for keys of a peering",
+        "peering-accepter",
+        '${AWS::AccountId}:vpc-peering-connection/*"\n                Condition',
+        '${AWS::AccountId}:vpc/${VpcId}"\n                Condition',
     ),
     Weakening("server's port for the internet", "peering", "CidrIp: !Ref PeerVpcCidr", "CidrIp: 0.0.0.0/0"),
     Weakening("every port of the server", "peering", "FromPort: !Ref ServerPort", "FromPort: 1"),
