@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from client_code import schema
-from data_prep import curated, synthetic
+from data_prep import curated, download, synthetic
 from data_prep.errors import DataError
 from data_prep.owners import csv_bytes, is_stamped
 
@@ -41,7 +41,7 @@ def load(data: str, *, seed: int, cache: Path) -> Table:
     ------
     SourceError
         If ``data`` is none of the three.
-    curated.DownloadError
+    download.DownloadError
         If the published table cannot be fetched.
     client_code.schema.TableError
         If the table breaks the schema.
@@ -52,8 +52,8 @@ def load(data: str, *, seed: int, cache: Path) -> Table:
     path = curated.fetch(cache) if data == "curated" else Path(data).expanduser()
     if not path.is_file():
         raise SourceError(f"{data!r} is no file; choose synthetic, curated or the path of a CSV file")
-    sha256 = curated.checksum(path)
-    source = "curated" if sha256 == curated.SHA256 else "synthetic" if is_stamped(path) else "file"
+    sha256 = download.checksum(path)
+    source = "curated" if sha256 == curated.TABLE.sha256 else "synthetic" if is_stamped(path) else "file"
     return Table(_stored_types(schema.read_table(path)), source, sha256)
 
 

@@ -2,11 +2,12 @@
 
 import hashlib
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from data_prep import curated
+from data_prep import curated, download
 
 BODY = b"some,table\n1,2\n" * 20_000
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -66,8 +67,8 @@ def test_the_table_is_fetched_once(server, tmp_path):
 )
 def test_a_download_that_fails_leaves_nothing_and_can_be_tried_again(server, tmp_path, behaviour, told):
     server.behaviour = behaviour
-    with pytest.raises(curated.DownloadError, match=told) as error:
-        curated.fetch(tmp_path, url=server.url, sha256=SHA256, timeout=0.5)
+    with pytest.raises(download.DownloadError, match=told) as error:
+        download.fetch(replace(curated.TABLE, url=server.url, sha256=SHA256), tmp_path / "table.csv", timeout=0.5)
     assert server.url in str(error.value)
     assert "give its path as DATA" in str(error.value)
     assert list(tmp_path.iterdir()) == []
@@ -82,16 +83,16 @@ def test_a_cached_file_that_was_spoilt_is_fetched_again(server, tmp_path):
 
 
 def test_nobody_listening_is_said_so(tmp_path):
-    with pytest.raises(curated.DownloadError, match="connection failed"):
-        curated.fetch(tmp_path, url="http://127.0.0.1:9/table.csv", sha256=SHA256, timeout=1)
+    with pytest.raises(download.DownloadError, match="connection failed"):
+        curated.fetch(tmp_path, url="http://127.0.0.1:9/table.csv", sha256=SHA256)
 
 
 def test_only_https_leaves_this_machine(tmp_path):
     for url in ("http://example.com/table.csv", "file:///etc/hostname"):
-        with pytest.raises(curated.DownloadError, match="only https"):
+        with pytest.raises(download.DownloadError, match="only https"):
             curated.fetch(tmp_path, url=url, sha256=SHA256)
 
 
 def test_the_published_checksum_is_that_of_the_real_table(real_table_path):
-    assert curated.checksum(real_table_path) == curated.SHA256
-    assert real_table_path.stat().st_size == curated.SIZE
+    assert download.checksum(real_table_path) == curated.TABLE.sha256
+    assert real_table_path.stat().st_size == curated.TABLE.size
