@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
+from embedded_aws.iam import names
 from embedded_aws.network import netns
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -82,8 +83,8 @@ class Running:
 
     @property
     def endpoint(self) -> str:
-        """Its URL."""
-        return f"http://127.0.0.1:{self.port}"
+        """Its URL, for whoever stands in no VPC."""
+        return f"http://{names.OUTSIDE}:{self.port}"
 
 
 def default_home(environ: Mapping[str, str] = os.environ) -> Path:

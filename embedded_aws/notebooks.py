@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,8 +13,14 @@ from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
+from moto.logs.models import logs_backends
 from moto.sagemaker.exceptions import AWSValidationException
 
+from embedded_aws import quotas
+from embedded_aws.iam.gate import role_may
+from embedded_aws.network import zones
+
+LOG_GROUP = "/aws/sagemaker/NotebookInstances"
 TURN_SECONDS = 0.2  # what takes AWS minutes
 DEFAULTS = {
     "DirectInternetAccess": "Enabled",
@@ -47,6 +56,8 @@ class NotebookInstance:
     asked: dict[str, Any]
     tags: list[dict[str, str]]  # moto's AddTags, ListTags and DeleteTags work on these
     status: str = "Pending"
+    failure: str = ""
+    was_created: bool = False
     eni: Any = None
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     modified: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -70,6 +81,7 @@ class NotebookInstance:
             **told,
             "NotebookInstanceArn": self.arn,
             "NotebookInstanceStatus": self.status,
+            **({"FailureReason": self.failure} if self.failure and self.status == "Failed" else {}),
             "Url": self.url,
             "CreationTime": self.created,
             "LastModifiedTime": self.modified,
@@ -131,10 +143,20 @@ class Notebooks:
             arn = self._arn("notebook-instance", name)
             if name in self.notebook_instances:
                 raise AWSValidationException(f"Cannot create a duplicate Notebook Instance ({arn})")
+            machine = request["InstanceType"]
+            used = sum(one.asked["InstanceType"] == machine for one in self.notebook_instances.values())
+            quotas.check(quotas.notebook(machine), account=self.account_id, region=self.region_name, used=used)
             made = NotebookInstance(name, arn, self.region_name, request, list(request.get("Tags") or []))
             made.eni = self._interface(made)
             self.notebook_instances[name] = made
-        self._later(made, "InService")
+            if made.eni is not None and zones.lacks(
+                self.account_id, self.region_name, made.eni.subnet.availability_zone
+            ):
+                made.failure = (
+                    f"{machine} is not available in the zone {made.eni.subnet.availability_zone} of subnet "
+                    f"{made.eni.subnet.id}; choose a subnet in another zone"
+                )
+        self._later(made, "Failed" if made.failure else "InService")
         return made
 
     def notebook(self, name: str) -> NotebookInstance:
@@ -237,12 +259,36 @@ class Notebooks:
 
     def _settle(self, instance: NotebookInstance, status: str | None) -> None:
         with self._notebooks_lock:
+            if status == "InService":
+                self._scripts(instance)
             if status is not None:
                 instance.status = status
                 return
             if instance.eni is not None:
                 ec2_backends[self.account_id][self.region_name].drop_interface(instance.eni.id)
             del self.notebook_instances[instance.name]
+
+    def _scripts(self, instance: NotebookInstance) -> None:
+        """Log, where AWS logs what they say, which scripts a start would run: OnCreate at the first one only."""
+        config = self.lifecycle_configs.get(instance.asked.get("LifecycleConfigName", ""))
+        moments = ("OnStart",) if instance.was_created else ("OnCreate", "OnStart")
+        instance.was_created = True
+        for moment in moments if config else ():
+            for script in config.scripts[moment]:
+                told = hashlib.sha256(base64.b64decode(script["Content"])).hexdigest()
+                self._log(instance, moment, f"not run, as no machine is behind this instance: {moment}, SHA-256 {told}")
+
+    def _log(self, instance: NotebookInstance, moment: str, message: str) -> None:
+        stream = f"{instance.name}/LifecycleConfig{moment}"
+        arn = f"arn:aws:logs:{self.region_name}:{self.account_id}:log-group:{LOG_GROUP}:log-stream:{stream}"
+        if not role_may(instance.asked["RoleArn"], "logs:PutLogEvents", arn).allowed:
+            return  # AWS does not complain either
+        logs = logs_backends[self.account_id][self.region_name]
+        if LOG_GROUP not in logs.groups:
+            logs.create_log_group(LOG_GROUP, {})
+        if stream not in logs.groups[LOG_GROUP].streams:
+            logs.create_log_stream(LOG_GROUP, stream)
+        logs.put_log_events(LOG_GROUP, stream, [{"timestamp": int(1000 * time.time()), "message": message}])
 
     def _arn(self, kind: str, name: str) -> str:
         return f"arn:aws:sagemaker:{self.region_name}:{self.account_id}:{kind}/{name.lower()}"

@@ -28,8 +28,8 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Response
 
-from embedded_aws import answers, control, models, profiles
-from embedded_aws.iam import calls, handover, isolation, kms_states, signature
+from embedded_aws import answers, control, models, profiles, quotas
+from embedded_aws.iam import calls, handover, isolation, kms_states, names, signature
 from embedded_aws.iam.gate import Endpoint, Gate, Incoming
 from embedded_aws.iam.policy import Policy
 from embedded_aws.iam.refusals import Refused
@@ -40,7 +40,6 @@ from embedded_aws.stacks import requests as stacks
 PARENT_SECONDS = 0.5
 # What clients send as it is in a path and its query; the rest comes percent-encoded.
 _TARGET = re.compile(r"/(?!/)[\w.~%!$&'()*+,:=@/-]*(\?[\w.~%!$&'()*+,:=@/?-]*)?", re.ASCII)
-OWN_NAMES = ("127.0.0.1", "localhost")
 # What an endpoint without a policy of its own allows.
 EVERYBODY = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}
 log = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ class Application:
         if path.startswith(("/moto-api", "/latest/")):  # reset and seed everything; instance metadata
             return Response("not here", status=404)(environ, start_response)
         incoming = _incoming(environ)
-        if incoming.headers.get("host", "").partition(":")[0] not in OWN_NAMES:
+        if incoming.headers.get("host", "").partition(":")[0] not in names.OWN:
             # moto would take a bucket's name from it, where the gate reads the path; and no web page may get here.
             return Response("not here", status=404)(environ, start_response)
         if not _TARGET.fullmatch(environ["RAW_URI"]):
@@ -142,17 +141,19 @@ def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     network = Switchboard(WIRES[control.network_mode()], trail_file=files.network)
     gate = Gate(partial(_way, network))
     server = make_server("127.0.0.1", 0, Application(health, gate), threaded=True, request_handler=QuietHandler)
-    endpoint = f"http://127.0.0.1:{server.server_port}"
+    endpoint = f"http://{names.IN_A_VPC}:{server.server_port}"
     isolation.install(gate.trail)
     handover.install()
     models.forget_offerings()
     kms_states.install()
+    quotas.install()
     network.wires.start(partial(_serve_at, server.app), server.server_port)
     training.install(training.Settings(jobs=files.jobs, endpoint=endpoint, network=network))
     stacks.install(endpoint)
     keys = {name: profiles.create_admin(account) for name, account in profiles.accounts(n_clients).items()}
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    profiles.write_private(files.config, profiles.config(keys, endpoint=endpoint))
+    outside = f"http://{names.OUTSIDE}:{server.server_port}"
+    profiles.write_private(files.config, profiles.config(keys, endpoint=outside))
     record = {**health, "port": server.server_port, "namespace": network.wires.path}
     profiles.write_private(files.record, json.dumps(record))
     threading.Thread(target=_warm_up, args=keys["server"], daemon=True).start()

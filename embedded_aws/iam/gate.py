@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from embedded_aws.iam import calls, documents, kms_states, principals, published, signature, tags
+from embedded_aws.iam import calls, documents, kms_states, names, principals, published, signature, tags
 from embedded_aws.iam.asks import asks
 from embedded_aws.iam.calls import Call, CallError
 from embedded_aws.iam.conditions import Context, PolicyError
@@ -90,7 +90,9 @@ class Gate:
             account = carried_out_in(call, asked, principal)
         except CallError as error:
             raise Refused(error.reason, str(error)) from None
-        endpoint = self.way(signed.access_key_id, signed.service)
+        endpoint = None
+        if names.comes_from_a_vpc(incoming.headers.get("host", "")):
+            endpoint = self.way(signed.access_key_id, signed.service)
         context = context_of(call, principal) | (endpoint.context if endpoint else {})
         denied = set()
         for ask in asked:
@@ -160,15 +162,26 @@ def authenticate(incoming: Incoming) -> tuple[signature.Signature, Principal]:
         principal = principals.find(signed.access_key_id)
         if principal is None or signed.token != principal.token:
             raise Refused("unknown key", "The security token included in the request is invalid.")
-        signature.verify(
-            signed, secret=principal.secret, method=incoming.method, path=incoming.path, query=incoming.query,
-            headers=incoming.headers, body=incoming.body, now=now,
-        )  # fmt: skip
+        _verify(incoming, signed, principal, now)
     except signature.SignatureError as error:
         raise Refused(error.kind, str(error)) from None
     if principal.expires and now > principal.expires:
         raise Refused("expired", "The security token included in the request is expired")
     return signed, principal
+
+
+def _verify(incoming: Incoming, signed: signature.Signature, principal: Principal, now: datetime) -> None:
+    first: signature.SignatureError | None = None
+    for host in names.as_signed(incoming.headers.get("host", "")):
+        try:
+            signature.verify(
+                signed, secret=principal.secret, method=incoming.method, path=incoming.path, query=incoming.query,
+                headers={**incoming.headers, "host": host}, body=incoming.body, now=now,
+            )  # fmt: skip
+            return
+        except signature.SignatureError as error:
+            first = first or error
+    raise first
 
 
 def decide(

@@ -224,7 +224,7 @@ class Container:
             "CURRENT_HOST": contract.HOST,
             "PYTHONPATH": os.pathsep.join(python_path),
             "SAGEMAKER_JOB_NAME": "",
-            "SAGEMAKER_REGION": self.job.region,
+            "SAGEMAKER_REGION": contract.region(self._values, own),
             "TRAINING_JOB_ARN": self.job.arn,
             "TRAINING_JOB_NAME": self.job.name,
         }

@@ -45,6 +45,15 @@ def decoded(raw: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
+def region(values: Mapping[str, Any], environment: Mapping[str, str]) -> str:
+    """Return what the toolkit sets ``SAGEMAKER_REGION`` to: its hyperparameter, else boto3's own default, else nothing.
+
+    >>> region({"sagemaker_region": "eu-west-1"}, {}), region({}, {"AWS_DEFAULT_REGION": "eu-west-2"}), region({}, {})
+    ('eu-west-1', 'eu-west-2', '')
+    """
+    return str(values.get("sagemaker_region", environment.get("AWS_DEFAULT_REGION")) or "")
+
+
 def user_hyperparameters(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the hyperparameters that are meant for the script."""
     return {name: value for name, value in values.items() if name not in _PLATFORM and not _is_framework(name)}

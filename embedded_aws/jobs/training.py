@@ -16,7 +16,7 @@ from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 from moto.sts.models import sts_backends
 
-from embedded_aws import models
+from embedded_aws import models, quotas
 from embedded_aws.iam.gate import role_may, service_may_assume
 from embedded_aws.jobs.container import Container
 from embedded_aws.jobs.job import ENDED, TrainingJob
@@ -92,12 +92,17 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
                 access_key=credentials["AWS_ACCESS_KEY_ID"],
             ),
         )
+        machine = request["ResourceConfig"]["InstanceType"]
         with self._lock:
             if job.name in self.training_jobs:
                 raise ResourceInUseException(
                     f"Training job names must be unique within an AWS account and region, "
                     f"and a training job with this name already exists ({job.arn})"
                 )
+            # One that is Stopping has its instance still.
+            running = [one for one in self.training_jobs.values() if one.status not in ENDED]
+            used = sum(one.request["ResourceConfig"]["InstanceType"] == machine for one in running)
+            quotas.check(quotas.training(machine), account=self.account_id, region=self.region_name, used=used)
             self.training_jobs[job.name] = job
         threading.Thread(target=job.container.run, name=job.name, daemon=True).start()
         return job
@@ -174,8 +179,7 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
             "AWS_ACCESS_KEY_ID": role.access_key_id,
             "AWS_SECRET_ACCESS_KEY": role.secret_access_key,
             "AWS_SESSION_TOKEN": role.session_token,
-            "AWS_REGION": self.region_name,
-            "AWS_DEFAULT_REGION": self.region_name,
+            "AWS_REGION": self.region_name,  # botocore does not read it; AWS_DEFAULT_REGION is not set
             "AWS_ENDPOINT_URL": self.settings.endpoint,
             "AWS_EC2_METADATA_DISABLED": "true",
         }

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend, ec2_backends
 
+from embedded_aws.network import zones
 from embedded_aws.network.model import JOB_NOTE
 
 _lock = threading.Lock()  # moto may give an address twice when two jobs ask at once
@@ -54,6 +55,10 @@ def attach(config: Mapping[str, Sequence[str]], *, account: str, region: str, jo
     told = f"none of the subnets {', '.join(config['Subnets'])} has a free address"
     with _lock:
         for subnet in config["Subnets"]:
+            zone = network.get_subnet(subnet).availability_zone
+            if zones.lacks(account, region, zone):
+                told = f"CapacityError: SageMaker has no instances in the zone {zone} of subnet {subnet}"
+                continue
             try:
                 address = _free_address(network, subnet)
                 eni = network.create_network_interface(

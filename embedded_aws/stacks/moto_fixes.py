@@ -16,11 +16,23 @@ from moto.ec2.exceptions import (
     InvalidVPCPeeringConnectionStateTransitionError,
 )
 from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models.availability_zones_and_regions import Zone
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+from moto.ec2.models.subnets import Subnet
 from moto.ec2.models.vpcs import AWS_ENDPOINT_SERVICES, VPCEndPoint
 from moto.ec2.responses import EC2Response
 
+from embedded_aws.network import zones
+
 _OVER = ("deleted", "rejected", "failed", "expired")
+
+
+class NotInThisZone(EC2ClientError):
+    """An endpoint is wanted where its service is not."""
+
+    def __init__(self, service: str, subnet: str) -> None:
+        told = f"The VPC endpoint service {service} does not support the availability zone of the subnet: {subnet}."
+        super().__init__("InvalidParameter", told)
 
 
 class Network(EC2Backend):
@@ -37,6 +49,43 @@ class Network(EC2Backend):
         eni = self.create_network_interface(subnet, address, group_ids=list(groups), description=description)
         eni.status, eni.interface_type, eni.requester_managed = "in-use", kind, True
         return eni
+
+    # moto's zones have the same names in every account, and every service in each of them.
+    @property
+    def zones(self) -> dict[str, list[Zone]]:
+        """The region's zones, as this account calls them."""
+        return {self.region_name: list(zones.of(self.account_id, self.region_name))}
+
+    def create_subnet(
+        self,
+        vpc_id: str,
+        cidr_block: str,
+        ipv6_cidr_block: str | None = None,
+        availability_zone: str | None = None,
+        availability_zone_id: str | None = None,
+        **more: Any,
+    ) -> Subnet:
+        """Create a subnet; without a zone in the first one."""
+        mine = zones.of(self.account_id, self.region_name)
+        if availability_zone_id:
+            named = [zone.name for zone in mine if zone.zone_id == availability_zone_id]
+            availability_zone = named[0] if named else availability_zone_id
+        availability_zone = availability_zone or mine[0].name
+        subnet = super().create_subnet(vpc_id, cidr_block, ipv6_cidr_block, availability_zone, **more)
+        subnet._availability_zone = next(zone for zone in mine if zone.name == availability_zone)
+        return subnet
+
+    # moto would import every service that it has, which takes seconds, and tells the same zones of each.
+    def _collect_default_endpoint_services(self, account_id: str, region: str) -> list[dict[str, Any]]:
+        """Return the services that have endpoints, and the zones in which they have them."""
+        everywhere = [zone.name for zone in zones.of(account_id, region)]
+        most = [name for name in everywhere if not self._lacks(name)]
+        describe = EC2Backend.default_vpc_endpoint_service_factory
+        gateways = [one for name in ("s3", "dynamodb") for one in describe(region, everywhere, name, "Gateway")]
+        return gateways + [one for name in AWS_ENDPOINT_SERVICES for one in describe(region, most, name)]
+
+    def _lacks(self, zone: str) -> bool:
+        return zones.lacks(self.account_id, self.region_name, zone)
 
     # moto makes up a group of an unknown id, or puts None in its place, which breaks every later look at the groups.
     def _check_groups(self, groups: list[str]) -> None:
@@ -106,6 +155,8 @@ class Network(EC2Backend):
 
     def _enter(self, endpoint: VPCEndPoint, subnets: list[str]) -> None:
         for subnet in subnets:
+            if self._lacks(self.get_subnet(subnet).availability_zone):
+                raise NotInThisZone(endpoint.service_name, subnet)
             told = f"VPC Endpoint Interface {endpoint.id}"
             eni = self.interface(subnet, endpoint.security_group_ids, told, "vpc_endpoint")
             endpoint.network_interface_ids.append(eni.id)
@@ -224,6 +275,15 @@ class Network(EC2Backend):
 
 class NetworkRequests(EC2Response):
     """moto's EC2 requests, with what they pass over."""
+
+    def create_subnet(self) -> ActionResult:
+        """CreateSubnet; where AWS, and moto, would take any zone, it is the first that has everything."""
+        if not (self._get_param("AvailabilityZone") or self._get_param("AvailabilityZoneId")):
+            names = [zone.name for zone in zones.of(self.current_account, self.region)]
+            whole = [name for name in names if not zones.lacks(self.current_account, self.region, name)]
+            self.params["AvailabilityZone"] = whole[0]
+            self.querystring["AvailabilityZone"] = whole[:1]
+        return super().create_subnet()
 
     def modify_vpc_endpoint(self) -> ActionResult:
         """ModifyVpcEndpoint; moto ignores PrivateDnsEnabled and ResetPolicy."""

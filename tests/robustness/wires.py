@@ -342,7 +342,7 @@ class Wired(Cohort):
             "SM_CHANNEL_TRAIN": str(self.data / name),
             "SM_MODEL_DIR": str(folder / "model"),
             "SM_OUTPUT_DIR": str(folder),
-            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "example",
         }
