@@ -57,9 +57,11 @@ def prove(nonce: str, *, federation: str, job: str, session: botocore.session.Se
     """
     session = session or botocore.session.get_session()
     credentials = session.get_credentials()
-    region = session.get_config_variable("region") or os.environ.get("SAGEMAKER_REGION")
-    if credentials is None or not region:
-        raise NoIdentity("this job has no AWS credentials or no region: start it with an execution role")
+    region = session.get_config_variable("region") or os.environ.get("SAGEMAKER_REGION") or os.environ.get("AWS_REGION")
+    if credentials is None:
+        raise NoIdentity("this job has no AWS credentials: start it with an execution role")
+    if not region:
+        raise NoIdentity("this job does not know its region: start it with the hyperparameter sagemaker_region")
     headers = {
         "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
         "X-Fl-Nonce": nonce,

@@ -12,6 +12,8 @@ from pathlib import Path
 from data_prep.errors import DataError
 from workshop.errors import WorkshopError
 
+Add = Callable[[str, str, Callable, str], argparse.ArgumentParser]  # name, module, what it calls, help
+
 
 def main() -> int:
     """Run one command; its module is imported only when it is asked for."""
@@ -23,6 +25,20 @@ def main() -> int:
         added.set_defaults(module=module, call=call)
         return added
 
+    _for_makers(command)
+    _for_owners(command)
+    options = parser.parse_args()
+    try:
+        return options.call(importlib.import_module(f"workshop.{options.module}"), options)
+    except (WorkshopError, DataError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command again does no harm", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _for_makers(command: Add) -> None:
     run = command("run", "run", lambda m, o: m.main(o.output.resolve()), "run every notebook in order")
     run.add_argument("--output", type=Path, default=Path("build/workshop"))
     render = command("render", "render", lambda m, o: m.main(o.names), "render notebooks/source/*.py")
@@ -33,9 +49,11 @@ def main() -> int:
     command("blueprint", "blueprint", lambda m, o: m.main(), "write the table of cloudformation/README.md")
     wheels = command("wheelhouse", "wheelhouse", lambda m, o: m.main(o.versions), "collect the wheels of client jobs")
     wheels.add_argument("versions", nargs="*", help="Python versions; else the image's and this one")
-    bundle = command("bundle", "bundle", lambda m, o: m.main(o.versions), "pack the kit for a notebook instance")
-    bundle.add_argument("versions", nargs="*", help="Python versions of the instance; else 3.11 and 3.12")
+    command("bundle", "bundle", lambda m, o: m.main(), "pack the kit, and a Python, for a notebook instance")
 
+
+def _for_owners(command: Add) -> None:
+    machine = "of this account's job: ml.m5.large (the default), ml.m5.xlarge, ml.t3.large or ml.t3.medium"
     agree = command("agree", "owner", lambda m, o: m.agree(o.clients, network=o.network, port=o.port), "server: begin")
     agree.add_argument("clients", nargs="+", metavar="NAME=ACCOUNT", help="such as client-1=444455556666")
     agree.add_argument("--network", default="10.80.0.0/16", help="private addresses that none of the accounts uses")
@@ -45,8 +63,26 @@ def main() -> int:
     card.add_argument("--for", dest="for_client", default="", help="the server's card: for which client")
     join = command("join", "owner", lambda m, o: m.join(o.cards), "read cards that others have sent")
     join.add_argument("cards", nargs="+", type=Path)
-    deploy = command("deploy", "owner", lambda m, o: m.deploy(o.name, yes=o.yes), "deploy your account's stacks")
+    quota = command(
+        "quotas", "owner", lambda m, o: m.show_quotas(o.name, ask=o.request, instance_type=o.instance_type),
+        "what AWS lets your account have, before anything is created",
+    )  # fmt: skip
+    quota.add_argument("name", help="your account's name")
+    quota.add_argument("--request", action="store_true", help="ask AWS for what is missing")
+    quota.add_argument("--instance-type", help=machine)
+    deploy = command(
+        "deploy", "owner",
+        lambda m, o: m.deploy(
+            o.name, yes=o.yes, instance_type=o.instance_type, endpoints=o.endpoints, idle_minutes=o.idle_minutes
+        ),
+        "deploy your account's stacks",
+    )  # fmt: skip
     deploy.add_argument("name", help="your account's name")
+    deploy.add_argument("--instance-type", help=machine)
+    deploy.add_argument("--endpoints", help="needed (the default), or all: every service, two zones, $0.12 an hour")
+    deploy.add_argument(
+        "--idle-minutes", type=int, help="server: after which the idle notebook instance stops; 0 never"
+    )
     deploy.add_argument("--yes", action="store_true", help="make changes to standing stacks without asking")
     prepare = command("prepare", "owner", lambda m, o: m.prepare(o.name, o.table, seed=o.seed), "write your own files")
     prepare.add_argument("name", help="your account's name")
@@ -59,16 +95,6 @@ def main() -> int:
     delete.add_argument("--yes", action="store_true", help="do not ask")
     doctor = command("doctor", "owner", lambda m, o: m.examine(o.names), "look at everything that must be right")
     doctor.add_argument("names", nargs="*", help="the accounts at hand; else all")
-
-    options = parser.parse_args()
-    try:
-        return options.call(importlib.import_module(f"workshop.{options.module}"), options)
-    except (WorkshopError, DataError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command again does no harm", file=sys.stderr)
-        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 TEMPLATES = Path(__file__).resolve().parents[1] / "cloudformation"
 BEGIN, END = "<!-- blueprint -->", "<!-- end of blueprint -->"
 EVERY, SERVER, CLIENT, PER_CLIENT = "every account", "server", "every client", "server, once per client"
+SERVER_OR_ALL = "server; others who choose all endpoints"
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,17 @@ STEPS = (
             "SubnetBCidr": Agreed("its second half"),
             "S3PrefixListId": Agreed("the region's list of S3 addresses"),
             "LogKeyArn": Output("own", "storage", "KeyArn"),
+            "ZoneA": Agreed("a zone that has the services"),
+            "ZoneB": Agreed("another such zone"),
         },
     ),
     Step(
         "endpoints",
-        EVERY,
+        SERVER_OR_ALL,
         {
             **_own("network", "VpcId", "SubnetIds", "FederationGroupId"),
             "PrincipalAccounts": Agreed("own account id; for the server those of the clients too"),
+            "EndpointSet": Agreed("the owner's choice of endpoints"),
         },
     ),
     Step(
@@ -97,6 +101,7 @@ STEPS = (
             "ExternalId": Agreed("the pair's external id"),
             **_own("network", "SubnetIds", "FederationGroupId"),
             **_own("client-job", "ExecutionRoleArn"),
+            "InstanceType": Agreed("the owner's choice of machine"),
         },
     ),
     Step(
@@ -138,22 +143,29 @@ STEPS = (
             "FederationGroupId": Output("own", "network", "FederationGroupId"),
             "RoleArn": Output("own", "server-access", "NotebookRoleArn"),
             "BundleSha256": Agreed("what make bundle printed"),
+            "BundleName": Agreed("its first twelve digits"),
+            "IdleMinutes": Agreed("the owner's choice of idle minutes"),
             **_STORAGE,
         },
     ),
 )
 
 
-def placements(step: Step, names: Sequence[str]) -> Iterator[Placement]:
+def placements(step: Step, names: Sequence[str], *, all_endpoints: bool = False) -> Iterator[Placement]:
     """Yield the stacks that a step makes in a federation of these accounts.
+
+    Parameters
+    ----------
+    all_endpoints : bool
+        Whether every owner wants interface endpoints for every service.
 
     >>> [place.account for place in placements(STEPS[0], ["server", "client-1"])]
     ['server', 'client-1']
     """
     clients = [name for name in names if name != "server"]
-    if step.where in (EVERY, SERVER) and "server" in names:
+    if step.where in (EVERY, SERVER, SERVER_OR_ALL) and "server" in names:
         yield Placement(step, "server")
-    if step.where in (EVERY, CLIENT):
+    if step.where in (EVERY, CLIENT) or (step.where == SERVER_OR_ALL and all_endpoints):
         yield from (Placement(step, name) for name in clients)
     if step.where == PER_CLIENT:
         yield from (Placement(step, "server", peer=name) for name in clients)

@@ -7,10 +7,12 @@ import hashlib
 import io
 import subprocess
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
+from data_prep import download
+from data_prep.download import Remote
 from workshop import wheelhouse
 from workshop.errors import BundleError
 from workshop.wheelhouse import KIT_LOCK, Python
@@ -18,7 +20,19 @@ from workshop.wheelhouse import KIT_LOCK, Python
 REPOSITORY = Path(__file__).resolve().parents[1]
 CLIENT_CODE = REPOSITORY / "client_code"
 KIT = REPOSITORY / "build" / "bundle" / "kit.tar"
-PYTHONS = ("3.11", "3.12")
+# The Python of the notebook instance, which brings 3.9 and 3.10: relocatable, for glibc 2.17 and later.
+# Source of address and checksum: python-build-standalone's releases, as pbs-installer 2026.10.25 lists them.
+INTERPRETER = Remote(
+    url=(
+        "https://github.com/astral-sh/python-build-standalone/releases/download/20261021/"
+        "cpython-3.12.15%2B20261021-x86_64-unknown-linux-gnu-install_only_stripped.tar.gz"
+    ),
+    sha256="6d7521138fd33afddc1ccd08abb007d9a2829e38117c2576f9efdc0ec73ce772",
+    size=30_000_000,
+    name="CPython 3.12.15",
+    remedy="try again, or put the file there by hand: build/bundle/python.tar.gz",
+)
+PYTHON = "3.12"
 WHEELS = "wheels"  # folder of the wheels in source.tar.gz
 
 
@@ -49,25 +63,28 @@ def source_archive(folder: Path = CLIENT_CODE, *, wheels: Path | None = None) ->
     return archive.getvalue()
 
 
-def kit(target: Path = KIT, *, pythons: Sequence[str] = PYTHONS) -> str:
-    """Write the repository and the wheels of its lock as one tar; return its SHA-256.
+def kit(target: Path = KIT, *, interpreter: Remote = INTERPRETER, python: str = PYTHON) -> str:
+    """Write the repository, a Python and the wheels of the lock for it as one tar; return its SHA-256.
 
     Parameters
     ----------
-    pythons : sequence of str
-        The versions that a notebook instance may have.
+    interpreter : Remote
+        A relocatable Python, as a tar.gz with one folder in it.
+    python : str
+        Its version.
 
     Raises
     ------
     BundleError
         If a wheel cannot be had, or this is no git checkout.
+    data_prep.download.DownloadError
+        If the Python cannot be had, or is not the one that it should be.
     """
-    folder = wheelhouse.FOLDER / "kit"
-    for version in pythons:
-        wheelhouse.build(Python(version), lock=KIT_LOCK, folder=folder)
+    carried = download.fetch(interpreter, target.with_name("python.tar.gz"))
+    folder = wheelhouse.build(Python(python), lock=KIT_LOCK, folder=wheelhouse.FOLDER / "kit" / python)
     files = {name: REPOSITORY / name for name in tracked()}
     files |= {f"wheelhouse/{wheel.name}": wheel for wheel in folder.glob("*.whl")}
-    target.parent.mkdir(parents=True, exist_ok=True)
+    files["python.tar.gz"] = carried
     draft = target.with_suffix(".part")
     with draft.open("wb") as file:
         _write(file, ((name, path.read_bytes()) for name, path in sorted(files.items())))
@@ -113,8 +130,8 @@ def _write(file: IO[bytes], content: Iterable[tuple[str, bytes]]) -> None:
             tar.addfile(member, io.BytesIO(data))
 
 
-def main(pythons: Sequence[str]) -> int:
+def main() -> int:
     """Write the kit's bundle and say what a stack needs to know of it."""
-    digest = kit(pythons=pythons or PYTHONS)
+    digest = kit()
     print(f"{KIT.relative_to(REPOSITORY)}: {KIT.stat().st_size / 1e6:.0f} MB\nBundleSha256: {digest}")
     return 0

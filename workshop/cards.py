@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3
 
-from workshop import accounts, agreement, blueprint, deployment, stacks, state
+from workshop import accounts, agreement, blueprint, choices, deployment, stacks, state
 from workshop.agreement import Agreement
 from workshop.deployment import Federation
 from workshop.errors import AgreementError, MissingStep
@@ -30,7 +30,10 @@ def federation(names: Sequence[str]) -> Federation:
     if unknown:
         raise AgreementError(f"{unknown[0]} is no member; the agreement knows {', '.join(agreed.ids)}")
     return Federation(
-        {name: own_session(name, agreed) for name in names}, agreed, {name: told(name) for name in agreed.ids}
+        {name: own_session(name, agreed) for name in names},
+        agreed,
+        {name: told(name) for name in agreed.ids},
+        choices.load(),
     )
 
 

@@ -156,6 +156,8 @@ def client_account(federation: Federation, name: str) -> ClientAccount:
         kickoff_role=told["fl-client-access"]["KickoffRoleArn"],
         subnets=tuple(told["fl-network"]["SubnetIds"].split(",")),
         security_group=told["fl-network"]["FederationGroupId"],
+        region=told["fl-client-access"]["KickoffRegion"],
+        instance_type=told["fl-client-access"]["InstanceType"],
         external_id=federation.agreed.external_ids[name],
     )
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import boto3
 import pandas as pd
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from workshop import accounts, agreement, blueprint, bundle, stacks
+from workshop import accounts, agreement, blueprint, bundle, region, stacks
 from workshop.agreement import Agreement
 from workshop.blueprint import Agreed, Output, Placement
+from workshop.choices import Choices
 from workshop.errors import MissingStep, StackError
-from workshop.stacks import Deployed, Stack
+from workshop.stacks import Change, Deployed, Stack
 
 KIT = "bundle/kit.tar"
 Outputs = dict[str, str]
@@ -31,11 +32,14 @@ class Federation:
         By account name. Not everybody has them all: of the other accounts ``outputs`` must hold what they told.
     outputs : dict
         ``outputs[account][stack]``: what the stacks gave back.
+    choices : Choices
+        What the owner of the accounts at hand has chosen for them.
     """
 
     sessions: Mapping[str, boto3.Session]
     agreed: Agreement
     outputs: dict[str, dict[str, Outputs]]
+    choices: Choices = field(default_factory=Choices)
 
     @property
     def ids(self) -> Mapping[str, str]:
@@ -47,8 +51,15 @@ class Federation:
         """The clients' names."""
         return [name for name in self.ids if name != "server"]
 
+    def placements(self, step: blueprint.Step) -> list[Placement]:
+        """Return the stacks of a step in the accounts at hand."""
+        places = blueprint.placements(step, list(self.ids), all_endpoints=self.choices.endpoints == "all")
+        return [place for place in places if place.account in self.sessions]
 
-def meet(sessions: Mapping[str, boto3.Session], *, network: str, port: int = 0) -> Federation:
+
+def meet(
+    sessions: Mapping[str, boto3.Session], *, network: str, port: int = 0, choices: Choices | None = None
+) -> Federation:
     """Find out who the accounts are, all of them at hand, and agree on addresses; nothing is created yet.
 
     Raises
@@ -61,7 +72,7 @@ def meet(sessions: Mapping[str, boto3.Session], *, network: str, port: int = 0) 
     ids = {name: accounts.identity(name, session).account for name, session in sessions.items()}
     requester = accounts.principal("server", sessions["server"])
     agreed = agreement.agree(ids, network=network, requester=requester, port=port)
-    return Federation(sessions, agreed, {name: {} for name in ids})
+    return Federation(sessions, agreed, {name: {} for name in ids}, choices or Choices())
 
 
 def deploy(
@@ -87,14 +98,13 @@ def deploy(
     """
     lines = []
     for step in steps:
-        places = [
-            place for place in blueprint.placements(step, list(federation.ids)) if place.account in federation.sessions
-        ]
+        places = federation.placements(step)
         with ThreadPoolExecutor(max_workers=8) as pool:
             done = list(pool.map(lambda place: _deploy(federation, place, progress, review), places))
         for place, deployed in zip(places, done, strict=True):
             federation.outputs[place.account][deployed.name] = dict(deployed.outputs)
             lines.append((place.account, deployed.name, deployed.did, len(deployed.changes)))
+        lines += [line for name in federation.sessions if (line := _delete_unwanted(federation, step, name, review))]
     return pd.DataFrame(lines, columns=["account", "stack", "did", "changes"]).set_index(["account", "stack"])
 
 
@@ -108,6 +118,24 @@ def _deploy(federation: Federation, place: Placement, progress: Progress, review
         progress=lambda status, done, of: progress(place, status, done, of),
         review=lambda changes: review(place, changes),
     )
+
+
+def _delete_unwanted(federation: Federation, step: blueprint.Step, name: str, review: Callable) -> tuple | None:
+    """Delete a stack that an owner has chosen before and does not choose any more; it would cost money."""
+    if step.where != blueprint.SERVER_OR_ALL or any(place.account == name for place in federation.placements(step)):
+        return None
+    session, stack = federation.sessions[name], Stack(step.template, name)
+    if stack.name not in stacks.names(session):
+        return None
+    review(Placement(step, name), (Change("Remove", stack.name, "the whole stack", "False"),))
+    stacks.delete(session, stack.name, account=name)
+    federation.outputs[name].pop(stack.name, None)
+    return name, stack.name, "deleted", 0
+
+
+def _kit_digest() -> str:
+    """Return the digest of the kit that a notebook instance is to install; the embedded AWS has none that runs."""
+    return bundle.kit_digest() if accounts.target() == "aws" else ""
 
 
 def _ship_kit(session: boto3.Session, bucket: str, digest: str) -> None:
@@ -151,17 +179,16 @@ def _value(federation: Federation, place: Placement, source: Output | Agreed) ->
     return known[source.name]
 
 
-def _prefix_list(federation: Federation, place: Placement) -> str:
-    session = federation.sessions[place.account]
-    name = f"com.amazonaws.{session.region_name}.s3"
-    wanted = [{"Name": "prefix-list-name", "Values": [name]}]
-    try:
-        found = session.client("ec2").describe_managed_prefix_lists(Filters=wanted)["PrefixLists"]
-    except (BotoCoreError, ClientError) as error:
-        raise StackError(f"account {place.account} does not tell its S3 prefix list: {error}") from error
-    if not found:
-        raise StackError(f"account {place.account}: region {session.region_name} has no prefix list {name}")
-    return found[0]["PrefixListId"]
+def _zone(number: int) -> Callable[[Federation, Placement], str]:
+    def of(federation: Federation, place: Placement) -> str:
+        known = federation.outputs[place.account].get("fl-network")
+        if known is None and "fl-network" in stacks.names(federation.sessions[place.account]):
+            known = stacks.outputs(federation.sessions[place.account], Stack("network", place.account))
+        if known is not None:  # a subnet that stands stays where it is, whatever zones there are now
+            return known["Zones"].split(",")[number] if "Zones" in known else ""
+        return region.zones(federation.sessions[place.account], place.account)[number]
+
+    return of
 
 
 def resources(session: boto3.Session, stack: str) -> pd.DataFrame:
@@ -175,17 +202,26 @@ _AGREED: dict[str, Callable[[Federation, Placement], str]] = {
     "agreed addresses": lambda all_, place: all_.agreed.cidrs[place.account],
     "its first half": lambda all_, place: all_.agreed.subnets(place.account)[0],
     "its second half": lambda all_, place: all_.agreed.subnets(place.account)[1],
-    "the region's list of S3 addresses": _prefix_list,
+    "the region's list of S3 addresses": lambda all_, place: region.s3_prefix_list(
+        all_.sessions[place.account], place.account
+    ),
+    "a zone that has the services": _zone(0),
+    "another such zone": _zone(1),
     "own account id; for the server those of the clients too": lambda all_, place: ",".join(
         all_.ids.values() if place.account == "server" else [all_.ids[place.account]]
     ),
     "the clients' account ids": lambda all_, place: ",".join(
-        f"arn:aws:iam::{all_.ids[name]}:role/FL-kickoff-client-job" for name in all_.clients
+        f"arn:{region.partition(all_.sessions['server'])}:iam::{all_.ids[name]}:role/FL-kickoff-client-job"
+        for name in all_.clients
     ),
     "who deploys for the server": lambda all_, place: all_.agreed.requester,
     "the pair's external id": lambda all_, place: all_.agreed.external_ids[place.account],
     "the server's account id": lambda all_, place: all_.ids["server"],
     "the client's account id": lambda all_, place: all_.ids[place.peer],
     "agreed port": lambda all_, place: str(all_.agreed.port),
-    "what make bundle printed": lambda all_, place: bundle.kit_digest(),
+    "what make bundle printed": lambda all_, place: _kit_digest(),
+    "its first twelve digits": lambda all_, place: _kit_digest()[:12],
+    "the owner's choice of endpoints": lambda all_, place: all_.choices.endpoints,
+    "the owner's choice of machine": lambda all_, place: all_.choices.instance_type,
+    "the owner's choice of idle minutes": lambda all_, place: str(all_.choices.idle_minutes),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,15 +14,21 @@ from itertools import combinations
 import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
-from workshop import accounts, blueprint, connect, federation, peering, stacks
+from workshop import accounts, blueprint, connect, federation, peering, quotas, stacks
+from workshop.cleanup import NOTEBOOK_LOGS
 from workshop.deployment import Federation
 from workshop.errors import NotThisMachine, WorkshopError
 from workshop.stacks import Stack
 
 Line = tuple[str, str, bool, str, str]  # what was checked, of whom, whether it is right, what was found, what to do
+KIT_REPORT = "model/kit.json"  # cloudformation/install-on-notebook.sh writes it
 CLOCK_SECONDS = 60  # AWS refuses signatures that are five minutes off
-ENDPOINTS = ("s3", "sagemaker.api", "sts", "logs", "kms", "ecr.api", "ecr.dkr")
-TRAINING_QUOTA = ("sagemaker", "ml.m5.large for training job usage")
+# What is reached through endpoints of the VPC: by a job, by the server's notebook besides, and what else there is.
+JOB_ENDPOINTS, SERVER_ENDPOINTS, OTHER_ENDPOINTS = (
+    ("s3",),
+    ("sagemaker.api", "sts", "logs"),
+    ("kms", "ecr.api", "ecr.dkr"),
+)
 
 
 def examine(federation: Federation, *, image: str = "") -> pd.DataFrame:
@@ -40,8 +47,8 @@ def examine(federation: Federation, *, image: str = "") -> pd.DataFrame:
         One line per check: what, of whom, whether it is right, what was found, and what to do if it is not.
     """
     checks = (
-        _identities, _clocks, _stacks, _networks, _connections, _endpoints, _roles, _buckets, _quotas, _place,
-        partial(_image, image=image),
+        _identities, _clocks, _stacks, _networks, _connections, _endpoints, _flow_logs, _roles, _buckets, _quotas,
+        _kit, _place, partial(_image, image=image),
     )  # fmt: skip
     lines = [line for check in checks for line in _asked(check, federation)]
     return pd.DataFrame(lines, columns=["checked", "of", "ok", "found", "remedy"]).set_index("of")
@@ -82,7 +89,7 @@ def _stacks(members: Federation) -> Iterator[Line]:
     """Every account at hand: what of the blueprint does not stand there; and take over what stands."""
     for name, session in members.sessions.items():
         there = set(stacks.names(session))
-        places = [place for step in blueprint.STEPS for place in blueprint.placements(step, list(members.ids))]
+        places = [place for step in blueprint.STEPS for place in members.placements(step)]
         wanted = [Stack(place.step.template, name, peer=place.peer) for place in places if place.account == name]
         members.outputs[name] = {one.name: stacks.outputs(session, one) for one in wanted if one.name in there}
         missing = [one.name for one in wanted if one.name not in there]
@@ -119,18 +126,37 @@ def _endpoints(members: Federation) -> Iterator[Line]:
     for name, session in members.sessions.items():
         if not (network := members.outputs[name].get("fl-network")):
             continue
-        wanted = [{"Name": "vpc-id", "Values": [network["VpcId"]]}]
-        found = session.client("ec2").describe_vpc_endpoints(Filters=wanted)["VpcEndpoints"]
+        inside = [{"Name": "vpc-id", "Values": [network["VpcId"]]}]
+        found = session.client("ec2").describe_vpc_endpoints(Filters=inside)["VpcEndpoints"]
         there = {
             re.sub(r"^com\.amazonaws\.[^.]+\.", "", item["ServiceName"])
             for item in found
             if item["State"].lower() == "available"
         }
-        missing = [service for service in ENDPOINTS if service not in there]
-        told = f"missing: {', '.join(missing)}" if missing else f"{len(ENDPOINTS)} endpoints"
+        wanted = _endpoints_wanted(members, name)
+        missing = [service for service in wanted if service not in there]
+        told = f"missing: {', '.join(missing)}" if missing else f"endpoints: {', '.join(wanted)}"
         yield _line(
             "AWS's services", name, not missing, told, "deploy fl-network and fl-endpoints; wait until available"
         )
+
+
+def _endpoints_wanted(members: Federation, name: str) -> tuple[str, ...]:
+    if members.choices.endpoints == "all":
+        return (*JOB_ENDPOINTS, *SERVER_ENDPOINTS, *OTHER_ENDPOINTS)
+    return (*JOB_ENDPOINTS, *SERVER_ENDPOINTS) if name == "server" else JOB_ENDPOINTS
+
+
+def _flow_logs(members: Federation) -> Iterator[Line]:
+    """A right that the flow log's role lacks shows nowhere else."""
+    for name, session in members.sessions.items():
+        if not (network := members.outputs[name].get("fl-network")):
+            continue
+        inside = [{"Name": "resource-id", "Values": [network["VpcId"]]}]
+        found = session.client("ec2").describe_flow_logs(Filters=inside)["FlowLogs"]
+        told = [f"{log['DeliverLogsStatus']} {log.get('DeliverLogsErrorMessage', '')}".strip() for log in found]
+        ok = bool(found) and all(status == "SUCCESS" for status in told)
+        yield _line("flow log", name, ok, ", ".join(told) or "none", "deploy fl-network of this version")
 
 
 def _roles(members: Federation) -> Iterator[Line]:
@@ -178,19 +204,37 @@ def _image(members: Federation, image: str) -> Iterator[Line]:
 
 
 def _quotas(members: Federation) -> Iterator[Line]:
-    service, quota = TRAINING_QUOTA
     for name, session in members.sessions.items():
-        if name == "server":
-            continue
+        need = quotas.needed(name, members.choices)
+        remedy = f"ask for {need.at_least}: `python -m workshop quotas {name} --request`; AWS takes minutes to days"
         try:
-            pages = session.client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode=service)
-            values = [item["Value"] for page in pages for item in page["Quotas"] if item["QuotaName"] == quota]
-        except (BotoCoreError, ClientError) as error:
-            told = error.response["Error"]["Code"] if isinstance(error, ClientError) else str(error)
-            yield _line("quota", name, True, f"not told ({told})", "")
+            has = quotas.value(session, need.quota)
+        except WorkshopError as error:
+            yield _line("quota", name, False, error, "allow servicequotas:GetServiceQuota, or look at AWS's console")
             continue
-        enough = not values or values[0] >= 1
-        yield _line("quota", name, enough, values[0] if values else "not told", f"ask AWS for one {quota}")
+        yield _line("quota", name, has >= need.at_least, f"{need.quota}: {has:.0f}", remedy)
+
+
+def _kit(members: Federation) -> Iterator[Line]:
+    """What the notebook instance wrote down when it had installed the kit, or could not."""
+    instance = members.outputs["server"].get("fl-notebook-instance", {})
+    storage = members.outputs["server"].get("fl-storage")
+    if "server" not in members.sessions or not storage or instance.get("BundleSha256", "none") == "none":
+        return
+    client, expected = members.sessions["server"].client("s3"), instance["BundleSha256"]
+    remedy = "wait some minutes after a start; then read install.log there, or the log group of " + NOTEBOOK_LOGS
+    try:
+        told = json.loads(client.get_object(Bucket=storage["Bucket"], Key=KIT_REPORT)["Body"].read())
+    except client.exceptions.NoSuchKey:
+        yield _line("kit", "server", False, "the notebook instance has not told that it is there", remedy)
+        return
+    except ValueError:
+        told = {}
+    if told.get("bundle") != expected:
+        remedy = "stop and start the notebook instance: it installs the kit that was deployed last"
+        yield _line("kit", "server", False, f"another one is installed ({str(told.get('bundle'))[:12]})", remedy)
+        return
+    yield _line("kit", "server", told.get("ready") is True, "installed" if told.get("ready") else "not ready", remedy)
 
 
 def _place(members: Federation) -> Iterator[Line]:

@@ -34,6 +34,8 @@ class ClientAccount:
     kickoff_role: str
     subnets: tuple[str, ...]
     security_group: str
+    region: str
+    instance_type: str  # of the job: the owner chooses it, and the kick-off policy allows no other
     external_id: str = field(repr=False)
 
     @classmethod
@@ -183,6 +185,7 @@ def training_request(
     hyperparameters = {
         "sagemaker_program": "client.py",
         "sagemaker_submit_directory": f"{bucket}/code/source.tar.gz",
+        "sagemaker_region": client.region,  # else the toolkit leaves the script without one
         "penalty": penalty,
         "max-iter": max_iter,
         "seed": seed,
@@ -200,7 +203,7 @@ def training_request(
         "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": rows}, "ContentType": "text/csv"}],
         "OutputDataConfig": {"S3OutputPath": f"{bucket}/artefacts/"},
         "CheckpointConfig": {"S3Uri": f"{bucket}/artefacts/checkpoints/{run or name}/"},
-        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
+        "ResourceConfig": {"InstanceType": client.instance_type, "InstanceCount": 1, "VolumeSizeInGB": 10},
         "StoppingCondition": {"MaxRuntimeInSeconds": max_seconds},
         "VpcConfig": {"Subnets": list(client.subnets), "SecurityGroupIds": [client.security_group]},
         # One BLAS thread: the same sums on every machine.

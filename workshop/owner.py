@@ -11,7 +11,7 @@ from client_code import schema
 from data_prep import prepare as preparation
 from data_prep import sources
 from data_prep.errors import DataError
-from workshop import accounts, agreement, cards, cleanup, connect, doctor, stacks, state
+from workshop import accounts, agreement, cards, choices, cleanup, connect, doctor, quotas, stacks, state
 from workshop.blueprint import Placement
 from workshop.deployment import Federation
 from workshop.errors import AgreementError
@@ -49,8 +49,21 @@ def join(paths: Sequence[Path]) -> int:
     return 0
 
 
-def deploy(name: str, *, yes: bool = False) -> int:
+def show_quotas(name: str, *, ask: bool, instance_type: str | None) -> int:
+    """Print what an account needs of AWS's quotas and has, before anything is created; ask for what it lacks."""
+    chosen = choices.choose(instance_type=instance_type)
+    session, need = accounts.session(name), quotas.needed(name, chosen)
+    has = quotas.value(session, need.quota)
+    print(f"{need.quota}: {has:.0f}, needed are {need.at_least}")
+    if has >= need.at_least:
+        return 0
+    print(quotas.request(session, need) if ask else "the same with --request asks AWS for it: minutes to days")
+    return 1
+
+
+def deploy(name: str, *, yes: bool = False, **chosen: str | int | None) -> int:
     """Deploy as far as the others' cards allow; a change of a standing stack is shown and asked about first."""
+    choices.choose(**chosen)
 
     def progress(place: Placement, status: str, done: int, of: int) -> None:
         if not status.endswith("_IN_PROGRESS"):
@@ -112,7 +125,7 @@ def examine(names: Sequence[str]) -> int:
     agreed = agreement.load()
     told = {name: cards.told(name) for name in agreed.ids}
     wanted = names or [name for name in agreed.ids if accounts.has_profile(name)]
-    members = Federation({name: accounts.session(name) for name in wanted}, agreed, told)
+    members = Federation({name: accounts.session(name) for name in wanted}, agreed, told, choices.load())
     findings = doctor.examine(members)
     for of, line in findings.iterrows():
         print(f"{'ok   ' if line['ok'] else 'WRONG'} {of:13} {line['checked']:16} {line['found']}")

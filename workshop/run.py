@@ -28,7 +28,7 @@ from workshop.errors import WorkshopError
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 QUIET_KERNEL = ["--log-level=CRITICAL"]  # nothing about loopback sockets, and no traceback of zmq's after a Ctrl-C
-UNREACHABLE = 'Could not connect to the endpoint URL: "http://127.0.0.1:'  # botocore's words
+UNREACHABLE = 'Could not connect to the endpoint URL: "http://localhost:'  # botocore's words
 # What may be set from outside, as make variables or in the environment, and its type.
 OPTIONS: dict[str, Callable] = {"DATA": str, "CLIENTS": int, "ROUNDS": int, "SEED": int}
 

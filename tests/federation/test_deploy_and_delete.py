@@ -136,12 +136,12 @@ def test_the_doctor_names_each_thing_that_is_wrong_and_what_to_do(sessions, fede
     ec2.create_route(**route, VpcPeeringConnectionId=federation.outputs["server"]["fl-peering-client-1"]["PeeringId"])
 
     (endpoint,) = ec2.describe_vpc_endpoints(
-        Filters=[{"Name": "service-name", "Values": ["com.amazonaws.us-east-1.kms"]}]
+        Filters=[{"Name": "service-name", "Values": ["com.amazonaws.us-east-1.s3"]}]
     )["VpcEndpoints"]
     ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint["VpcEndpointId"]])
     findings = examined(federation)
     assert wrong(findings) == [("client-1", "AWS's services")]
-    assert "missing: kms" in findings[~findings["ok"]]["found"].iloc[0]
+    assert "missing: s3" in findings[~findings["ok"]]["found"].iloc[0]
 
     stacks.delete(sessions["client-2"], "fl-client-access", account="client-2")
     assert {("client-2", "kick-off role"), ("client-2", "stacks")} <= set(wrong(examined(federation)))
@@ -177,9 +177,9 @@ def test_the_doctor_says_what_an_owner_who_has_just_begun_still_has_to_do(sessio
     deployment.deploy(federation, blueprint.STEPS[:2])
     found = examined(Federation({"client-1": sessions["client-1"]}, federation.agreed, {n: {} for n in federation.ids}))
     line = found.loc["client-1"].set_index("checked").loc["stacks"]
-    assert line["found"].startswith("missing: fl-endpoints, fl-client-job")
+    assert line["found"].startswith("missing: fl-client-job")
     assert "workshop deploy client-1" in line["remedy"]
-    assert ("client-1", "AWS's services") in wrong(found)
+    assert ("client-1", "own bucket") in wrong(found)
 
 
 def test_the_doctor_names_a_port_that_is_taken(sessions, federation):

@@ -355,7 +355,7 @@ def notebook_instances_are_private(template: Template) -> Iterator[str]:
         if "al2023" not in platform["Default"] or "al2023" not in platform["AllowedPattern"]:
             yield f"{name} may stand on {platform['Default']}"
     for name, config in template.resources("AWS::SageMaker::NotebookInstanceLifecycleConfig"):
-        text = str(config["OnCreate"])
+        text = str(config["OnStart"])
         if "sha256sum --check" not in text or text.index("sha256sum") > text.index("tar --extract"):
             yield f"{name} unpacks before it checks"
 
@@ -377,7 +377,7 @@ def it_reads_like_the_others(template: Template) -> Iterator[str]:
     if sections != [section for section in order if section in sections]:
         yield f"sections: {sections}"
     for name, parameter in template.data.get("Parameters", {}).items():
-        bounded = parameter["Type"].startswith(("AWS::", "List<AWS::")) or {"AllowedPattern", "MinValue"} & set(
+        bounded = parameter["Type"].startswith(("AWS::", "List<AWS::")) or {"AllowedPattern", "AllowedValues", "MinValue"} & set(
             parameter
         )
         if "Description" not in parameter or not bounded:

@@ -282,7 +282,7 @@ WEAKENINGS = [
     Weakening(
         "bundle is not checked",
         "notebook-instance",
-        '              echo "${BundleSha256}  $home/kit.tar" | sha256sum --check --quiet\n',
+        '                echo "${BundleSha256}  $home/kit.tar" | sha256sum --check --quiet\n',
         "",
     ),
     Weakening("a key in the template", "storage", "Metadata:\n", "Metadata:\n  Key: AKIA" + "IOSFODNN7EXAMPLE\n"),

@@ -14,6 +14,8 @@ CLIENT = jobs.ClientAccount(
     kickoff_role="arn:aws:iam::444455556666:role/FL-kickoff-client-job",
     subnets=("subnet-0123456789abcdef0", "subnet-0123456789abcdef1"),
     security_group="sg-0123456789abcdef0",
+    region="eu-west-1",
+    instance_type="ml.t3.medium",
     external_id="agreed-by-the-pair",
 )
 
@@ -55,6 +57,11 @@ def test_everything_the_request_names_belongs_to_the_client():
     assert "s3://rows/data/" in text
     assert text.count("s3://") == text.count("s3://rows/") == 4
     assert request()["RoleArn"] == CLIENT.execution_role
+
+
+def test_the_job_is_told_its_region_and_runs_on_the_machine_that_its_owner_pays_for():
+    assert request()["HyperParameters"]["sagemaker_region"] == "eu-west-1"
+    assert request()["ResourceConfig"]["InstanceType"] == "ml.t3.medium"
 
 
 def test_a_job_s_name_follows_from_its_run_and_matches_what_the_kickoff_policy_allows():
