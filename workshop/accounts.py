@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ class Identity:
     account: str
     arn: str
     region: str
+    unique_id: str = field(default="", repr=False)
 
 
 def config_file(target: str) -> Path:
@@ -186,22 +187,25 @@ def identity(name: str, who: boto3.Session) -> Identity:
         answer = who.client("sts").get_caller_identity()
     except (BotoCoreError, ClientError) as error:
         raise AccountError(f"account {name} does not answer: {error}; check its profile fl-{name}") from error
-    return Identity(name, answer["Account"], answer["Arn"], who.region_name)
+    return Identity(name, answer["Account"], answer["Arn"], who.region_name, answer["UserId"])
 
 
-def principal(name: str, who: boto3.Session) -> str:
-    """Return the ARN by which policies may name the one who uses a session: a user, or the role behind a session.
+def principal(name: str, who: boto3.Session) -> tuple[str, str]:
+    """Return the ARN and the unique id by which policies may mean who uses a session: a user, or the role behind it.
 
     Raises
     ------
     AccountError
         As :func:`identity`.
     """
-    arn = identity(name, who).arn
+    known = identity(name, who)
+    arn, unique_id = known.arn, known.unique_id.partition(":")[0]
+    if arn.endswith(":root"):
+        raise AccountError(f"account {name}: profile fl-{name} is the root user, which can take no role: use another")
     if ":assumed-role/" not in arn:
-        return arn
+        return arn, unique_id
     try:
-        return who.client("iam").get_role(RoleName=arn.split("/")[1])["Role"]["Arn"]
+        return who.client("iam").get_role(RoleName=arn.split("/")[1])["Role"]["Arn"], unique_id
     except (BotoCoreError, ClientError) as error:
         raise AccountError(f"account {name} does not describe the role behind {arn}: {error}") from error
 

@@ -25,6 +25,7 @@ class Agreement:
     cidrs: dict[str, str]
     port: int
     requester: str  # ARN of the user or role that deploys in the server's account
+    requester_id: str  # its unique id: one that is made anew has another
     external_ids: dict[str, str] = field(repr=False)
 
     def subnets(self, name: str) -> tuple[str, str]:
@@ -39,11 +40,12 @@ class Agreement:
             {member: self.cidrs[member] for member in ("server", name)},
             self.port,
             self.requester,
+            self.requester_id,
             {name: self.external_ids[name]},
         )
 
 
-def agree(ids: Mapping[str, str], *, network: str, requester: str, port: int = 0) -> Agreement:
+def agree(ids: Mapping[str, str], *, network: str, requester: str, requester_id: str = "", port: int = 0) -> Agreement:
     """Give every account its own part of a network, and every client an external id; keep both for the next time.
 
     Parameters
@@ -52,8 +54,8 @@ def agree(ids: Mapping[str, str], *, network: str, requester: str, port: int = 0
         Account ids by name: ``"server"`` first, then the clients.
     network : str
         Addresses that nothing else uses which one of the accounts is connected to.
-    requester : str
-        ARN of the user or role that deploys in the server's account.
+    requester, requester_id : str
+        ARN and unique id of the user or role that deploys in the server's account.
     port : int
         Where the Flower server will listen; 0 keeps the port of the last time, or takes 8080, on the embedded AWS any
         that is free on this machine.
@@ -79,7 +81,9 @@ def agree(ids: Mapping[str, str], *, network: str, requester: str, port: int = 0
     words = known.get("external_ids", {})
     external_ids = {name: words.get(name) or secrets.token_urlsafe(24) for name in ids if name != "server"}
     cidrs = dict(zip(ids, map(str, parts), strict=False))
-    agreed = Agreement(dict(ids), cidrs, port or known.get("port") or _any_port(), requester, external_ids)
+    agreed = Agreement(
+        dict(ids), cidrs, port or known.get("port") or _any_port(), requester, requester_id, external_ids
+    )
     save(agreed)
     return agreed
 
@@ -118,7 +122,13 @@ def load() -> Agreement:
     """
     if not (known := _read()):
         raise MissingStep("nothing is agreed on yet: run 02_connect_accounts.ipynb, or `python -m workshop agree`")
-    return Agreement(**known)
+    try:
+        return Agreement(**known)
+    except TypeError as error:
+        raise MissingStep(
+            f"{_path().name} was written by another version ({error}): agree again, with the same addresses; external "
+            "ids are kept"
+        ) from error
 
 
 def _path():

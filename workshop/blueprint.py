@@ -89,6 +89,7 @@ STEPS = (
         {
             "KickoffRoleArns": Agreed("the clients' account ids"),
             "OperatorArn": Agreed("who deploys for the server"),
+            "OperatorId": Agreed("whose unique id is"),
             **_STORAGE,
         },
     ),
@@ -98,6 +99,7 @@ STEPS = (
         CLIENT,
         {
             "ServerRoleArn": Output("server", "server-access", "NotebookRoleArn"),
+            "ServerRoleId": Output("server", "server-access", "NotebookRoleId"),
             "ExternalId": Agreed("the pair's external id"),
             **_own("network", "SubnetIds", "FederationGroupId"),
             **_own("client-job", "ExecutionRoleArn"),
@@ -110,6 +112,7 @@ STEPS = (
         {
             "ServerAccountId": Agreed("the server's account id"),
             "RequesterArn": Agreed("who deploys for the server"),
+            "RequesterId": Agreed("whose unique id is"),
             **_own("network", "VpcId"),
         },
     ),

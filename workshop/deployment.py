@@ -70,8 +70,8 @@ def meet(
         If two names lead to one account, or addresses overlap.
     """
     ids = {name: accounts.identity(name, session).account for name, session in sessions.items()}
-    requester = accounts.principal("server", sessions["server"])
-    agreed = agreement.agree(ids, network=network, requester=requester, port=port)
+    requester, requester_id = accounts.principal("server", sessions["server"])
+    agreed = agreement.agree(ids, network=network, requester=requester, requester_id=requester_id, port=port)
     return Federation(sessions, agreed, {name: {} for name in ids}, choices or Choices())
 
 
@@ -215,6 +215,7 @@ _AGREED: dict[str, Callable[[Federation, Placement], str]] = {
         for name in all_.clients
     ),
     "who deploys for the server": lambda all_, place: all_.agreed.requester,
+    "whose unique id is": lambda all_, place: all_.agreed.requester_id,
     "the pair's external id": lambda all_, place: all_.agreed.external_ids[place.account],
     "the server's account id": lambda all_, place: all_.ids["server"],
     "the client's account id": lambda all_, place: all_.ids[place.peer],

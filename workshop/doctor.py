@@ -47,8 +47,8 @@ def examine(federation: Federation, *, image: str = "") -> pd.DataFrame:
         One line per check: what, of whom, whether it is right, what was found, and what to do if it is not.
     """
     checks = (
-        _identities, _clocks, _stacks, _networks, _connections, _endpoints, _flow_logs, _roles, _buckets, _quotas,
-        _kit, _place, partial(_image, image=image),
+        _identities, _clocks, _stacks, _networks, _connections, _endpoints, _flow_logs, _roles, _trusts, _buckets,
+        _quotas, _kit, _place, partial(_image, image=image),
     )  # fmt: skip
     lines = [line for check in checks for line in _asked(check, federation)]
     return pd.DataFrame(lines, columns=["checked", "of", "ok", "found", "remedy"]).set_index("of")
@@ -176,11 +176,27 @@ def _roles(members: Federation) -> Iterator[Line]:
         try:
             accounts.borrow(server, connect.client_account(members, name), session_name="doctor")
         except WorkshopError as error:
-            yield _line(
-                "kick-off role", name, False, error, "its owner deploys fl-client-access with the server's role"
-            )
+            remedy = f"send {name}'s owner your new card: join it, and `python -m workshop deploy {name}`"
+            yield _line("kick-off role", name, False, error, remedy)
         else:
             yield _line("kick-off role", name, True, "can be borrowed", "")
+
+
+def _trusts(members: Federation) -> Iterator[Line]:
+    """In place of a role that is gone, a trust policy shows its unique id: it would lend nothing to a new one."""
+    for name, session in members.sessions.items():
+        if "fl-client-access" not in members.outputs[name]:
+            continue
+        try:
+            role = session.client("iam").get_role(RoleName="FL-kickoff-client-job")["Role"]
+            trusted = [one["Principal"]["AWS"] for one in role["AssumeRolePolicyDocument"]["Statement"]]
+        except ClientError as error:
+            yield _line("trust", name, False, error, "deploy fl-client-access")
+            continue
+        ghosts = [arn for arn in trusted if not str(arn).startswith("arn:")]
+        told = f"trusts {ghosts[0]}, who is gone" if ghosts else "trusts a role that is there"
+        remedy = f"ask the server's owner for a new card; join it, and `python -m workshop deploy {name}`"
+        yield _line("trust", name, not ghosts, told, remedy)
 
 
 def _buckets(members: Federation) -> Iterator[Line]:

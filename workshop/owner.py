@@ -30,7 +30,8 @@ def agree(clients: Sequence[str], *, network: str, port: int) -> int:
         raise AgreementError(f"{wrong[0]}={pairs[wrong[0]]}: an account id has 12 digits")
     server = accounts.session("server")
     ids = {"server": accounts.identity("server", server).account, **pairs}
-    agreed = agreement.agree(ids, network=network, requester=accounts.principal("server", server), port=port)
+    requester, requester_id = accounts.principal("server", server)
+    agreed = agreement.agree(ids, network=network, requester=requester, requester_id=requester_id, port=port)
     for name, cidr in agreed.cidrs.items():
         print(f"{name:10} {ids[name]}  {cidr}")
     return 0

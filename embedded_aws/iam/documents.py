@@ -1,7 +1,8 @@
 """Policies that a call writes: refused if they are none, or name a principal that does not exist.
 
-Also when each was written. Where a policy names a user or a role, AWS keeps the one that there was, and whoever is
-made later under the same name is not meant.
+Where a policy names a user or a role as a principal, AWS keeps its unique id: whoever is made later under the same name
+is not meant, and in the place of the ARN of one who is gone, the id is shown.
+Source: AWS, IAM user guide, "AWS JSON policy elements: Principal".
 """
 
 from __future__ import annotations
@@ -9,19 +10,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
 from moto.iam.models import iam_backends
+from moto.kms.models import kms_backends
+from moto.s3.models import s3_backends
 
 from embedded_aws.iam.calls import Call, CallError
 from embedded_aws.iam.policy import Policy
 
 _ENTITY = re.compile(r"arn:aws:iam::(?P<account>\d{12}):(?P<kind>user|role)/.+")
-_ACCOUNT = re.compile(
-    r"\*|\d{12}|arn:aws:iam::\d{12}:root|arn:aws:sts::\d{12}:assumed-role/[^/*]+/[^/*]+|A[A-Z0-9]{15,}"
-)
+_ACCOUNT = re.compile(r"\*|\d{12}|arn:aws:iam::\d{12}:root|arn:aws:sts::\d{12}:assumed-role/[^/*]+/[^/*]+")
 # Which parameter holds a policy, and whether statements name resources and principals in it.
 _WRITES = {
     "ec2:CreateVpcEndpoint": ("PolicyDocument", True, True),
@@ -33,11 +33,10 @@ _WRITES = {
     "s3:PutBucketPolicy": ("", True, True),
     "sts:AssumeRole": ("Policy", True, False),
 }
-_written: dict[str, datetime] = {}
 
 
 def check(call: Call) -> None:
-    """Return if a call writes no policy, or one that is well formed; and remember when.
+    """Return if a call writes no policy, or one that is well formed.
 
     Raises
     ------
@@ -55,12 +54,36 @@ def check(call: Call) -> None:
         told = next(_of_another_bucket(text, call.parameters["Bucket"]), None)
     if told:
         raise CallError(told, reason="policy")
-    _written[text] = datetime.now(UTC)
 
 
-def written(text: str | bytes) -> datetime | None:
-    """Return when somebody has written a policy last; None if nobody has, by a call."""
-    return _written.get(text.decode() if isinstance(text, bytes) else text)
+def forget(arn: str, unique_id: str) -> None:
+    """Put a user's or role's unique id in the place of its ARN, wherever a policy names it as a principal."""
+    for backends in list(iam_backends.values()):
+        for role in backends["aws"].get_roles():
+            role.assume_role_policy_document = _without(role.assume_role_policy_document, arn, unique_id)
+    for backends in list(s3_backends.values()):
+        for bucket in backends["aws"].buckets.values():
+            if bucket.policy:
+                bucket.policy = _without(bucket.policy, arn, unique_id)
+    for backends in list(kms_backends.values()):
+        for key in [key for region in list(backends.values()) for key in region.keys.values()]:
+            key.policy = _without(key.policy, arn, unique_id)
+
+
+def _without(text: str | bytes, arn: str, unique_id: str) -> str | bytes:
+    plain = text.decode() if isinstance(text, bytes) else text
+    if arn not in plain:
+        return text
+    document = json.loads(plain)
+    statements = document["Statement"]
+    for statement in statements if isinstance(statements, list) else [statements]:
+        for element in ("Principal", "NotPrincipal"):
+            if isinstance(named := statement.get(element), dict) and "AWS" in named:
+                values = named["AWS"] if isinstance(named["AWS"], list) else [named["AWS"]]
+                found = [unique_id if value == arn else value for value in values]
+                named["AWS"] = found if len(found) > 1 else found[0]
+    told = json.dumps(document)
+    return told.encode() if isinstance(text, bytes) else told
 
 
 def _wrong(text: str, *, resources: bool, principals: bool) -> Iterator[str]:
@@ -119,9 +142,19 @@ def _wrong_principals(principal: Any) -> Iterator[str]:
 def _is_there(value: str) -> bool:
     found = _ENTITY.fullmatch(value)
     if not found:
-        return bool(_ACCOUNT.fullmatch(value))
+        return bool(_ACCOUNT.fullmatch(value)) or _is_an_id(value)
     if found["account"] not in iam_backends:
         return False
     iam = iam_backends[found["account"]]["aws"]
     entities = iam.users.values() if found["kind"] == "user" else iam.get_roles()
     return any(entity.arn == value for entity in entities)
+
+
+def _is_an_id(value: str) -> bool:
+    """Tell whether a user or role has this unique id, in whatever account; AWS takes no id of one who is gone."""
+    entities = (
+        entity
+        for one in list(iam_backends.values())
+        for entity in (*one["aws"].users.values(), *one["aws"].get_roles())
+    )
+    return any(entity.id == value for entity in entities)

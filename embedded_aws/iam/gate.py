@@ -122,8 +122,7 @@ class Gate:
         if not ask.unknown:
             told = published.brought(ask.action, ask.resource, told)
         request = Request(
-            principal.arn, principal.account, ask.action, ask.resource, told, principal.aliases, ask.unknown,
-            principal.born,
+            principal.arn, principal.account, ask.action, ask.resource, told, principal.aliases, ask.unknown
         )  # fmt: skip
         own = owner == principal.account or ask.action == "iam:PassRole"  # whose foreign roles are refused below
         decision = decide(request, layers, resource_policy(request), own=own)

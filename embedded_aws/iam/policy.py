@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from embedded_aws.iam.conditions import Context, PolicyError, matches, matches_arn, substituted, unmet
@@ -16,21 +15,20 @@ from embedded_aws.iam.conditions import Context, PolicyError, matches, matches_a
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy document, the name under which people find it, and when it was written, if that is known."""
+    """A policy document, and the name under which people find it."""
 
     name: str
     document: Any
-    written: datetime | None = None
 
     @classmethod
-    def of(cls, name: str, document: str | Mapping[str, Any], *, written: datetime | None = None) -> Policy:
+    def of(cls, name: str, document: str | Mapping[str, Any]) -> Policy:
         """Read a document that may still be JSON text; whether it is a policy turns out when it is asked."""
         if isinstance(document, str):
             try:
                 document = json.loads(document)
             except ValueError:
                 document = None
-        return cls(name, document, written)
+        return cls(name, document)
 
     @property
     def variables(self) -> bool:
@@ -85,11 +83,9 @@ class Request:
     context : mapping
         Condition keys in lower case with their values.
     aliases : tuple of str
-        Other ARNs under which a policy may name who asks: of a session, its role.
+        Other names under which a policy may name who asks: the unique id of a user or role, of a session its role.
     unknown : bool
         As of :class:`Ask`.
-    born : datetime
-        Since when there has been this user or role; a policy that is older means another one of the same name.
     """
 
     principal: str
@@ -99,7 +95,6 @@ class Request:
     context: Context = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     unknown: bool = False
-    born: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +153,7 @@ def _applies(
         return "", ""
     if not _covers_resource(policy, statement, request, resource_policy=resource_policy):
         return "", f"it covers other resources, not {request.resource}"
-    named = _names(policy, statement, request) if resource_policy else "name"
+    named = _names(statement, request) if resource_policy else "name"
     if not named:
         return "", f"it trusts other principals, not {request.principal}"
     block = statement.get("Condition", {})
@@ -189,17 +184,17 @@ def _covers_resource(policy: Policy, statement: Mapping[str, Any], request: Requ
     return _covers(statement, "Resource", test)
 
 
-def _names(policy: Policy, statement: Mapping[str, Any], request: Request) -> str:
+def _names(statement: Mapping[str, Any], request: Request) -> str:
     """Return "name" if a resource policy names who asks, "account" if only the account, "" if neither."""
     if ("Principal" in statement) == ("NotPrincipal" in statement):
         raise PolicyError("a statement without exactly one of Principal and NotPrincipal")
     if "NotPrincipal" in statement:
         # Who is only in an account that is named is not named himself.
-        return "" if _named_by(policy, statement["NotPrincipal"], request) == "name" else "name"
-    return _named_by(policy, statement["Principal"], request)
+        return "" if _named_by(statement["NotPrincipal"], request) == "name" else "name"
+    return _named_by(statement["Principal"], request)
 
 
-def _named_by(policy: Policy, principal: Any, request: Request) -> str:
+def _named_by(principal: Any, request: Request) -> str:
     if principal == "*":
         return "name"
     kinds = ("AWS", "Service", "Federated", "CanonicalUser")
@@ -207,8 +202,7 @@ def _named_by(policy: Policy, principal: Any, request: Request) -> str:
         raise PolicyError(f"principal {principal!r}")
     if request.principal in _texts(principal.get("Service", []), "Service"):
         return "name"
-    same = policy.written is None or request.born is None or request.born <= policy.written
-    names = (request.principal, *request.aliases) if same else ()
+    names = (request.principal, *request.aliases)
     found = ""
     for value in _texts(principal.get("AWS", []), "AWS") if request.account else []:
         if value == "*" or value in names:

@@ -29,8 +29,6 @@ class Principal:
         What requests must be signed with; the token is empty for a user.
     expires : datetime
         When a session ends; None for a user.
-    born : datetime
-        Since when there has been this user, or this role.
     """
 
     arn: str
@@ -43,13 +41,12 @@ class Principal:
     policies: tuple[Policy, ...]
     boundary: Policy | None
     session_policies: tuple[Policy, ...]
-    born: datetime
     context: Mapping[str, tuple[str, ...]]
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """Other names by which policies may mean this principal."""
-        return (self.role,) if self.role else ()
+        """Other names by which policies may mean this principal: a role's ARN, and the unique id of role or user."""
+        return tuple(filter(None, (self.role, self.unique_id.partition(":")[0])))
 
 
 def find(access_key_id: str) -> Principal | None:
@@ -103,8 +100,7 @@ def _user(account: str, key: AccessKey) -> Principal | None:
     return Principal(
         arn=context["aws:principalarn"][0], account=account, unique_id=context["aws:userid"][0], role="",
         secret=key.secret_access_key, token="", expires=None, policies=policies, boundary=boundary,
-        session_policies=(), born=_moment(iam_backends[account][PARTITION].get_user(key.user_name).create_date),
-        context=context,
+        session_policies=(), context=context,
     )  # fmt: skip
 
 
@@ -125,12 +121,8 @@ def _session(account: str, key: AccessKey) -> Principal | None:
         arn=session.arn, account=account, unique_id=session.user_id, role=session.role_arn,
         secret=session.secret_access_key, token=session.session_token,
         expires=session.expiration.replace(tzinfo=UTC), policies=policies, boundary=boundary,
-        session_policies=session.policies, born=_moment(role.create_date), context={**context, **told},
+        session_policies=session.policies, context={**context, **told},
     )  # fmt: skip
-
-
-def _moment(created: datetime) -> datetime:
-    return created if created.tzinfo else created.replace(tzinfo=UTC)
 
 
 def _policies(holder: Any) -> tuple[Policy, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from embedded_aws.iam import documents, kms_asks, principals
+from embedded_aws.iam import kms_asks, principals
 from embedded_aws.iam.calls import Call, CallError
 from embedded_aws.iam.policy import Ask, Policy, Request
 from embedded_aws.iam.principals import Principal
@@ -34,8 +34,7 @@ def resource_policy(request: Request) -> tuple[Policy | None, bool]:
 
 def resources_own(name: str, text: Any) -> Policy:
     """Read a policy that stands with what it is about."""
-    text = text.decode() if isinstance(text, bytes) else text
-    return Policy.of(name, text, written=documents.written(text) if isinstance(text, str) else None)
+    return Policy.of(name, text.decode() if isinstance(text, bytes) else text)
 
 
 def _managed_key(account: str) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from moto.core.responses import ActionResult
 from moto.iam.exceptions import DeleteConflictException, NotFoundException, ValidationError
 from moto.iam.responses import IamResponse
 
-from embedded_aws.iam import principals
+from embedded_aws.iam import documents, principals
 from embedded_aws.iam.gate import IDENTITY, Decision, decide
 from embedded_aws.iam.policy import Ask, Policy, Request
 from embedded_aws.iam.resources import owner_of
@@ -31,6 +31,20 @@ class Simulator(IamResponse):
         if self._get_param("PermissionsBoundary"):
             raise NotImplementedError("CreateUser with a PermissionsBoundary")
         return super().create_user()
+
+    def delete_role(self) -> ActionResult:
+        """DeleteRole; who trusted it trusts nobody then."""
+        role = self.backend.get_role(self._get_param("RoleName"))
+        told = super().delete_role()
+        documents.forget(role.arn, role.id)
+        return told
+
+    def delete_user(self) -> ActionResult:
+        """DeleteUser; as a role."""
+        user = self.backend.get_user(self._get_param("UserName"))
+        told = super().delete_user()
+        documents.forget(user.arn, user.id)
+        return told
 
     def delete_policy(self) -> ActionResult:
         """DeletePolicy; moto would delete one that somebody still has attached."""

@@ -100,7 +100,7 @@ def test_a_change_that_is_not_wanted_is_not_made(sessions, federation):
 
 def test_addresses_that_overlap_are_refused_before_anything_is_created(sessions):
     ids = {"server": "1", "client-1": "2"}
-    agreed = agreement.Agreement(ids, {"server": "10.0.0.0/24", "client-1": "10.0.0.128/25"}, 8080, "", {})
+    agreed = agreement.Agreement(ids, {"server": "10.0.0.0/24", "client-1": "10.0.0.128/25"}, 8080, "", "", {})
     with pytest.raises(AgreementError, match=r"server \(10\.0\.0\.0/24\) and client-1 \(10\.0\.0\.128/25\) overlap"):
         agreement.check(agreed)
     for network in ("8.8.0.0/16", "10.0.0.0/24", "10.0.0.1/16", "ten"):

@@ -1,7 +1,5 @@
 """Statements: effects, actions, resources, principals; what came closest is named."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from embedded_aws.iam.conditions import PolicyError
@@ -178,15 +176,6 @@ def test_without_a_version_a_resource_holds_no_variable():
     here = request(resource="arn:aws:s3:::rows/ann/x", **{"aws:username": ("ann",)})
     assert evaluate([policy(statement)], here).effect == "Allow"
     assert evaluate([Policy.of("old", {"Statement": [statement]})], here).effect is None
-
-
-def test_a_policy_does_not_mean_who_came_later_under_the_same_name():
-    then, now = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
-    document = {"Statement": {"Effect": "Allow", "Principal": {"AWS": USER}, "Action": "*", "Resource": "*"}}
-    for written, born, effect in ((now, then, "Allow"), (then, now, None), (None, now, "Allow"), (now, None, "Allow")):
-        asked = Request(USER, "111122223333", "s3:GetObject", "*", born=born)
-        given = Policy.of("p", document, written=written)
-        assert evaluate([given], asked, resource_policy=True).effect == effect
 
 
 def test_whose_account_alone_is_excepted_is_not_excepted():

@@ -573,6 +573,27 @@ def test_another_user_of_the_same_name_is_not_trusted(aws, user, role):
     assert code(again.client("sts").assume_role, RoleArn=arn, RoleSessionName="me") in DENIED
 
 
+def test_a_role_that_is_gone_is_shown_by_its_id_and_its_successor_is_not_meant(aws, admin, role, user):
+    iam = admin.client("iam")
+    trusted = role(trusting({"AWS": OWNER}), allow("sts:AssumeRole"))
+    lender = role(trusting({"AWS": [trusted, OWNER]})).rpartition("/")[2]
+
+    def shown():
+        (statement,) = iam.get_role(RoleName=lender)["Role"]["AssumeRolePolicyDocument"]["Statement"]
+        return statement["Principal"]["AWS"]
+
+    name, unique_id = trusted.rpartition("/")[2], iam.get_role(RoleName=trusted.rpartition("/")[2])["Role"]["RoleId"]
+    assert shown() == [trusted, OWNER]
+    iam.delete_role_policy(RoleName=name, PolicyName="granted")
+    iam.delete_role(RoleName=name)
+    assert shown() == [unique_id, OWNER]
+    role(trusting({"AWS": OWNER}), allow("sts:AssumeRole"), RoleName=name)
+    assert shown() == [unique_id, OWNER]
+    # AWS takes no policy that names one who is gone.
+    ghost = document(trusting({"AWS": unique_id}))
+    assert code(iam.update_assume_role_policy, RoleName=lender, PolicyDocument=ghost) == "MalformedPolicyDocument"
+
+
 def test_nobody_who_is_not_there_is_trusted(admin, bucket):
     nobody = {"AWS": f"arn:aws:iam::{OTHER}:role/nobody"}
     trust = {"RoleName": "trusts-nobody", "AssumeRolePolicyDocument": document(trusting(nobody))}

@@ -96,6 +96,8 @@ def trust_names_one_principal_and_guards_services(template: Template) -> Iterato
                 yield f"{where} does not ask for aws:SourceAccount"
         elif set(principal.get("AWS", {})) != {"Ref"}:
             yield f"{where} trusts {principal}"
+        elif not _condition(statement, "StringLike", "aws:userid"):
+            yield f"{where} does not say which unique id it means"
 
 
 @rule
@@ -377,9 +379,8 @@ def it_reads_like_the_others(template: Template) -> Iterator[str]:
     if sections != [section for section in order if section in sections]:
         yield f"sections: {sections}"
     for name, parameter in template.data.get("Parameters", {}).items():
-        bounded = parameter["Type"].startswith(("AWS::", "List<AWS::")) or {"AllowedPattern", "AllowedValues", "MinValue"} & set(
-            parameter
-        )
+        limits = {"AllowedPattern", "AllowedValues", "MinValue"} & set(parameter)
+        bounded = limits or parameter["Type"].startswith(("AWS::", "List<AWS::"))
         if "Description" not in parameter or not bounded:
             yield f"parameter {name} is not described or bounded"
         if "AllowedPattern" in parameter and "ConstraintDescription" not in parameter:

@@ -12,21 +12,28 @@ class Weakening(NamedTuple):
     new: str
 
 
+ONE_ROLE = '              StringLike: {"aws:userid": !Sub "${ServerRoleId}:*"}\n'
+TRUST = f"""            Principal: {{AWS: !Ref ServerRoleArn}}
+            Action: sts:AssumeRole
+            Condition:
+              StringEquals: {{"sts:ExternalId": !Ref ExternalId}}
+{ONE_ROLE}"""
 WEAKENINGS = [
     Weakening(
         "kick-off role trusts the server's whole account",
         "client-access",
-        "Principal: {AWS: !Ref ServerRoleArn}",
-        'Principal: {AWS: "arn:aws:iam::111122223333:root"}',
+        TRUST,
+        TRUST.replace("!Ref ServerRoleArn", '"arn:aws:iam::111122223333:root"').replace(ONE_ROLE, ""),
     ),
     Weakening(
-        "kick-off role trusts everybody", "client-access", "Principal: {AWS: !Ref ServerRoleArn}", 'Principal: "*"'
-    ),
-    Weakening(
-        "no external id",
+        "kick-off role trusts everybody",
         "client-access",
-        '            Condition:\n              StringEquals: {"sts:ExternalId": !Ref ExternalId}\n',
-        "",
+        TRUST,
+        TRUST.replace("{AWS: !Ref ServerRoleArn}", '"*"').replace(ONE_ROLE, ""),
+    ),
+    Weakening("kick-off role trusts who comes later under the name", "client-access", ONE_ROLE, ""),
+    Weakening(
+        "no external id", "client-access", '              StringEquals: {"sts:ExternalId": !Ref ExternalId}\n', ""
     ),
     Weakening(
         "external id may be left out",
