@@ -157,7 +157,10 @@ def train(args: argparse.Namespace) -> None:
         connection.stay(
             client.to_client(), args.server_address, root_certificates=_pem(authority), deadline=args.join_deadline
         )
-    finally:  # also when SageMaker stops the job; stopped from here on, it is on its way out already
+    except connection.Stopped:
+        logging.info("this job is being stopped: it ends here, with the global model of the last round")
+        client.finished = True
+    finally:  # also when SIGTERM comes; stopped from here on, it is on its way out already
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if latest.model is not None:
             save(args.model_dir, latest.model)
@@ -213,7 +216,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("flwr").setLevel(logging.CRITICAL)  # it would log exceptions with their text
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it would tell at every dialling where credentials are
-    # StopTrainingJob and spot interruptions send SIGTERM: leave by the ordinary way out, which saves the model.
+    # Where this script is the container's own process, SIGTERM comes from whoever stops the job: leave by the ordinary
+    # way out, which saves the model. SageMaker's training toolkit hands no signal on; there the server says it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         train(parse_arguments(argv))

@@ -59,6 +59,8 @@ def stay(client: Client, address: str, *, root_certificates: bytes, deadline: fl
     ------
     ServerError
         If nothing answers in that time; at once if something does that the authority did not sign.
+    Stopped
+        If the server says that this job is being stopped.
     """
     welcome, turned_away = time.monotonic(), ""
     while time.monotonic() - welcome < deadline:
@@ -84,6 +86,10 @@ class _NotYet(Exception):
     """The server turned this connection away, but a later one may be welcome."""
 
 
+class Stopped(Exception):
+    """The server has seen that this job is being stopped: there is time to save what is there, and no more."""
+
+
 def _converse(client: Client, channel: grpc.Channel) -> bool:
     """Answer until the connection ends; return whether the server ended it with a good-bye."""
     answers: queue.SimpleQueue[ClientMessage | None] = queue.SimpleQueue()
@@ -107,6 +113,8 @@ def _answer(client: Client, kind: str, question: ServerMessage) -> ClientMessage
     if kind not in QUESTIONS:
         raise ServerError("the server asked something that this version of Flower does not know")
     instruction = getattr(serde, f"{kind}_ins_from_proto")(getattr(question, f"{kind}_ins"))
+    if kind == "get_properties" and instruction.config.get("stopped"):
+        raise Stopped
     if kind == "get_properties" and (why := str(instruction.config.get("refused", ""))[:500]):
         raise _NotYet(why) if instruction.config.get("again") else ServerError(f"the server refused this job: {why}")
     answer = getattr(client, kind)(instruction)

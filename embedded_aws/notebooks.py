@@ -18,7 +18,7 @@ from moto.sagemaker.exceptions import AWSValidationException
 
 from embedded_aws import quotas
 from embedded_aws.iam.gate import role_may
-from embedded_aws.network import zones
+from embedded_aws.network import interfaces, zones
 
 LOG_GROUP = "/aws/sagemaker/NotebookInstances"
 TURN_SECONDS = 0.2  # what takes AWS minutes
@@ -265,7 +265,7 @@ class Notebooks:
                 instance.status = status
                 return
             if instance.eni is not None:
-                ec2_backends[self.account_id][self.region_name].drop_interface(instance.eni.id)
+                interfaces.release(instance.eni.id, account=self.account_id, region=self.region_name)
             del self.notebook_instances[instance.name]
 
     def _scripts(self, instance: NotebookInstance) -> None:

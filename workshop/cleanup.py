@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,11 +13,14 @@ from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from workshop import blueprint, stacks
-from workshop.errors import AccountError
+from workshop.errors import AccountError, StackError
 from workshop.jobs import LOG_GROUP
 
 PREFIX = "fl-"
 NOTEBOOK_LOGS = "/aws/sagemaker/NotebookInstances"
+# Stacks that SageMaker needs until it has taken its network interfaces back: their roles, and the network itself.
+_NEEDED_BY_INTERFACES = ("fl-client-job", "fl-server-access", "fl-network")
+INTERFACE_SECONDS = 45 * 60.0
 
 
 def delete_jobs(session: boto3.Session) -> int:
@@ -44,14 +48,20 @@ def _stop(client, name: str) -> None:
 
 
 def delete_all(
-    sessions: Mapping[str, boto3.Session], *, progress: Callable[[str, str, str, int, int], None] = lambda *_: None
+    sessions: Mapping[str, boto3.Session],
+    *,
+    progress: Callable[[str, str, str, int, int], None] = lambda *_: None,
+    deadline: float = INTERFACE_SECONDS,
 ) -> pd.DataFrame:
     """Delete jobs, stacks and logs, what depends on others first; doing it twice is harmless.
 
     Parameters
     ----------
     progress : callable
-        Called with account, stack, its status, how many of its resources are left to say so, and of how many.
+        Called with account, stack, its status, how many of its resources are left to say so, and of how many; while
+        SageMaker's network interfaces are waited for, with their number.
+    deadline : float
+        Seconds to wait for these.
 
     Returns
     -------
@@ -69,6 +79,9 @@ def delete_all(
         jobs = dict(zip(sessions, pool.map(_asked(delete_jobs), *_pairs(sessions)), strict=True))
         found = dict(zip(sessions, map(_asked(stacks.names), *_pairs(sessions)), strict=True))
         for wave in _waves(found):
+            if any(stack in _NEEDED_BY_INTERFACES for _, stack in wave):
+                owners = list({name: None for name, _ in wave})
+                list(pool.map(lambda name: _wait_for_interfaces(name, sessions[name], progress, deadline), owners))
             list(pool.map(lambda entry: _delete_stack(sessions, *entry, progress), wave))
         list(pool.map(_asked(_delete_logs), *_pairs(sessions)))
     lines = [(name, jobs[name], len(found[name])) for name in sessions]
@@ -110,6 +123,32 @@ def _waves(found: Mapping[str, list[str]]) -> Iterator[list[tuple[str, str]]]:
     entries = [(account, stack) for account, names in found.items() for stack in names]
     for number in sorted({step(stack) for _, stack in entries}, reverse=True):
         yield [entry for entry in entries if step(entry[1]) == number]
+
+
+def _wait_for_interfaces(name: str, session: boto3.Session, progress: Callable, deadline: float) -> None:
+    """Wait until SageMaker has taken back the network interfaces of jobs and notebooks.
+
+    It does so some time after their end (minutes, seen up to half an hour), with the job's own role: were that deleted
+    before, or the network, the interface would stay, and hold subnet and security group.
+
+    Raises
+    ------
+    StackError
+        If they are still there after ``deadline`` seconds; nothing that they need is deleted then.
+    """
+    ec2, began = session.client("ec2"), time.monotonic()
+    for pause in stacks.pauses(most=15.0):
+        left = [item for kind, item in _network(ec2) if kind == "network interface"]
+        if not left:
+            return
+        waited = time.monotonic() - began
+        progress(name, "SageMaker's network interfaces", f"waited for {waited / 60:.0f} min", 0, len(left))
+        if waited > deadline:
+            raise StackError(
+                f"account {name}: SageMaker has not taken back {', '.join(left)} after {waited / 60:.0f} minutes: "
+                "delete again later; what they need still stands"
+            )
+        time.sleep(pause)
 
 
 def _is_peering(stack: str) -> bool:
@@ -170,7 +209,8 @@ def _network(ec2: BaseClient) -> Iterator[tuple[str, str]]:
         for endpoint in _all(ec2, "describe_vpc_endpoints", Filters=inside):
             yield "endpoint", endpoint["VpcEndpointId"]
         for interface in _all(ec2, "describe_network_interfaces", Filters=inside):
-            yield "network interface", interface["NetworkInterfaceId"]
+            if interface.get("InterfaceType") != "vpc_endpoint":  # these go with their endpoint
+                yield "network interface", interface["NetworkInterfaceId"]
 
 
 def _all(client: BaseClient, operation: str, **request: object) -> Iterator[dict]:

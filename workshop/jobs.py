@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count, repeat
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pandas as pd
@@ -21,6 +22,8 @@ from workshop.errors import JobError
 
 FINISHED = ("Completed", "Failed", "Stopped")
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+HERE_SECONDS, AWS_SECONDS = 0.2, 3.0  # between two looks at a job
+STOPPING_SECONDS = 240.0  # a job that is being stopped counts against the account's quota for minutes
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,12 @@ class TrainingJob:
     @cached_property
     def _sagemaker(self) -> BaseClient:
         return self.session.client("sagemaker")
+
+    @property
+    def pace(self) -> float:
+        """Seconds between two questions that an account is asked: SageMaker throttles them, this machine does not."""
+        host = urlsplit(self._sagemaker.meta.endpoint_url).hostname
+        return HERE_SECONDS if host in ("localhost", "127.0.0.1") else AWS_SECONDS
 
     @property
     def _where(self) -> str:
@@ -212,8 +221,15 @@ def training_request(
     }
 
 
-def start(client: ClientAccount, session: boto3.Session, request: dict[str, Any]) -> TrainingJob:
+def start(
+    client: ClientAccount, session: boto3.Session, request: dict[str, Any], *, patience: float = 0.0
+) -> TrainingJob:
     """Start one job in a client account; if this very job runs there already, return it.
+
+    Parameters
+    ----------
+    patience : float
+        Seconds to try again for while the account's quota is used up: by a job that is being stopped, say.
 
     Raises
     ------
@@ -221,14 +237,25 @@ def start(client: ClientAccount, session: boto3.Session, request: dict[str, Any]
         Names the account, the job and what AWS answered.
     """
     job = TrainingJob(client, request["TrainingJobName"], session)
-    try:
-        session.client("sagemaker").create_training_job(**request)
-    except (BotoCoreError, ClientError) as error:
-        if not _runs(job, request):  # else only the answer was lost
-            message = error.response["Error"]["Message"] if isinstance(error, ClientError) else error
-            where = f"{client.name} (account {client.account})"
-            raise JobError(f"{where} did not start job {job.name}: {message}") from error
-    return job
+    give_up = time.monotonic() + patience
+    while True:
+        try:
+            session.client("sagemaker").create_training_job(**request)
+        except (BotoCoreError, ClientError) as error:
+            if _code(error) == "ResourceLimitExceeded" and time.monotonic() < give_up:
+                time.sleep(job.pace)
+                continue
+            if not _runs(job, request):  # else only the answer was lost
+                message = error.response["Error"]["Message"] if isinstance(error, ClientError) else error
+                where = f"{client.name} (account {client.account})"
+                remedy = f" - its owner asks for more: python -m workshop quotas {client.name} --request"
+                limit = remedy if _code(error) == "ResourceLimitExceeded" else ""
+                raise JobError(f"{where} did not start job {job.name}: {message}{limit}") from error
+        return job
+
+
+def _code(error: Exception) -> str:
+    return error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
 
 
 def _runs(job: TrainingJob, request: Mapping[str, Any]) -> bool:
@@ -267,7 +294,10 @@ def kick_off(
     with ThreadPoolExecutor(max_workers=8) as pool:
         for earlier in before:
             list(pool.map(lambda client, run: stop_run(client, sessions[client.name], run), clients, repeat(earlier)))
-        starts = [pool.submit(_keep_or_start, client, sessions[client.name], run, settings) for client in clients]
+        patience = STOPPING_SECONDS if before else 0.0
+        starts = [
+            pool.submit(_keep_or_start, client, sessions[client.name], run, settings, patience) for client in clients
+        ]
     if failed := [start.exception() for start in starts if start.exception()]:
         try:
             stop_all([start.result() for start in starts if not start.exception()])
@@ -287,17 +317,21 @@ def stop_run(client: ClientAccount, session: boto3.Session, run: str) -> None:
             job.stop()
 
 
-def _keep_or_start(client: ClientAccount, session: boto3.Session, run: str, settings: Mapping[str, Any]) -> TrainingJob:
+def _keep_or_start(
+    client: ClientAccount, session: boto3.Session, run: str, settings: Mapping[str, Any], patience: float
+) -> TrainingJob:
     for attempt in count(1):
         job = TrainingJob(client, job_name(client.name, run, attempt), session)
         request = training_request(client, name=job.name, run=run, **settings)
         status = job.status()
         if status is None:
-            return start(client, session, request)
+            return start(client, session, request, patience=patience)
         if status == "InProgress":
             if job.describe()["HyperParameters"] == request["HyperParameters"]:
                 return job
             job.stop()
+        if status not in FINISHED:
+            patience = STOPPING_SECONDS
     raise AssertionError("there is always a next attempt")
 
 
@@ -367,7 +401,7 @@ def wait(
             late = [job for job, status in zip(jobs, statuses, strict=True) if status not in FINISHED]
             told = "\n".join(job.account_of_failure() for job in late)
             raise JobError(f"still running after {deadline:.0f} s:\n{told}")
-        sleep(0.2)
+        sleep(max(job.pace for job in jobs))
     failed = [job for job, status in zip(jobs, statuses, strict=True) if status != "Completed"]
     if len(jobs) - len(failed) < (len(jobs) if needed is None else needed):
         raise JobError("\n".join(job.account_of_failure() for job in failed))

@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ _REMEDIES = {
     "not authorized": "this profile may not do that: deploy with an administrator of the account",
     "already exists": "it was made by something else: delete it, or rename what made it",
     "LimitExceeded": "ask AWS for a higher quota, or delete what is not needed",
+    "dependent object": "SageMaker takes its network interfaces back within the hour: delete again later",
+    "has dependencies": "SageMaker takes its network interfaces back within the hour: delete again later",
     "not empty": "empty it first; 99_clean_up does",
     "PeeringConnection": "the peering has gone: ask the server's owner for a new card, and give yours if yours is new",
     "overlap": "choose another NETWORK in 02_connect_accounts",
@@ -216,7 +218,7 @@ def _make_change_set(
     set_of = {"StackName": stack.name, "ChangeSetName": request["ChangeSetName"]}
     client.create_change_set(**request, ChangeSetType="UPDATE")
     give_up = time.monotonic() + deadline
-    for pause in _pauses():
+    for pause in pauses():
         made = client.describe_change_set(**set_of)
         if made["Status"] in ("CREATE_COMPLETE", "FAILED"):
             break
@@ -247,7 +249,7 @@ def _make_change_set(
 def _follow(client, stack: Stack, wanted: str, progress: Progress, deadline: float, *, stack_id: str = "") -> None:
     """Report how a stack gets on until it has come to an end; raise if it is not the wanted one."""
     give_up = time.monotonic() + deadline
-    for pause in _pauses():
+    for pause in pauses():
         there = _describe(client, stack_id or stack.name)
         status = there["StackStatus"] if there else "DELETE_COMPLETE"
         resources = client.describe_stack_resources(StackName=stack_id or stack.name)["StackResources"] if there else []
@@ -263,12 +265,12 @@ def _follow(client, stack: Stack, wanted: str, progress: Progress, deadline: flo
         raise StackError(_failure(stack, _first_failure(client, stack_id or stack.name) or f"ended as {status}"))
 
 
-def _pauses():
-    """Yield seconds between two looks: short at first, never more than five."""
+def pauses(*, most: float = 5.0) -> Iterator[float]:
+    """Yield seconds between two looks: short at first, never more than ``most``."""
     pause = 0.05
     while True:
         yield pause
-        pause = min(pause * 1.5, 5.0)
+        pause = min(pause * 1.5, most)
 
 
 def _first_failure(client, name: str) -> str | None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 JOB_SITE = Path(__file__).with_name("jobsite")
 REASON_CHARACTERS = 1024
+GRACE, GRACE_SECONDS = "EMBEDDED_AWS_STOP_GRACE", 3.0  # what is 120 s on AWS
 # All that a job takes over from the machine: not the user's home, proxies, tokens or AWS settings.
 INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 log = logging.getLogger(__name__)
@@ -75,8 +76,13 @@ class Container:
         self._log: JobLog | None = None
 
     def stop(self, why: str = "Stopped") -> None:
-        """End the job early: SIGTERM now, SIGKILL after the grace that a script has to save its work."""
-        grace = float(os.environ.get("EMBEDDED_AWS_STOP_GRACE", "120"))
+        """End the job early: SIGKILL after the grace that a script has to end by itself.
+
+        The container gets SIGTERM at once. There its first process is the training toolkit, which hands nothing on to
+        the script: unless somebody else tells it, the script learns nothing (sagemaker-training-toolkit, issues 125
+        and 173).
+        """
+        grace = float(os.environ.get(GRACE) or GRACE_SECONDS)
         with self._lock:
             self._stopping = self._stopping or why
             if self._process:

@@ -1,4 +1,4 @@
-"""One job's process group as the server sees it: output as it comes, a deadline, SIGTERM, SIGKILL, an exit code."""
+"""One job's process group as the server sees it: output as it comes, a deadline, SIGKILL, an exit code."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class JobProcess:
         _ALIVE.add(self)
 
     def terminate(self, *, grace: float) -> None:
-        """Send the script SIGTERM now and the whole group SIGKILL ``grace`` seconds later."""
+        """Send the whole group SIGKILL ``grace`` seconds from now."""
         with self._lock:
             if self._kill_at is None and not self._ended:
                 self._kill_at = time.monotonic() + grace

@@ -18,6 +18,7 @@ from moto.sts.models import sts_backends
 
 from embedded_aws import models, quotas
 from embedded_aws.iam.gate import role_may, service_may_assume
+from embedded_aws.iam.principals import find_role
 from embedded_aws.jobs.container import Container
 from embedded_aws.jobs.job import ENDED, TrainingJob
 from embedded_aws.jobs.limits import not_emulated
@@ -90,6 +91,7 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
                 region=self.region_name,
                 job_arn=job.arn,
                 access_key=credentials["AWS_ACCESS_KEY_ID"],
+                role_may=partial(self._may_delete_interfaces, request["RoleArn"]),
             ),
         )
         machine = request["ResourceConfig"]["InstanceType"]
@@ -165,6 +167,10 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
                     f"Access denied when calling ec2:{action} on {resource} with the role {role_arn} {decision.why}; "
                     "a job in a VPC needs it"
                 )
+
+    def _may_delete_interfaces(self, role_arn: str) -> bool:
+        here = f"arn:aws:ec2:{self.region_name}:{self.account_id}:network-interface/*"
+        return find_role(role_arn) is not None and role_may(role_arn, "ec2:DeleteNetworkInterface", here).allowed
 
     def _credentials(self, role_arn: str) -> dict[str, str]:
         role = sts_backends[self.account_id]["aws"].assume_role(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend, ec2_backends
@@ -11,6 +12,8 @@ from moto.ec2.models import EC2Backend, ec2_backends
 from embedded_aws.network import zones
 from embedded_aws.network.model import JOB_NOTE
 
+# SageMaker takes its interfaces back minutes after a job's end, seen up to half an hour (terraform-provider-aws 46892).
+LINGER, LINGER_SECONDS = "EMBEDDED_AWS_INTERFACES_LINGER", 0.5
 _lock = threading.Lock()  # moto may give an address twice when two jobs ask at once
 
 
@@ -72,10 +75,26 @@ def attach(config: Mapping[str, Sequence[str]], *, account: str, region: str, jo
     raise NoSuchNetwork(told)
 
 
-def release(name: str, *, account: str, region: str) -> None:
-    """Remove a job's network interface, and free its address."""
+def release(name: str, *, account: str, region: str, role_may: Callable[[], bool] = lambda: True) -> None:
+    """Remove a job's or a notebook's network interface and free its address: some time after it is needed no more.
+
+    Parameters
+    ----------
+    role_may : callable
+        Tells, when the time has come, whether the role that SageMaker has for this may still do it: else the interface
+        stays, and with it subnet, group and VPC.
+    """
+    seconds = float(os.environ.get(LINGER) or LINGER_SECONDS)
+    timer = threading.Timer(seconds, _remove, (name, account, region, role_may))
+    timer.daemon = True
+    timer.start()
+
+
+def _remove(name: str, account: str, region: str, role_may: Callable[[], bool]) -> None:
     with _lock:
-        if eni := ec2_backends[account][region].enis.pop(name, None):
+        network = ec2_backends[account][region]
+        if name in network.enis and role_may():
+            eni = network.enis.pop(name)
             eni.subnet.del_subnet_ip(eni.private_ip_address)
 
 

@@ -62,7 +62,10 @@ class Switchboard:
         if config := request.get("VpcConfig"):
             interfaces.check(config, account=account, region=region)
 
-    def plug_in(self, request: Mapping[str, Any], *, account: str, region: str, job_arn: str, access_key: str) -> Line:
+    def plug_in(
+        self, request: Mapping[str, Any], *, account: str, region: str, job_arn: str, access_key: str,
+        role_may: Callable[[], bool] = lambda: True,
+    ) -> Line:  # fmt: skip
         """Give a job its network interface, and its process a way there.
 
         Parameters
@@ -73,6 +76,8 @@ class Switchboard:
             Of the job.
         access_key : str
             By this id its calls to AWS are known.
+        role_may : callable
+            Tells whether the job's role may remove its interface.
 
         Raises
         ------
@@ -87,7 +92,7 @@ class Switchboard:
                 request["TrainingJobName"], None if isolated else eni, why_not=why_not, aws=not isolated
             )
         except BaseException:
-            self._release(eni, account, region, access_key)
+            self._release(eni, account, region, access_key, role_may)
             raise
         if eni:
             with self._lock:
@@ -95,7 +100,7 @@ class Switchboard:
 
         def unplug() -> None:
             way.leave()
-            self._release(eni, account, region, access_key)
+            self._release(eni, account, region, access_key, role_may)
 
         return Line(way, lambda name: self._service(eni, name), unplug)
 
@@ -121,8 +126,10 @@ class Switchboard:
             return Verdict(False, f"{eni} does not exist any more")
         return reachability.service(now, now.interfaces[eni], name)
 
-    def _release(self, eni: str | None, account: str, region: str, access_key: str) -> None:
+    def _release(
+        self, eni: str | None, account: str, region: str, access_key: str, role_may: Callable[[], bool]
+    ) -> None:
         if eni:
             with self._lock:
                 self._sources.pop(access_key, None)
-            interfaces.release(eni, account=account, region=region)
+            interfaces.release(eni, account=account, region=region, role_may=role_may)

@@ -42,21 +42,10 @@ def nobody_left(home, *, within):
     return True
 
 
-def test_a_stopped_job_may_save_its_work(desk, aws, name):
-    desk.start(PATIENT.format(handler=SAVES), name=name)
-    desk.says(name, "ready")
-    desk.sagemaker.stop_training_job(TrainingJobName=name)
-    job = desk.ended(name)
-    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
-    steps = [step["Status"] for step in job["SecondaryStatusTransitions"]]
-    assert steps == ["Starting", "Downloading", "Training", "Stopping", "Stopped"]
-    assert desk.artefact(job["ModelArtifacts"]["S3ModelArtifacts"]) == {"m": b"saved"}
-    assert "FailureReason" not in job
-    assert nobody_left(aws.home / "embedded" / "jobs", within=2), "the script's own child is left"
-
-
-def test_a_job_that_does_not_listen_is_killed_after_the_grace(desk, aws, name):
-    desk.start(PATIENT.format(handler=DEAF), name=name)
+@pytest.mark.parametrize("handler", [SAVES, DEAF])
+def test_a_stopped_job_hears_nothing_of_it_and_is_killed_after_the_grace(desk, aws, name, handler):
+    """SageMaker's toolkit is the container's first process and hands no signal on: see test_toolkit_conformance."""
+    desk.start(PATIENT.format(handler=handler), name=name)
     desk.says(name, "ready")
     before = time.monotonic()
     desk.sagemaker.stop_training_job(TrainingJobName=name)
@@ -66,15 +55,34 @@ def test_a_job_that_does_not_listen_is_killed_after_the_grace(desk, aws, name):
     with pytest.raises(ClientError, match="stop it first"):
         desk.sagemaker.delete_training_job(TrainingJobName=name)
     job = desk.ended(name)
-    assert job["TrainingJobStatus"] == "Stopped"
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
+    steps = [step["Status"] for step in job["SecondaryStatusTransitions"]]
+    assert steps == ["Starting", "Downloading", "Training", "Stopping", "Stopped"]
     assert 1 <= time.monotonic() - before < 5  # the fixture's grace is one second
-    assert nobody_left(aws.home / "embedded" / "jobs", within=2)
+    assert desk.artefact(job["ModelArtifacts"]["S3ModelArtifacts"]) == {}
+    assert "FailureReason" not in job
+    assert nobody_left(aws.home / "embedded" / "jobs", within=2), "the script's own child is left"
+
+
+def test_a_job_that_ends_by_itself_while_it_is_stopped_leaves_its_model(desk, name):
+    script = """
+import os, time
+open(os.environ["SM_MODEL_DIR"] + "/m", "w").write("saved")
+print("ready", flush=True)
+time.sleep(0.5)
+"""
+    desk.start(script, name=name)
+    desk.says(name, "ready")
+    desk.sagemaker.stop_training_job(TrainingJobName=name)
+    job = desk.ended(name)
+    assert job["TrainingJobStatus"] == "Stopped"
+    assert desk.artefact(job["ModelArtifacts"]["S3ModelArtifacts"]) == {"m": b"saved"}
 
 
 def test_a_job_out_of_time_is_stopped(desk, name):
     job = desk.run(PATIENT.format(handler=SAVES), name=name, StoppingCondition={"MaxRuntimeInSeconds": 1})
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
-    assert 1 <= (job["TrainingEndTime"] - job["TrainingStartTime"]).total_seconds() < 5
+    assert 2 <= (job["TrainingEndTime"] - job["TrainingStartTime"]).total_seconds() < 6  # and a second's grace
     assert job["BillableTimeInSeconds"] >= 2
 
 

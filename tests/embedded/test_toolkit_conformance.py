@@ -6,8 +6,13 @@ which needs a C compiler and Linux, so that the kit itself does not depend on it
 
 import json
 import os
+import shutil
+import signal
+import socket
 import subprocess
+import time
 
+import psutil
 import pytest
 
 from embedded_aws.jobs import contract
@@ -77,6 +82,55 @@ def both(desk, tmp_path_factory):
     assert ran.returncode == 0, ran.stderr
     theirs = json.loads((base / "model" / "told.json").read_text())
     return normalised(theirs, str(base)), normalised(ours, ours["cwd"].removesuffix("/code"))
+
+
+STAND_IN = """
+import os, signal, socket, sys
+signal.signal(signal.SIGTERM, lambda *_: print("heard", flush=True))
+with socket.create_connection(("127.0.0.1", int(sys.argv[2]))) as server:
+    server.sendall(b"here")
+    word = server.recv(10)
+open(os.path.join(os.environ["SM_MODEL_DIR"], "model"), "wb").write(word)
+"""
+
+
+def test_a_signal_to_the_container_s_first_process_does_not_reach_the_script_and_the_server_s_word_does(tmp_path):
+    """In a process namespace of its own the toolkit is process 1, as in a container; SIGTERM comes from outside."""
+    if os.geteuid() or not shutil.which("unshare"):
+        pytest.skip("needs to be root, to make a process namespace (unshare)")
+    base = tmp_path / "opt" / "ml"
+    for folder in ("input/config", "input/data/train", "model", "output/data", "code"):
+        (base / folder).mkdir(parents=True)
+    (base / "code" / "train.py").write_text(STAND_IN)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        configuration = {
+            "hyperparameters": {
+                "sagemaker_program": "train.py", "sagemaker_region": "us-east-1", "port": str(server.getsockname()[1]),
+                "sagemaker_submit_directory": str(base / "code"),
+            },
+            "resourceconfig": contract.resource_config("ml.m5.large"), "inputdataconfig": {},
+        }  # fmt: skip
+        for file, content in configuration.items():
+            (base / "input" / "config" / f"{file}.json").write_text(json.dumps(content))
+        environment = {"PATH": os.environ["PATH"], "SAGEMAKER_BASE_DIR": str(base), "SM_STUDIO_LOCAL_MODE": "true"}
+        command = ["unshare", "--pid", "--fork", "--kill-child", TOOLKIT, "-m", "sagemaker_training.cli.train"]
+        with (tmp_path / "log").open("wb") as log:
+            container = subprocess.Popen(command, env=environment, cwd=base, stdout=log, stderr=log)
+        try:
+            server.settimeout(60)
+            connection, _ = server.accept()
+            assert connection.recv(10) == b"here"
+            (first,) = psutil.Process(container.pid).children()
+            first.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            assert first.is_running()
+            assert "heard" not in (tmp_path / "log").read_text()
+            connection.sendall(b"saved")
+            assert container.wait(30) == 0, (tmp_path / "log").read_text()
+        finally:
+            container.kill()
+            container.wait()
+    assert (base / "model" / "model").read_bytes() == b"saved"
 
 
 def normalised(told, base):

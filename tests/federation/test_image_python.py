@@ -28,6 +28,7 @@ class Job:
     client: object
     name: str
     status: str = "InProgress"
+    pace = 0.2
 
     def describe(self):
         return {"TrainingJobStatus": self.status, "SecondaryStatus": self.status, "CreationTime": datetime.now(UTC)}

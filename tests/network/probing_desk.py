@@ -47,7 +47,7 @@ class Desk:
         }
         self.client("sagemaker").create_training_job(
             TrainingJobName=name,
-            RoleArn=self.role,
+            RoleArn=request.pop("RoleArn", self.role),
             AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
             OutputDataConfig={"S3OutputPath": f"s3://{self.bucket}/out"},
             ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
@@ -85,8 +85,8 @@ def open_desk(session: boto3.Session, account: str) -> Desk:
     bucket = f"probes-of-{account}"
     session.client("s3").create_bucket(Bucket=bucket)
     iam = session.client("iam")
-    role = iam.create_role(RoleName="probe", AssumeRolePolicyDocument=_policy(TRUST))["Role"]["Arn"]
-    iam.put_role_policy(RoleName="probe", PolicyName="everything", PolicyDocument=_policy(EVERYTHING))
+    role = iam.create_role(RoleName="probe", AssumeRolePolicyDocument=as_policy(TRUST))["Role"]["Arn"]
+    iam.put_role_policy(RoleName="probe", PolicyName="everything", PolicyDocument=as_policy(EVERYTHING))
     return Desk(session, bucket, role)
 
 
@@ -98,5 +98,6 @@ def until(is_so: Callable[[], Any], otherwise: str, *, within: float = 20) -> No
         time.sleep(0.02)
 
 
-def _policy(statement: dict[str, Any]) -> str:
+def as_policy(statement: dict[str, Any]) -> str:
+    """Return a policy of one statement."""
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})

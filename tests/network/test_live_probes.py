@@ -42,8 +42,13 @@ def test_a_job_meets_what_the_table_says(live, outcomes, probe):
 
 
 def test_the_interfaces_of_ended_jobs_are_gone(live, outcomes):
-    left = live.world.ec2("client-1").describe_network_interfaces()["NetworkInterfaces"]
-    assert [one["NetworkInterfaceId"] for one in left] == [live.world.interfaces["client-1"]]
+    give_up = time.monotonic() + 10  # some time after their ends
+    while True:
+        left = live.world.ec2("client-1").describe_network_interfaces()["NetworkInterfaces"]
+        if [one["NetworkInterfaceId"] for one in left] == [live.world.interfaces["client-1"]]:
+            return
+        assert time.monotonic() < give_up, left
+        time.sleep(0.1)
 
 
 def talk(live, name):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from botocore.exceptions import ClientError
-from probing_desk import open_desk, until
+from probing_desk import TRUST, as_policy, open_desk, until
 
 SLEEPS = "import time; print('ready', flush=True); time.sleep(600)"
 
@@ -50,7 +52,32 @@ def test_the_interface_lasts_as_long_as_the_job(desk, network, end):
         desk.client("sagemaker").stop_training_job(TrainingJobName=name)
     job = desk.ended(name)
     assert job["VpcConfig"] == network[0]
-    assert interfaces() == []
+    # SageMaker takes it back some time later; until then neither subnet nor group can go.
+    assert interfaces() != []
+    with pytest.raises(ClientError, match="DependencyViolation"):
+        ec2.delete_subnet(SubnetId=network[0]["Subnets"][0])
+    until(lambda: interfaces() == [], "the interface stays")
+
+
+def test_the_interface_stays_where_the_job_s_role_is_gone_before_it(desk, network):
+    """SageMaker removes it with that role."""
+    ec2, iam = desk.client("ec2"), desk.session.client("iam")
+    statement = {"Effect": "Allow", "Action": ["s3:*", "ec2:*", "logs:*"], "Resource": "*"}
+    role = iam.create_role(RoleName="short-lived", AssumeRolePolicyDocument=as_policy(TRUST))["Role"]["Arn"]
+    iam.put_role_policy(RoleName="short-lived", PolicyName="job", PolicyDocument=as_policy(statement))
+    desk.start("", name="orphaned", VpcConfig=network[0], RoleArn=role)
+    desk.ended("orphaned")
+    iam.delete_role_policy(RoleName="short-lived", PolicyName="job")
+    iam.delete_role(RoleName="short-lived")
+    time.sleep(1)
+
+    def mine():
+        found = ec2.describe_network_interfaces()["NetworkInterfaces"]
+        return [one for one in found if one["Description"].endswith("training-job/orphaned")]
+
+    (left,) = mine()
+    ec2.delete_network_interface(NetworkInterfaceId=left["NetworkInterfaceId"])  # by hand, as on AWS
+    assert mine() == []
 
 
 def test_a_vpc_config_that_leads_nowhere_is_refused(desk, network):

@@ -48,6 +48,7 @@ class Job:
     status: str = "InProgress"
     reason: str = ""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
+    pace = 0.2
 
     def describe(self):
         return {"TrainingJobStatus": self.status, "SecondaryStatus": self.status, "CreationTime": self.created}

@@ -27,6 +27,9 @@ from workshop.jobs import FINISHED, TrainingJob
 INTRODUCTION = 8.0  # seconds that a new connection has to prove who it is
 STRANGERS = 24  # connections besides the invited that may be open without having said who they are
 LOOK = 1.0  # seconds between two looks at the jobs of empty seats
+STOP_LOOK = 4.0  # that much seldomer, in units of the job's pace, at the jobs of those who sit
+FAREWELL = 4.0  # seconds in which somebody who is busy may answer before the good-bye
+STOP_SECONDS = 100.0  # SageMaker kills a job 120 s after it was told to stop it
 log = logging.getLogger(__name__)
 
 
@@ -89,6 +92,7 @@ class Seats(SimpleClientManager):
         self._changes = 0
         self._told: frozenset[str] = frozenset()  # why connections were turned away
         self._unproven: list[ClientProxy] = []  # connections that have not said who they are, the oldest first
+        self._leaving: set[ClientProxy] = set()  # connections that are told that their job is being stopped
         self._over = threading.Event()
         for seat in self.all_seats.values():  # each by itself: an account that is silent holds up no other
             threading.Thread(target=self._watch_job, args=(seat,), daemon=True).start()
@@ -96,11 +100,14 @@ class Seats(SimpleClientManager):
     def close(self) -> None:
         """Say good-bye to everybody, and look at no job any more."""
         self._over.set()
-        leaving = [threading.Thread(target=_dismiss, args=(proxy,)) for proxy in list(self.clients.values())]
+        staying = [proxy for proxy in list(self.clients.values()) if proxy not in self._leaving]
+        leaving = [threading.Thread(target=_dismiss, args=(proxy,)) for proxy in staying]
         for thread in leaving:
             thread.start()
         for thread in leaving:
             thread.join(timeout=5)
+        with self._cv:  # those whose jobs are being stopped are told that instead
+            self._cv.wait_for(lambda: not self._leaving, timeout=5)
 
     def register(self, client: ClientProxy) -> bool:
         """Let a new connection introduce itself; Flower calls this."""
@@ -195,7 +202,7 @@ class Seats(SimpleClientManager):
                 self._cv.wait_for(lambda before=changes: self._changes != before, timeout=min(LOOK, left))
         for seat in silent:
             seat.missed = seat.connection is None
-            if seat.connection is not None:  # too slow; it may come back for the next question
+            if seat.connection is not None and left <= 0:  # too slow; it may come back for the next question
                 self._drop(seat, seat.connection)
         with self._cv:
             return {name: answers[name] for name in self.all_seats if name in answers}
@@ -261,13 +268,42 @@ class Seats(SimpleClientManager):
             _hang_up(before)
 
     def _watch_job(self, seat: Seat) -> None:
-        """Ask SageMaker how the job of an empty seat stands: a job that is over will not come."""
+        """Ask SageMaker how a job stands: one that is over will not come, one that is being stopped is let go.
+
+        Its script does not hear of that by itself (SageMaker's toolkit hands no signal on), and has 120 s.
+        """
+        looked = time.monotonic()
         while not self._over.wait(LOOK / 2):
-            if seat.connection is None and not seat.ended:
-                with contextlib.suppress(JobError):  # an account that does not answer is not a job that ended
-                    if seat.job.describe()["TrainingJobStatus"] in FINISHED:
-                        with self._change():
-                            seat.ended = seat.connection is None
+            taken = seat.connection is not None
+            if seat.ended or (taken and time.monotonic() - looked < STOP_LOOK * seat.job.pace):
+                continue
+            looked = time.monotonic()
+            with contextlib.suppress(JobError):  # an account that does not answer is not a job that ended
+                status = seat.job.describe()["TrainingJobStatus"]
+                if status in FINISHED:
+                    with self._change():
+                        seat.ended = seat.connection is None
+                elif status == "Stopping" and taken:
+                    self._let_go(seat)
+
+    def _let_go(self, seat: Seat) -> None:
+        """Tell a client that its job is being stopped, as soon as it has answered what it was asked."""
+        with self._change():
+            seat.out, proxy, seat.connection = "its job is being stopped", seat.connection, None
+            if proxy is None:
+                return
+            self._leaving.add(proxy)
+        give_up = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < give_up:
+            try:
+                proxy.get_properties(GetPropertiesIns({"stopped": True}), 2.0, 0)
+            except ValueError:  # Flower's bridge is busy with the question before
+                time.sleep(LOOK / 10)
+            except Exception:  # it has gone; that is how it should end
+                break
+        _hang_up(proxy)
+        with self._change():
+            self._leaving.discard(proxy)
 
 
 def _hang_up(proxy: ClientProxy) -> None:
@@ -282,8 +318,16 @@ def _refuse(proxy: ClientProxy, reason: str, again: bool) -> None:
 
 
 def _dismiss(proxy: ClientProxy) -> None:
-    with contextlib.suppress(Exception):  # it may have gone before
-        proxy.reconnect(ReconnectIns(seconds=None), timeout=3.0, group_id=None)
+    give_up = time.monotonic() + FAREWELL
+    while time.monotonic() < give_up:
+        try:
+            proxy.reconnect(ReconnectIns(seconds=None), timeout=3.0, group_id=None)
+        except ValueError:  # Flower's bridge is busy with the question before
+            time.sleep(0.05)
+            continue
+        except Exception:
+            log.debug("a connection had gone before the good-bye")
+        break
     _hang_up(proxy)
 
 

@@ -14,6 +14,7 @@ AGREED = Agreement(
     {"server": "10.80.0.0/24", "client-1": "10.80.1.0/24", "client-2": "10.80.2.0/24"},
     8080,
     "arn:aws:iam::111122223333:user/x",
+    "AIDAEXAMPLEEXAMPLE",
     {"client-1": "a word of the pair", "client-2": "another word of theirs"},
 )
 

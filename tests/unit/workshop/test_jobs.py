@@ -75,7 +75,7 @@ def test_a_job_s_name_follows_from_its_run_and_matches_what_the_kickoff_policy_a
 class Endless:
     """A job that never ends."""
 
-    client = CLIENT
+    client, pace = CLIENT, 3.0
 
     def describe(self):
         return {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training"}

@@ -73,7 +73,7 @@ def test_a_kernel_that_dies_is_named_with_the_heading(tmp_path):
 
 
 def test_an_embedded_aws_that_has_ended_is_named_with_its_log(tmp_path):
-    ask = "import boto3; boto3.client('sts', 'us-east-1', endpoint_url='http://127.0.0.1:9', aws_access_key_id='a', "
+    ask = "import boto3; boto3.client('sts', 'us-east-1', endpoint_url='http://localhost:9', aws_access_key_id='a', "
     ask += "aws_secret_access_key='b').get_caller_identity()"
     book = notebook(tmp_path / "d.ipynb", "SEED = 0  # any", ask)
     with pytest.raises(run.NotebookFailed, match=r"the embedded AWS has ended; its log: .*server\.log"):
