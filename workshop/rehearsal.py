@@ -15,7 +15,7 @@ from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.rounds import Report
 
 # No container image is pulled on the embedded AWS; asking the SageMaker SDK for its address takes seconds.
-IMAGE = "sagemaker-scikit-learn:1.4-2-py312-cpu-py3"
+IMAGE = "sagemaker-scikit-learn:1.9-0-cpu-py3"
 
 
 @dataclass(frozen=True)

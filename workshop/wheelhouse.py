@@ -40,7 +40,7 @@ class Python:
         return ["--python-version", f"{self.version}.9", "--implementation", "cp", *abis, *platforms]
 
 
-THIS, IMAGE = Python(), Python("3.12")  # the scikit-learn image 1.4-2-py312
+THIS, IMAGE = Python(), Python("3.12")  # the scikit-learn image 1.9-0
 
 
 def build(python: Python, *, lock: Path = CLIENT_LOCK, folder: Path | None = None) -> Path:
