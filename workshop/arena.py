@@ -112,6 +112,13 @@ class Arena:
             test=self.test, terms=federation.Terms(**terms), checkpoints=checkpoints, progress=progress,
         )  # fmt: skip
 
+    def stop(self, job: jobs.TrainingJob) -> None:
+        """Stop a job and wait until it has ended; rounds are over here before anybody has looked how jobs stand."""
+        job.stop()
+        give_up = time.monotonic() + jobs.STOPPING_SECONDS
+        while job.status() not in jobs.FINISHED and time.monotonic() < give_up:
+            time.sleep(job.pace)
+
     def lead_and_die(self, started: Mapping[str, jobs.TrainingJob], folder: Path, *, when: str, **terms) -> int:
         """Be the server in another process, which dies by SIGKILL when a message begins with ``when``.
 

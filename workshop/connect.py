@@ -139,8 +139,8 @@ def training_image(region: str) -> str:
         return image_uris.retrieve("sklearn", region, **asked)
     except (ValueError, KeyError) as error:
         raise AccountError(
-            f"the SageMaker SDK knows no scikit-learn image {IMAGE_VERSION} in region {region} ({error}): choose another "
-            "region in every profile, or a newer SDK"
+            f"the SageMaker SDK knows no scikit-learn image {IMAGE_VERSION} in region {region} ({error}): choose "
+            "another region in every profile, or a newer SDK"
         ) from error
 
 

@@ -61,13 +61,15 @@ def value(session: boto3.Session, quota: str) -> float:
 
 
 def request(session: boto3.Session, need: Need) -> str:
-    """Ask AWS for as much of a quota as is needed; return how the request stands.
+    """Ask AWS for as much of a quota as is needed, unless that is there or was asked for; return how it stands.
 
     Raises
     ------
     AccountError
         If AWS refuses.
     """
+    if value(session, need.quota) >= need.at_least:
+        return "there is enough"
     client = session.client("service-quotas")
     try:
         asked = {**SAGEMAKER, "QuotaCode": _code(client, need.quota)}

@@ -22,6 +22,10 @@
 NETWORK = "10.80.0.0/16"  # private addresses that none of the accounts uses yet
 PORT = 0  # where the server listens; 0: 8080 on AWS, any free port on this machine
 SHOW = "client-1"  # client-1 | client-2 | ...: whose resources are shown in detail
+INSTANCE_TYPE = "ml.m5.large"  # ml.m5.large | ml.m5.xlarge | ml.t3.large | ml.t3.medium: of the clients' jobs
+ENDPOINTS = (
+    "needed"  # needed | all: for which of AWS's services there are interface endpoints
+)
 
 # %% [markdown]
 # | needs | makes |
@@ -31,8 +35,17 @@ SHOW = "client-1"  # client-1 | client-2 | ...: whose resources are shown in det
 # %%
 import pandas as pd
 
-from workshop import access, accounts, blueprint, connect, costs, deployment, doctor
-from workshop import jobs, lessons, peering, state, trail
+from workshop import (
+    access,
+    accounts,
+    blueprint,
+    choices,
+    connect,
+    costs,
+    deployment,
+    doctor,
+)
+from workshop import jobs, lessons, peering, quotas, state, trail
 from workshop.live import LiveStacks
 
 pd.set_option("display.max_colwidth", 120)
@@ -45,23 +58,48 @@ sessions = {name: accounts.session(name) for name in ["server", *data["clients"]
 # checked now), the one port, and for each pair an *external id*, a word that only these two use.
 
 # %%
-federation = deployment.meet(sessions, network=NETWORK, port=PORT)
+chosen = choices.choose(instance_type=INSTANCE_TYPE, endpoints=ENDPOINTS)
+federation = deployment.meet(sessions, network=NETWORK, port=PORT, choices=chosen)
 pd.DataFrame({"account": federation.ids, "addresses": federation.agreed.cidrs})
 
 # %% [markdown]
-# ## What will stand where, and what it costs
-# Nothing on this machine. On AWS the endpoints and the notebook instance cost money as long as they stand: list
-# prices of us-east-1, May 2026. Check them before you rely on them (the pricing pages of AWS PrivateLink, SageMaker and
-# KMS, or `aws pricing get-products --service-code AmazonSageMaker`), and end with notebook 99.
+# ## Look at the quotas first
+# AWS limits how many machines of a type an account may have; a new account may have none. Each owner asks for its own,
+# by `python -m workshop quotas client-1 --request`, and it takes AWS minutes to days: so before anything is created. A
+# client needs two, since a job that is being stopped holds its machine for some minutes more.
 
 # %%
-costs.table(len(federation.clients))
+limits = quotas.table(sessions, chosen)
+limits
 
 # %% [markdown]
-# ## Every owner: a bucket, a network without internet, endpoints
-# Three templates, the same in every account. Each account gets a VPC with two private subnets and no way to the
-# internet. AWS's services are reached through endpoints inside the VPC. A stack that is there already, and unchanged,
-# is left alone: run the cell as often as you like.
+# ## What will stand where, and what it costs
+# Nothing on this machine. On AWS the server's endpoints and its notebook instance cost money as long as they stand: list
+# prices of us-east-1, May 2026. Check them before you rely on them (the pricing pages of AWS PrivateLink, SageMaker and
+# KMS, or `aws pricing get-products --service-code AmazonSageMaker`), and end with notebook 99. A client's job calls
+# no service of AWS's but S3, so a client has no interface endpoint; `ENDPOINTS = "all"` is for rules that want them.
+
+# %%
+costs.table(len(federation.clients), chosen)
+
+# %% [markdown]
+# A week in which everything stands and nobody works, in US dollars: with the notebook instance stopped, as it does by
+# itself after two idle hours, and with one that runs on.
+
+# %%
+n_clients = len(federation.clients)
+week = {
+    "notebook stopped": costs.idle_week(n_clients, chosen),
+    "notebook running": costs.idle_week(n_clients, chosen, notebook_runs=True),
+}
+pd.Series(week, name="$ a week").round().astype(int).to_frame()
+
+# %% [markdown]
+# ## Every owner: a bucket, a network without internet; the server: endpoints
+# Two templates, the same in every account. Each account gets a VPC with two private subnets and no way to the
+# internet, in zones that have what is needed: a zone's name means another one in every account. S3 is reached through a
+# gateway, and what the server's notebook calls through endpoints inside its VPC. A stack that is there already, and
+# unchanged, is left alone: run the cell as often as you like.
 
 # %% tags=["nbval-ignore-output"]
 own = deployment.deploy(federation, blueprint.STEPS[:3], progress=LiveStacks().deploying)
@@ -219,6 +257,7 @@ trail.refusals(sessions[SHOW]).tail(6)
 # ## Check
 
 # %%
+assert (limits["has"] >= limits["needed"]).all(), limits.to_string()
 assert health["ok"].all(), health[~health["ok"]].to_string()
 assert set(who["role"]) == {"FL-kickoff-client-job"}, (
     "a role other than the kick-off role was borrowed"

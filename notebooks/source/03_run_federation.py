@@ -24,7 +24,9 @@ PENALTY = "l2"  # l2 | l1 | none
 STRATEGY = "FedAvg"  # FedAvg | FedProx | FedAvgM | FedAdam | FedYogi | FedMedian | FedTrimmedAvg | Krum | MultiKrum
 HOSTILE = 0  # clients that may work against the others; the last four strategies stand some
 QUORUM = 0  # usable answers that a round needs; 0: more than half
-JOIN_DEADLINE = 120  # seconds until every client must have joined; on AWS 900
+JOIN_DEADLINE = (
+    0  # seconds until every client must have joined; 0: 120 on this machine, 900 on AWS
+)
 ROUND_DEADLINE = 120  # seconds until a client must have answered
 DEADLINE = 3600  # seconds for all of it
 RESUME = ""  # the id of a run whose folder was lost; else a run that was cut off is found by itself
@@ -71,6 +73,7 @@ pd.Series(
 
 # %%
 here = accounts.target() == "embedded"
+join_deadline = JOIN_DEADLINE or (120 if here else 900)  # on AWS a machine starts first
 place = federation.place(
     connection["server_host"], connection["server_port"], forwarded=here
 )
@@ -85,7 +88,7 @@ terms = federation.Terms(
     strategy=STRATEGY,
     hostile=HOSTILE,
     quorum=QUORUM or None,
-    join=JOIN_DEADLINE,
+    join=join_deadline,
     round=ROUND_DEADLINE,
     whole=DEADLINE,
 ).checked(len(clients))
@@ -132,7 +135,7 @@ settings = {
     "image": connection["image"],
     "server_address": place.address,
     "ca_certificate": run.certificates.authority_hyperparameter(),
-    "join_deadline": JOIN_DEADLINE,
+    "join_deadline": join_deadline,
     **training,
 }
 request = jobs.training_request(

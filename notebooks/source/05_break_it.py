@@ -67,14 +67,19 @@ print(f"ROC AUC after {ROUNDS_EACH} rounds: {calm.history[-1].roc_auc:.3f}")
 
 # %% [markdown]
 # ## Stop a client in round 2
-# You borrow the kick-off role, as the server does, and stop one job while everybody trains. On AWS an interrupted spot
-# instance looks the same. The server sees the connection end, asks SageMaker, hears that the job is over, and goes on:
-# the answers of all clients but one are the quorum here.
+# You borrow the kick-off role, as the server does, and stop one job while everybody trains. The script does not hear of
+# that: in SageMaker's container the training toolkit gets the signal, and hands it on to nobody. The server asks
+# SageMaker how its jobs stand, sees that this one is being stopped, tells the script to save its model, and goes on: the
+# answers of all clients but one are the quorum here. (Round 2 is held until the job has ended: rounds are over here
+# sooner than anybody looks.)
 
 # %%
 started = ring.kick_off()
 stopped = ring.lead(
-    started, when=f"round 2 of {ROUNDS_EACH}", do=started[second].stop, **terms
+    started,
+    when=f"round 2 of {ROUNDS_EACH}",
+    do=partial(ring.stop, started[second]),
+    **terms,
 )
 columns = ["roc_auc", "clients", "left_out"]
 stopped.table()[columns].round(3)

@@ -40,7 +40,9 @@ before.groupby(["kind", "account"], sort=False).size().unstack(fill_value=0)
 # ## Delete
 # Jobs first, as they hold roles and write to buckets. Then the stacks, in the order in which they were made turned
 # round: what refers to others goes before them. Buckets are emptied, with all versions of all objects, since one that
-# is not empty cannot go. Running this cell a second time does no harm.
+# is not empty cannot go. SageMaker takes back its network interfaces some time after a job's end (here at once, on AWS
+# within the hour), with the job's role: the cell waits for that, and says so, before role and network go. Running it a
+# second time does no harm.
 
 # %% tags=["nbval-ignore-output"]
 deleted = cleanup.delete_all(sessions, progress=LiveStacks())

@@ -1,4 +1,4 @@
-"""The client as it runs in SageMaker's image 1.9-0: Python 3.12, scikit-learn 1.9.0, pandas 2.2, against this server."""
+"""The client as it runs in SageMaker's image 1.9-0: Python 3.12, scikit-learn 1.9.0, against this server."""
 
 import io
 import os

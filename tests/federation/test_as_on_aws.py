@@ -1,0 +1,113 @@
+"""Everything at once in which AWS is less kind than one would wish: new accounts, old zones, things that take time."""
+
+import time
+
+import pytest
+
+from workshop import accounts, cleanup, connect, deployment, quotas, rehearsal, stacks, state
+from workshop.choices import Choices
+from workshop.errors import AccountError, JobError, StackError
+
+CHOSEN = Choices()
+
+
+@pytest.fixture(scope="module")
+def sessions(serve_aws, tmp_path_factory):
+    """Return sessions in new accounts; interfaces linger for 3 s, and a stopped job has AWS's 120 s."""
+    home = tmp_path_factory.mktemp("unkind")
+    process, _ = serve_aws(
+        home, n_clients=2, EMBEDDED_AWS_QUOTA="0", EMBEDDED_AWS_INTERFACES_LINGER="3", EMBEDDED_AWS_STOP_GRACE="120"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKSHOP_HOME", str(home))
+        state.save(target={"name": "embedded", "clients": 2})
+        yield {name: accounts.session(name) for name in ("server", "client-1", "client-2")}
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def asked(sessions):
+    """Ask for every quota, as its owner does; return what the accounts had before."""
+    before = quotas.table(sessions, CHOSEN)
+    for name, session in sessions.items():
+        need = quotas.needed(name, CHOSEN)
+        assert quotas.request(session, need) == "asked for (PENDING)"
+        assert quotas.request(session, need) in ("asked for already (PENDING)", "there is enough")
+    give_up = time.monotonic() + 10
+    while (quotas.table(sessions, CHOSEN)["has"] < quotas.table(sessions, CHOSEN)["needed"]).any():
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+    return before
+
+
+@pytest.fixture(scope="module")
+def stage(sessions, asked):
+    return rehearsal.connect_accounts(n_clients=2)
+
+
+def test_new_accounts_are_told_what_to_ask_for(asked):
+    assert asked["has"].tolist() == [0, 0, 0]
+    assert asked.loc["client-1"].tolist() == ["ml.m5.large for training job usage", 2, 0]
+    assert asked.loc["server"].tolist() == ["ml.t3.medium for notebook instance usage", 1, 0]
+
+
+def test_subnets_stand_where_the_services_are_and_stay_there(sessions, stage):
+    for name, session in sessions.items():
+        network = stage.accounts.outputs[name]["fl-network"]
+        told = session.client("ec2").describe_subnets(SubnetIds=network["SubnetIds"].split(","))["Subnets"]
+        assert "use1-az3" not in {subnet["AvailabilityZoneId"] for subnet in told}
+        assert len({subnet["AvailabilityZoneId"] for subnet in told}) == 2
+    assert set(deployment.deploy(stage.accounts)["did"]) == {"unchanged"}
+
+
+def test_the_federation_runs(stage):
+    result, _ = rehearsal.federate(stage, rounds=2)
+    assert len(result.history) == 2
+
+
+def test_a_quota_that_is_used_up_is_waited_for_and_else_named(stage, sessions):
+    client, session = stage.clients[0], sessions["client-1"]
+    place, certificates = rehearsal.stand(stage)
+    settings = {
+        "image": rehearsal.IMAGE, "server_address": place.address,
+        "ca_certificate": certificates.authority_hyperparameter(), "join_deadline": 3,
+    }  # fmt: skip
+    both = [f"fl-{client.name}-quota{number}-1" for number in (1, 2)]
+    jobs = rehearsal.jobs
+    for name in both:
+        jobs.start(client, session, jobs.training_request(client, name=name, **settings))
+    third = jobs.training_request(client, name=f"fl-{client.name}-quota3-1", **settings)
+    with pytest.raises(JobError, match=r"is 2 Instances.*python -m workshop quotas client-1 --request"):
+        jobs.start(client, session, third)
+    # Nobody is there whom they could join: they end after three seconds, and then there is room.
+    started = jobs.start(client, session, third, patience=60)
+    assert started.status() in ("InProgress", "Failed")
+
+
+def test_a_server_s_role_that_is_made_anew_is_trusted_again_by_a_deployment(stage, sessions):
+    members, server = stage.accounts, sessions["server"]
+    stacks.delete(server, "fl-server-access", account="server")
+    for outputs in members.outputs.values():
+        outputs.pop("fl-server-access", None)
+    steps = [step for step in deployment.blueprint.STEPS if step.template == "server-access"]
+    deployment.deploy(members, steps)
+    role = members.outputs["server"]["fl-server-access"]["NotebookRoleArn"]
+    assert role == stage.server_role
+    client = connect.client_account(members, "client-1")
+    with pytest.raises(AccountError, match="cannot be borrowed"):
+        accounts.borrow(accounts.notebook_session(role), client, session_name="ghost")
+    did = deployment.deploy(members)["did"]
+    assert did["client-1", "fl-client-access"] == did["client-2", "fl-client-access"] == "changed"
+    accounts.borrow(accounts.notebook_session(role), client, session_name="again")
+
+
+def test_the_clean_up_waits_for_interfaces_and_nothing_is_left(stage, sessions):
+    rehearsal.federate(stage, rounds=1)
+    told = []
+    with pytest.raises(StackError, match="SageMaker has not taken back eni-"):
+        cleanup.delete_all(sessions, deadline=0.0)
+    # What the interfaces need still stands; with time, all of it goes.
+    assert "fl-client-job" in stacks.names(sessions["client-1"])
+    cleanup.delete_all(sessions, progress=lambda *line: told.append(line[:2]))
+    assert cleanup.left_over(sessions).empty
