@@ -23,9 +23,7 @@ NETWORK = "10.80.0.0/16"  # private addresses that none of the accounts uses yet
 PORT = 0  # where the server listens; 0: 8080 on AWS, any free port on this machine
 SHOW = "client-1"  # client-1 | client-2 | ...: whose resources are shown in detail
 INSTANCE_TYPE = "ml.m5.large"  # ml.m5.large | ml.m5.xlarge | ml.t3.large | ml.t3.medium: of the clients' jobs
-ENDPOINTS = (
-    "needed"  # needed | all: for which of AWS's services there are interface endpoints
-)
+ENDPOINTS = "needed"  # needed | all: services with interface endpoints
 
 # %% [markdown]
 # | needs | makes |
@@ -35,17 +33,8 @@ ENDPOINTS = (
 # %%
 import pandas as pd
 
-from workshop import (
-    access,
-    accounts,
-    blueprint,
-    choices,
-    connect,
-    costs,
-    deployment,
-    doctor,
-)
-from workshop import jobs, lessons, peering, quotas, state, trail
+from workshop import access, accounts, blueprint, choices, connect, costs
+from workshop import deployment, doctor, jobs, lessons, peering, quotas, state, trail
 from workshop.live import LiveStacks
 
 pd.set_option("display.max_colwidth", 120)

@@ -24,9 +24,7 @@ PENALTY = "l2"  # l2 | l1 | none
 STRATEGY = "FedAvg"  # FedAvg | FedProx | FedAvgM | FedAdam | FedYogi | FedMedian | FedTrimmedAvg | Krum | MultiKrum
 HOSTILE = 0  # clients that may work against the others; the last four strategies stand some
 QUORUM = 0  # usable answers that a round needs; 0: more than half
-JOIN_DEADLINE = (
-    0  # seconds until every client must have joined; 0: 120 on this machine, 900 on AWS
-)
+JOIN_DEADLINE = 0  # seconds until all have joined; 0: 120 here, 900 on AWS
 ROUND_DEADLINE = 120  # seconds until a client must have answered
 DEADLINE = 3600  # seconds for all of it
 RESUME = ""  # the id of a run whose folder was lost; else a run that was cut off is found by itself
