@@ -12,7 +12,8 @@ from moto.ec2.models import EC2Backend, ec2_backends
 from embedded_aws.network import zones
 from embedded_aws.network.model import JOB_NOTE
 
-# SageMaker takes its interfaces back minutes after a job's end, seen up to half an hour (terraform-provider-aws 46892).
+# SageMaker takes its interfaces back minutes after the end of a job or a notebook instance, seen up to half an hour
+# (terraform-provider-aws 46892 and 26090).
 LINGER, LINGER_SECONDS = "EMBEDDED_AWS_INTERFACES_LINGER", 0.5
 _lock = threading.Lock()  # moto may give an address twice when two jobs ask at once
 

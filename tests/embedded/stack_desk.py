@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 
 NAMED = ["CAPABILITY_NAMED_IAM"]
 SECONDS = 60.0
@@ -36,6 +38,19 @@ def changed(resource: dict[str, Any], **properties: Any) -> dict[str, Any]:
     """Return a resource with other properties; None takes one away."""
     now = {**resource.get("Properties", {}), **properties}
     return {**resource, "Properties": {name: value for name, value in now.items() if value is not None}}
+
+
+def until_free(delete: Callable[[], Any]) -> None:
+    """Delete what a lingering network interface may still hold for a moment."""
+    give_up = time.monotonic() + SECONDS
+    while True:
+        try:
+            delete()
+            return
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "DependencyViolation" or time.monotonic() > give_up:
+                raise
+            time.sleep(0.05)
 
 
 class StackDesk:

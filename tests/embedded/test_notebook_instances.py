@@ -6,7 +6,7 @@ import time
 
 import pytest
 from botocore.exceptions import ClientError
-from stack_desk import TRUST
+from stack_desk import TRUST, until_free
 
 ROLE = "arn:aws:iam::222233334444:role/notebooks"
 SMALL = {"InstanceType": "ml.t3.medium", "RoleArn": ROLE}
@@ -21,7 +21,7 @@ def network(aws):
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.6.1.0/24")["Subnet"]["SubnetId"]
     group = ec2.create_security_group(GroupName="notebooks", Description="n", VpcId=vpc)["GroupId"]
     yield {"SubnetId": subnet, "SecurityGroupIds": [group]}
-    ec2.delete_security_group(GroupId=group)
+    until_free(lambda: ec2.delete_security_group(GroupId=group))
     ec2.delete_subnet(SubnetId=subnet)
     ec2.delete_vpc(VpcId=vpc)
     iam.delete_role(RoleName="notebooks")
@@ -100,8 +100,11 @@ def test_every_property_is_told_again(aws, notebooks, network):
     with pytest.raises(ClientError, match="DependencyViolation"):
         ec2.delete_subnet(SubnetId=network["SubnetId"])
     notebooks.remove("Every")
+    give_up = time.monotonic() + 10
     with pytest.raises(ClientError, match="NotFound"):
-        ec2.describe_network_interfaces(**interfaces)
+        while time.monotonic() < give_up:
+            ec2.describe_network_interfaces(**interfaces)
+            time.sleep(0.05)
 
 
 def test_an_instance_passes_through_the_states_of_aws(notebooks):

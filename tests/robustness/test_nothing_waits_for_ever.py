@@ -26,12 +26,13 @@ def slow_in(*rounds, seconds):
     return Slow
 
 
-def dies_in(server_round):
-    """Return a member class whose code fails in a round."""
+def dies_in(server_round, after=0.0):
+    """Return a member class whose code fails in a round, after so many seconds of it."""
 
     class Dying(Member):
         def fit(self, parameters, config):
             if config["round"] == server_round:
+                time.sleep(after)
                 raise ValueError("the cell holds 8675309")
             return super().fit(parameters, config)
 
@@ -65,7 +66,7 @@ def test_a_client_that_dies_is_noticed_at_once_and_the_others_go_on(three, figur
 
 @pytest.mark.promise("F-02", "Below the quorum the run ends and names everybody who is missing")
 def test_below_the_quorum_the_run_ends_and_names_who_is_missing(three):
-    cohort = Cohort(three, member={"client-2": dies_in(2), "client-3": dies_in(2)})
+    cohort = Cohort(three, member={"client-2": dies_in(2, after=2), "client-3": dies_in(2, after=2)})
     cohort.join()
     started = time.monotonic()
     with pytest.raises(FederationError, match="round 2 of 3 has 1 usable answers and needs 2") as error:
@@ -74,6 +75,17 @@ def test_below_the_quorum_the_run_ends_and_names_who_is_missing(three):
     for name, account in (("client-2", f"{2:012d}"), ("client-3", f"{3:012d}")):
         assert f"{name}: no answer (its job has ended)" in str(error.value)
         assert f"{name} (account {account}), job fl-{name}-0-1: Failed" in str(error.value)
+    assert "client-1" not in str(error.value)
+
+
+def test_who_is_not_waited_for_any_longer_is_not_called_slow(three):
+    cohort = Cohort(
+        three, member={"client-1": slow_in(2, seconds=8), "client-2": dies_in(2), "client-3": dies_in(2)}, patience=1
+    )
+    cohort.join()
+    with pytest.raises(FederationError, match="round 2 of 3 has 0 usable answers and needs 2") as error:
+        cohort.run(rounds=3, round=60)
+    assert "client-1: no answer (not waited for, as too few others can answer)" in str(error.value)
     assert "client-1 (account" not in str(error.value)
 
 

@@ -31,7 +31,7 @@ def too_few(
 ) -> FederationError:
     """Say that a question has fewer usable answers than the quorum, and why each other one is missing."""
     told = "; ".join(f"{name}: {reason}" for name, reason in sorted(left_out.items()))
-    missing = [seat for name, seat in seats.items() if name in left_out]
+    missing = [seat for name, seat in seats.items() if name in left_out and not seat.spared]
     what = f"{when} has {usable} usable answers and needs {quorum}; {told}"
     return early(missing, what, patience=PATIENCE, kept=kept)
 

@@ -43,6 +43,7 @@ class Seat:
     rows: str = ""  # the checksum of its rows, as it says
     ended: bool = False  # SageMaker says that the job is over
     missed: bool = False  # it had no connection when the last question's time was up
+    spared: bool = False  # the last question ended before its time, as too few others could answer
     out: str = ""  # why it takes part no longer
 
     @property
@@ -55,6 +56,8 @@ class Seat:
         """Why no answer has come."""
         if self.out:
             return f"takes part no longer: {self.out}"
+        if self.spared:
+            return "not waited for, as too few others can answer"
         return "its job has ended" if self.ended else "not connected" if self.missed else "too slow"
 
     @property
@@ -202,6 +205,7 @@ class Seats(SimpleClientManager):
                 self._cv.wait_for(lambda before=changes: self._changes != before, timeout=min(LOOK, left))
         for seat in silent:
             seat.missed = seat.connection is None
+            seat.spared = left > 0 and seat in expected
             if seat.connection is not None and left <= 0:  # too slow; it may come back for the next question
                 self._drop(seat, seat.connection)
         with self._cv:
