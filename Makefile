@@ -14,9 +14,9 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help workshop lab test check notebooks bench results reliability wheelhouse bundle lock clean
+.PHONY: help workshop lab test check notebooks bench results first-run reliability wheelhouse bundle lock clean
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 workshop: .venv/ready  ## run every notebook on this machine, no AWS account needed
 	@$(BIN)/python -m embedded_aws --home build/workshop/home $(ACCOUNTS) run -- $(BIN)/python -m workshop run
@@ -32,6 +32,10 @@ check: .venv/ready  ## lint, format and repository rules, under 30 seconds
 
 notebooks: .venv/ready  ## render notebooks/source/*.py to executed notebooks
 	@$(BIN)/python -m embedded_aws --home build/notebooks run -- $(BIN)/python -m workshop render
+
+first-run: .venv/ready  ## the first run in two accounts, rehearsed on the embedded AWS
+	@mkdir -p build/first-run && echo '{"target": {"name": "embedded", "clients": 1}}' > build/first-run/state.json
+	@WORKSHOP_HOME=build/first-run $(BIN)/python -m embedded_aws --home build/first-run --clients 1 run -- $(BIN)/python -m workshop first-run --yes --report build/first-run/first-run.md
 
 reliability: .venv/ready  ## run the tests that promise something, write docs/reliability.md
 	@$(BIN)/python tests/promises.py

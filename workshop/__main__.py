@@ -93,6 +93,15 @@ def _for_owners(command: Add) -> None:
     delete = command("delete", "owner", lambda m, o: m.delete(o.name, yes=o.yes), "delete everything in your account")
     delete.add_argument("name", help="your account's name")
     delete.add_argument("--yes", action="store_true", help="do not ask")
+    first = command(
+        "first-run", "first_run",
+        lambda m, o: m.main(o.report, yes=o.yes, instance_type=o.instance_type, endpoints=o.endpoints),
+        "for who holds two accounts: try all that nobody could know, clean up, write a report without ids",
+    )  # fmt: skip
+    first.add_argument("--report", type=Path, default=Path("first-run.md"))
+    first.add_argument("--yes", action="store_true", help="do not ask")
+    first.add_argument("--instance-type", help=machine)
+    first.add_argument("--endpoints", help="needed (the default), or all: then the report tells which carry a packet")
     doctor = command("doctor", "owner", lambda m, o: m.examine(o.names), "look at everything that must be right")
     doctor.add_argument("names", nargs="*", help="the accounts at hand; else all")
 

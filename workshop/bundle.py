@@ -7,7 +7,7 @@ import hashlib
 import io
 import subprocess
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -36,7 +36,9 @@ PYTHON = "3.12"
 WHEELS = "wheels"  # folder of the wheels in source.tar.gz
 
 
-def source_archive(folder: Path = CLIENT_CODE, *, wheels: Path | None = None) -> bytes:
+def source_archive(
+    folder: Path = CLIENT_CODE, *, wheels: Path | None = None, also: Mapping[str, bytes] | None = None
+) -> bytes:
     """Return a gzipped tar of the folder's ``.py`` and ``.txt`` files, sorted, without times, owners or modes.
 
     ``__init__.py`` stays at home: in a job the modules stand at the top level.
@@ -46,6 +48,8 @@ def source_archive(folder: Path = CLIENT_CODE, *, wheels: Path | None = None) ->
     wheels : Path
         A folder of wheels that travel too: ``requirements.txt`` is then installed from them and from nowhere else,
         which a job without internet needs.
+    also : mapping
+        More files, by name.
     """
     files = {
         path.name: path.read_bytes()
@@ -56,6 +60,7 @@ def source_archive(folder: Path = CLIENT_CODE, *, wheels: Path | None = None) ->
         offline = f"--no-index\n--find-links {WHEELS}\n".encode()
         files["requirements.txt"] = offline + files.get("requirements.txt", b"")
         files |= {f"{WHEELS}/{path.name}": path.read_bytes() for path in wheels.glob("*.whl")}
+    files |= also or {}
     # mtime=0 and an empty file name: gzip would otherwise write the hour into its header.
     archive = io.BytesIO()
     with gzip.GzipFile(filename="", fileobj=archive, mode="wb", mtime=0) as compressed:

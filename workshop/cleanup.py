@@ -194,7 +194,7 @@ def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
         found = (item[name] for item in _all(client, operation, **own))
         yield from ((kind, one) for one in found if one.startswith(prefixes))
     yield from _network(session.client("ec2"))
-    yield from (("log stream", stream) for group in (LOG_GROUP, NOTEBOOK_LOGS) for stream in _log_streams(logs, group))
+    yield from (("log stream", stream) for group in (LOG_GROUP, NOTEBOOK_LOGS) for stream in log_streams(logs, group))
 
 
 def _network(ec2: BaseClient) -> Iterator[tuple[str, str]]:
@@ -228,7 +228,8 @@ def _jobs(client) -> dict[str, str]:
     }
 
 
-def _log_streams(logs, group: str) -> list[str]:
+def log_streams(logs: BaseClient, group: str) -> list[str]:
+    """Return the names of this kit's streams in a log group; none where there is no such group."""
     try:
         found = _all(logs, "describe_log_streams", logGroupName=group, logStreamNamePrefix=PREFIX)
         return [stream["logStreamName"] for stream in found]
@@ -241,5 +242,5 @@ def _log_streams(logs, group: str) -> list[str]:
 def _delete_logs(session: boto3.Session) -> None:
     logs = session.client("logs")
     for group in (LOG_GROUP, NOTEBOOK_LOGS):
-        for stream in _log_streams(logs, group):
+        for stream in log_streams(logs, group):
             logs.delete_log_stream(logGroupName=group, logStreamName=stream)

@@ -1,0 +1,109 @@
+"""The first run on AWS, for who holds two accounts: the blueprint once through, looked at, deleted, and a report.
+
+What stands in AWS's documentation is tried elsewhere; here it is what nobody could know without an account.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from pathlib import Path
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from workshop import accounts, bundle, choices, cleanup, connect, deployment
+from workshop.errors import AgreementError, WorkshopError
+from workshop.first_run import deploying, working
+from workshop.first_run.report import Report
+from workshop.first_run.run import CLIENT, Run
+
+STEPS = {
+    "1 quotas, zones": deploying.quotas_and_zones,
+    "2 storage, network": deploying.storage_and_network,
+    "3 accepter, peering": deploying.roles_and_peering,
+    "4 notebook instance": deploying.notebook,
+    "5 job": working.job,
+    "6 flow logs": working.packets,
+}
+DELETE = "7 delete"
+ACCOUNTS = ("server", CLIENT)
+NETWORK = "10.80.0.0/16"
+PRICE = "about $1: an hour of a small notebook instance and of three endpoints, and one small training job"
+_FAILURES = (WorkshopError, BotoCoreError, ClientError)
+
+
+def main(report: Path, *, yes: bool = False, **chosen: str | None) -> int:
+    """Do every step in the accounts ``fl-server`` and ``fl-client-1``; return 0 if all was as expected.
+
+    Whatever happens on the way, both accounts are cleaned up, and the report holds what was seen until then.
+
+    Raises
+    ------
+    WorkshopError
+        If an account cannot be reached, or holds something of this kit already; nothing is created then.
+    """
+    sessions = {name: accounts.session(name) for name in ACCOUNTS}
+    _ready(sessions)
+    members = deployment.meet(sessions, network=NETWORK, choices=choices.choose(**chosen))
+    _confirm(members, yes=yes)
+    names = {account: f"<{name}>" for name, account in members.ids.items()}
+    names |= dict.fromkeys(members.agreed.external_ids.values(), "<external id>")
+    began = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"{(time.monotonic() - began) / 60:6.1f} min  {line}", flush=True)
+
+    run = Run(members, Report(report, _heading(sessions["server"], members.choices), names=names), say)
+    try:
+        done = all(_do(run, name, step) for name, step in STEPS.items())
+    finally:  # also after Ctrl-C
+        deleted = _do(run, DELETE, deploying.delete)
+    for one in run.report.otherwise:
+        print(f"otherwise: {one.step}: {one.question}: {one.found} (expected: {one.expected})")
+    if not deleted:
+        print("not everything is deleted: " + " and ".join(f"`python -m workshop delete {name}`" for name in ACCOUNTS))
+    print(f"{report} holds {len(run.report.findings)} findings and no id; read it before you send it to anybody")
+    return 0 if done and deleted and not run.report.otherwise else 1
+
+
+def _do(run: Run, name: str, step) -> bool:
+    """Do one step; return whether it went through."""
+    run.say(f"{name}: {step.__doc__.splitlines()[0]}")
+    try:
+        step(run, name)
+    except _FAILURES as error:
+        run.report.add(name, "went through", error, expected="yes", as_expected=False)
+        return False
+    return True
+
+
+def _ready(sessions: dict[str, boto3.Session]) -> None:
+    """Refuse what would fail later, and what would delete something that somebody works with."""
+    there = cleanup.left_over(sessions)
+    if len(there):
+        owners = ", ".join(sorted(set(there["account"])))
+        raise AgreementError(
+            f"there is something of this kit in {owners} ({there.iloc[0]['kind']} {there.iloc[0]['name']}, ...), and a "
+            "first run ends with deleting all of it: use accounts without, or `python -m workshop delete` first"
+        )
+    if accounts.target() == "aws":
+        connect.wheels()
+        if not bundle.kit_digest():
+            raise AgreementError("the notebook instance needs the kit: run `make bundle` first")
+
+
+def _confirm(members: deployment.Federation, *, yes: bool) -> None:
+    print(f"in {', '.join(f'{name} ({account})' for name, account in members.ids.items())}: {PRICE}")
+    if not yes and (not sys.stdin.isatty() or input("create it, look, and delete all again? [y/N] ").lower() != "y"):
+        raise AgreementError("nothing was created; --yes goes on without asking")
+
+
+def _heading(session: boto3.Session, chosen: choices.Choices) -> str:
+    where = "AWS" if accounts.target() == "aws" else "the embedded AWS"
+    return (
+        f"On {where}, {time.strftime('%Y-%m-%d', time.gmtime())}, {session.region_name}; "
+        f"jobs on {chosen.instance_type}, endpoints: {chosen.endpoints}; Python {platform.python_version()}, "
+        f"boto3 {boto3.__version__}, bundle {bundle.kit_digest()[:12] or 'none'}. Times are those of one run."
+    )

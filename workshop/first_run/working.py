@@ -1,0 +1,150 @@
+"""Steps 5 and 6 of a first run: a job that tells what it is given and is stopped, and where its packets went."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from workshop import accounts, bundle, connect, jobs, region
+from workshop.errors import JobError
+from workshop.federation import tls
+from workshop.first_run import flows, probe
+from workshop.first_run.run import CLIENT, Run, minutes, until
+from workshop.stacks import pauses
+
+ARCHIVE = "code/first-run.tar.gz"
+JOB_SECONDS, STOP_SECONDS = 900.0, 300.0
+FLOW_SECONDS = {"aws": 900.0, "embedded": 2.0}  # AWS delivers flow logs within minutes, this AWS writes none
+
+
+def job(run: Run, step: str) -> None:
+    """Start a job in the client's account as the server does; what is it given, and what does it see of a stop?"""
+    began = time.monotonic()
+    run.look()
+    client = connect.client_account(run.members, CLIENT)
+    s3 = run.client(CLIENT, "s3")
+    s3.put_object(Bucket=client.bucket, Key="data/first-run.txt", Body=b"no row of anybody\n")
+    archive = bundle.source_archive(wheels=connect.wheels(), also={"probe.py": Path(probe.__file__).read_bytes()})
+    s3.put_object(Bucket=client.bucket, Key=ARCHIVE, Body=archive)
+    server = run.members.sessions["server"]
+    host = connect.server_host(server, run.members.outputs["server"]["fl-notebook-instance"])
+    request = jobs.training_request(
+        client, name=jobs.job_name(CLIENT), image=connect.training_image(client.region),
+        server_address=f"{host}:{run.members.agreed.port}", max_seconds=1800,
+        ca_certificate=tls.make_certificates(host).authority_hyperparameter(),
+    )  # fmt: skip
+    source = {"sagemaker_program": "probe.py", "sagemaker_submit_directory": f"s3://{client.bucket}/{ARCHIVE}"}
+    request["HyperParameters"] |= source
+    role = run.members.outputs["server"]["fl-server-access"]["NotebookRoleArn"]
+    lent = accounts.borrow(accounts.notebook_session(role), client, session_name="first-run")
+    run.job = jobs.start(client, lent, request)
+    facts = _facts_when_ready(run)
+    run.report.add(step, "time until its first line", minutes(time.monotonic() - began))
+    run.look()
+    _report_facts(run, step, facts, client.region)
+    _stop(run, step)
+
+
+def packets(run: Run, step: str) -> None:
+    """Read the flow logs: which endpoints carried a packet, what was refused, and how long interfaces stay."""
+    give_up = time.monotonic() + FLOW_SECONDS[accounts.target()]
+    for pause in pauses(most=15.0):
+        records = {name: flows.messages(session) for name, session in run.members.sessions.items()}
+        _watch_interface(run)
+        if all(records.values()) or time.monotonic() > give_up:
+            break
+        if pause >= 10:
+            run.say("waiting for flow logs, which AWS delivers within minutes")
+        time.sleep(pause)
+    cidrs = run.members.agreed.cidrs
+    for name, lines in records.items():
+        places = {"S3": _s3_addresses(run, name)} | {f"{member}'s network": [cidr] for member, cidr in cidrs.items()}
+        table = flows.table(lines, run.interfaces.get(name, {}), places=places)
+        if table.empty:
+            run.report.add(step, f"{name}: records", "none: the embedded AWS writes none" if run.here else "none yet")
+        for line in table.itertuples(index=False):
+            run.report.add(
+                step, f"{name}: {line.interface} with {line[1]}", f"{line.action}, {line.bytes} bytes",
+                as_expected=False if line.action == "REJECT" and line.interface == "job" else None,
+            )  # fmt: skip
+        spoke = set(table["interface"])
+        for one in run.interfaces.get(name, {}).values() if lines else ():
+            if one.of.startswith("endpoint") and one.of not in spoke:
+                run.report.add(step, f"{name}: {one.of}", "0 bytes")
+
+
+def _facts(lines: Sequence[str]) -> dict:
+    """Put the lines of ``probe.py`` together; of those that repeat, the last one counts."""
+    facts: dict = {}
+    for line in lines:
+        if line.startswith(f"{probe.MARK} "):
+            facts |= json.loads(line.removeprefix(probe.MARK))
+    return facts
+
+
+def _facts_when_ready(run: Run) -> dict:
+    facts: dict = {}
+
+    def ask() -> str:
+        facts.update(_facts(run.job.log_lines(500)))
+        status = run.job.describe()
+        return "ready" if facts.get("ready") else status["TrainingJobStatus"] + f" ({status['SecondaryStatus']})"
+
+    ends = ("ready", *jobs.FINISHED)
+    answer = until(ask, lambda now: now.startswith(ends), seconds=JOB_SECONDS, what="the job's first line", say=run.say)
+    if answer != "ready":
+        raise JobError(run.job.account_of_failure())
+    return facts
+
+
+def _report_facts(run: Run, step: str, facts: dict, region_name: str) -> None:
+    regions = facts["regions"]
+    told = ", ".join(f"{name}={value or 'not set'}" for name, value in regions.items())
+    right = regions["SAGEMAKER_REGION"] == region_name
+    run.report.add(
+        step, "region in its environment", told, expected="SAGEMAKER_REGION is the region", as_expected=right
+    )
+    run.report.add(step, "can it prove who it is", facts["signs"], expected="yes", as_expected=facts["signs"] == "yes")
+    question = "do packets arrive at the server, where nobody listens yet"
+    arrives = facts["server"] == "refused"
+    run.report.add(step, question, facts["server"], expected="refused", as_expected=arrives)
+    run.report.add(step, "Python, user, first process", f"{facts['python']}, {facts['user']}, {facts['first']}")
+    run.report.add(step, "packages", ", ".join(f"{name} {version}" for name, version in facts["packages"].items()))
+    run.report.add(step, "names in its environment", ", ".join(facts["environment"]))
+
+
+def _stop(run: Run, step: str) -> None:
+    """Stop the job and see how long it lives on, and whether its script hears of it."""
+    alive = _facts(run.job.log_lines(50)).get("alive", 0.0)
+    asked = time.monotonic()
+    run.job.stop()
+    until(
+        lambda: run.job.describe()["TrainingJobStatus"], lambda now: now in jobs.FINISHED,
+        seconds=STOP_SECONDS, what="the job's end", say=run.say,
+    )  # fmt: skip
+    run.ended, facts = time.monotonic(), _facts(run.job.log_lines(1000))
+    run.report.add(step, "time from StopTrainingJob to Stopped", minutes(time.monotonic() - asked))
+    run.report.add(
+        step, "does the script hear SIGTERM", "yes" if "sigterm" in facts else "no", expected="no",
+        as_expected="sigterm" not in facts,
+    )  # fmt: skip
+    run.report.add(step, "how long it went on meanwhile", f"about {facts['alive'] - alive:.0f} s", expected="120 s")
+
+
+def _watch_interface(run: Run) -> None:
+    """Note how long after the job's end its network interface was still there."""
+    if run.ended is None:
+        return
+    vpc = run.members.outputs[CLIENT]["fl-network"]["VpcId"]
+    if any(one.of == "job" for one in flows.interfaces(run.client(CLIENT, "ec2"), vpc).values()):
+        run.interface_seen = time.monotonic() - run.ended
+    elif run.interface_seen is None:
+        run.interface_seen = 0.0
+
+
+def _s3_addresses(run: Run, name: str) -> list[str]:
+    prefixes = region.s3_prefix_list(run.members.sessions[name], name)
+    pages = run.client(name, "ec2").get_paginator("get_managed_prefix_list_entries").paginate(PrefixListId=prefixes)
+    return [entry["Cidr"] for page in pages for entry in page["Entries"]]
