@@ -259,9 +259,14 @@ def service_may_assume(service: str, role_arn: str, *, account: str, source_arn:
     return Decision(finding.effect == "Allow", finding.statement, finding.statement)
 
 
+_USED_BY_LOGS = ("GenerateDataKey", "Decrypt", "Encrypt", "ReEncryptFrom", "ReEncryptTo")
+
+
 def _check_key_of_logs(call: Call, account: str) -> None:
     """Refuse a key that CloudWatch Logs could not encrypt a log group with; it asks in its own name.
 
+    AWS's page lists five groups of actions for the key's policy, and does not say which the service tries at once: all
+    that carry the encryption context are tried here.
     Source: AWS, CloudWatch Logs user guide, "Encrypt log data in CloudWatch Logs using AWS KMS".
     """
     key, group = call.parameters["kmsKeyId"], f"log-group:{call.parameters.get('logGroupName')}"
@@ -278,7 +283,8 @@ def _check_key_of_logs(call: Call, account: str) -> None:
         decision = decide(request, {}, (resource_policy(request)[0], True), own=True)
         return () if decision.allowed else (decision.why, decision.statement)
 
-    if told := kms_states.complaint(key) or refused("kms:GenerateDataKey") or refused("kms:Decrypt"):
+    answers = (refused(f"kms:{action}") for action in _USED_BY_LOGS)
+    if told := kms_states.complaint(key) or next(filter(None, answers), ()):
         why = ", ".join(filter(None, told))
         message = f"The specified KMS key does not exist or is not allowed to be used with Arn '{arn}' ({why})"
         raise Refused("validation", message, code="InvalidParameterException")

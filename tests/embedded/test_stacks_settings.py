@@ -188,7 +188,7 @@ def test_a_key_is_never_replaced(desk):
 
 def test_a_log_group_and_a_flow_log_have_every_setting(desk):
     logs = {"Service": {"Fn::Sub": "logs.${AWS::Region}.amazonaws.com"}}
-    lent = {"Effect": "Allow", "Principal": logs, "Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": "*"}
+    lent = {"Effect": "Allow", "Principal": logs, "Action": "kms:*", "Resource": "*"}
     policy = {**ITS_ACCOUNT, "Statement": [*ITS_ACCOUNT["Statement"], lent]}
     key = {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": policy}}
     group = {
