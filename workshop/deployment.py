@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import boto3
 import pandas as pd
-from botocore.exceptions import ClientError
+from boto3.exceptions import S3UploadFailedError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop import accounts, agreement, blueprint, bundle, region, stacks
 from workshop.agreement import Agreement
@@ -111,7 +113,10 @@ def deploy(
 def _deploy(federation: Federation, place: Placement, progress: Progress, review: Callable) -> Deployed:
     stack = stack_of(federation, place)
     if stack.parameters.get("BundleSha256"):  # the instance fetches the kit when it is created
-        _ship_kit(federation.sessions[place.account], stack.parameters["BucketName"], stack.parameters["BundleSha256"])
+        _ship_kit(
+            federation.sessions[place.account], stack.parameters["BucketName"], stack.parameters["BundleSha256"],
+            progress=lambda done, of: progress(place, f"{done} of {of} MB of the kit are sent", done, of),
+        )  # fmt: skip
     return stacks.deploy(
         federation.sessions[place.account],
         stack,
@@ -138,8 +143,8 @@ def _kit_digest() -> str:
     return bundle.kit_digest() if accounts.target() == "aws" else ""
 
 
-def _ship_kit(session: boto3.Session, bucket: str, digest: str) -> None:
-    """Upload what ``make bundle`` wrote, unless the bucket has it."""
+def _ship_kit(session: boto3.Session, bucket: str, digest: str, *, progress: Callable[[int, int], None]) -> None:
+    """Upload what ``make bundle`` wrote, unless the bucket has it; tell MB done and MB in all, at every tenth."""
     client = session.client("s3")
     try:
         if client.head_object(Bucket=bucket, Key=KIT)["Metadata"].get("sha256") == digest:
@@ -147,7 +152,20 @@ def _ship_kit(session: boto3.Session, bucket: str, digest: str) -> None:
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise StackError(f"bucket {bucket} does not take the kit: {error}") from error
-    client.upload_file(str(bundle.KIT), bucket, KIT, ExtraArgs={"Metadata": {"sha256": digest}})
+    size, sent, lock = bundle.KIT.stat().st_size, 0, threading.Lock()
+
+    def count(more: int) -> None:  # from several threads
+        nonlocal sent
+        with lock:
+            before, sent = sent, sent + more
+            if 10 * before // size < 10 * sent // size:
+                progress(round(sent / 1e6), round(size / 1e6))
+
+    extra = {"Metadata": {"sha256": digest}}
+    try:
+        client.upload_file(str(bundle.KIT), bucket, KIT, ExtraArgs=extra, Callback=count)
+    except (BotoCoreError, ClientError, S3UploadFailedError) as error:
+        raise StackError(f"bucket {bucket} did not get the kit, {sent / 1e6:.0f} MB were sent: {error}") from error
 
 
 def stack_of(federation: Federation, place: Placement) -> Stack:
