@@ -99,6 +99,28 @@ def serve_aws() -> Callable[..., tuple[subprocess.Popen[bytes], EmbeddedAWS]]:
     return serve
 
 
+@pytest.fixture(scope="module")
+def own_accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., dict[str, boto3.Session]]]:
+    """Return a function that starts an embedded AWS, makes it the workshop's, and returns sessions by account name."""
+    from workshop import accounts, state
+
+    started: list[subprocess.Popen[bytes]] = []
+    with pytest.MonkeyPatch.context() as patch:
+
+        def start(n_clients: int, **environment: str) -> dict[str, boto3.Session]:
+            home = tmp_path_factory.mktemp("home")
+            started.append(serve(home, n_clients=n_clients, **environment)[0])
+            patch.setenv("WORKSHOP_HOME", str(home))
+            state.save(target={"name": "embedded", "clients": n_clients})
+            return {name: accounts.session(name) for name in ("server", *accounts.client_names(n_clients))}
+
+        yield start
+    for process in started:
+        process.terminate()
+    for process in started:
+        process.wait(10)
+
+
 @pytest.fixture(scope="session")
 def kill_job() -> Callable[[str], None]:
     """Return a function that ends the Python process of a job as the system does when memory runs out."""

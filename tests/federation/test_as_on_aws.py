@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from workshop import accounts, cleanup, connect, deployment, quotas, rehearsal, stacks, state
+from workshop import accounts, cleanup, connect, deployment, quotas, rehearsal, stacks
 from workshop.choices import Choices
 from workshop.errors import AccountError, JobError, StackError
 
@@ -13,18 +13,9 @@ CHOSEN = Choices()
 
 
 @pytest.fixture(scope="module")
-def sessions(serve_aws, tmp_path_factory):
+def sessions(own_accounts):
     """Return sessions in new accounts; interfaces linger for 3 s, and a stopped job has AWS's 120 s."""
-    home = tmp_path_factory.mktemp("unkind")
-    process, _ = serve_aws(
-        home, n_clients=2, EMBEDDED_AWS_QUOTA="0", EMBEDDED_AWS_INTERFACES_LINGER="3", EMBEDDED_AWS_STOP_GRACE="120"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKSHOP_HOME", str(home))
-        state.save(target={"name": "embedded", "clients": 2})
-        yield {name: accounts.session(name) for name in ("server", "client-1", "client-2")}
-    process.terminate()
-    process.wait(10)
+    return own_accounts(2, EMBEDDED_AWS_QUOTA="0", EMBEDDED_AWS_INTERFACES_LINGER="3", EMBEDDED_AWS_STOP_GRACE="120")
 
 
 @pytest.fixture(scope="module")

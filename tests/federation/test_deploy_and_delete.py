@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from workshop import accounts, agreement, blueprint, cleanup, deployment, doctor, peering, stacks, state
+from workshop import agreement, blueprint, cleanup, deployment, doctor, peering, stacks
 from workshop.deployment import Federation
 from workshop.errors import AgreementError, StackError
 from workshop.stacks import Stack
@@ -13,15 +13,8 @@ IMAGE = "x.dkr.ecr.us-east-1.amazonaws.com/image:1"
 
 
 @pytest.fixture(scope="module")
-def sessions(serve_aws, tmp_path_factory):
-    home = tmp_path_factory.mktemp("home")
-    process, _ = serve_aws(home, n_clients=2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKSHOP_HOME", str(home))
-        state.save(target={"name": "embedded", "clients": 2})
-        yield {name: accounts.session(name) for name in ("server", "client-1", "client-2")}
-    process.terminate()
-    process.wait(10)
+def sessions(own_accounts):
+    return own_accounts(2)
 
 
 @pytest.fixture
@@ -41,6 +34,43 @@ def test_three_times_in_a_row_nothing_is_left(sessions):
         assert deleted["stacks"].sum() == len(first)
         assert cleanup.left_over(sessions).empty
         assert not cleanup.delete_all(sessions).to_numpy().any()
+
+
+def test_the_kit_is_sent_once_and_its_progress_told(sessions, federation, tmp_path, monkeypatch):
+    kit = tmp_path / "kit.tar"
+    kit.write_bytes(bytes(24_000_000))
+    monkeypatch.setattr(deployment.bundle, "KIT", kit)
+    monkeypatch.setattr(deployment, "_kit_digest", lambda: deployment.bundle.sha256(kit))
+    told = []
+    deployment.deploy(federation, progress=lambda place, *line: told.append(line))
+    sent = [line for line in told if "of the kit" in line[0]]
+    assert sent[-1] == ("24 of 24 MB of the kit are sent", 24, 24)
+    assert 3 <= len(sent) <= 10
+    bucket = federation.outputs["server"]["fl-storage"]["Bucket"]
+    s3 = sessions["server"].client("s3")
+    assert s3.get_object(Bucket=bucket, Key=deployment.KIT)["Body"].read() == kit.read_bytes()
+    told.clear()
+    deployment.deploy(federation, progress=lambda place, *line: told.append(line))
+    assert not [line for line in told if "of the kit" in line[0]]
+
+
+def test_a_kit_that_does_not_arrive_is_told_with_what_was_sent(sessions, federation, tmp_path, monkeypatch):
+    kit = tmp_path / "kit.tar"
+    kit.write_bytes(bytes(1000))
+    monkeypatch.setattr(deployment.bundle, "KIT", kit)
+    deployment.deploy(federation)
+    monkeypatch.setattr(deployment, "_kit_digest", lambda: deployment.bundle.sha256(kit))
+    bucket = federation.outputs["server"]["fl-storage"]["Bucket"]
+    policy = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{bucket}/bundle/*",
+    }
+    s3 = sessions["server"].client("s3")
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [policy]}))
+    with pytest.raises(StackError, match=r"did not get the kit, 0 MB were sent: .*AccessDenied"):
+        deployment.deploy(federation)
 
 
 def test_a_resource_that_cannot_be_made_is_named_with_a_remedy_and_the_rest_can_be_deleted(sessions, federation):

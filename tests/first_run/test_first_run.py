@@ -4,33 +4,14 @@ import re
 
 import pytest
 
-from workshop import accounts, agreement, choices, cleanup, first_run, state
+from workshop import agreement, choices, cleanup, first_run
 from workshop.errors import AccountError, AgreementError
 from workshop.first_run import deploying
 
 
 @pytest.fixture(scope="module")
-def stand(serve_aws, tmp_path_factory):
-    """Return a function that starts an embedded AWS of two accounts and makes it the workshop's."""
-    processes = []
-    with pytest.MonkeyPatch.context() as patch:
-
-        def start(**environment):
-            home = tmp_path_factory.mktemp("first")
-            processes.append(serve_aws(home, n_clients=1, **environment)[0])
-            patch.setenv("WORKSHOP_HOME", str(home))
-            state.save(target={"name": "embedded", "clients": 1})
-            return {name: accounts.session(name) for name in first_run.ACCOUNTS}
-
-        yield start
-    for process in processes:
-        process.terminate()
-        process.wait(10)
-
-
-@pytest.fixture(scope="module")
-def sessions(stand):
-    return stand(EMBEDDED_AWS_STOP_GRACE="3")
+def sessions(own_accounts):
+    return own_accounts(1, EMBEDDED_AWS_STOP_GRACE="3")
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +109,8 @@ def test_ctrl_c_cleans_up_too(sessions, once, tmp_path, monkeypatch):
     assert cleanup.left_over(sessions).empty
 
 
-def test_a_quota_of_zero_ends_it_before_anything_is_created(stand, once, tmp_path):
-    unused = stand(EMBEDDED_AWS_QUOTA="0")
+def test_a_quota_of_zero_ends_it_before_anything_is_created(own_accounts, once, tmp_path):
+    unused = own_accounts(1, EMBEDDED_AWS_QUOTA="0")
     path = tmp_path / "report.md"
     assert first_run.main(path, yes=True) == 1
     assert found(path.read_text(), "client-1: ml.m5.large for training job usage") == [
