@@ -11,9 +11,12 @@ from probing_desk import TRUST, as_policy, open_desk, until
 SLEEPS = "import time; print('ready', flush=True); time.sleep(600)"
 
 
+LINGER = 2.0  # seconds: enough to look twice on a busy machine
+
+
 @pytest.fixture(scope="module")
-def desk(aws):
-    return open_desk(aws.session("client-3"), "vpc-jobs")
+def desk(own_accounts):
+    return open_desk(own_accounts(3, EMBEDDED_AWS_INTERFACES_LINGER=str(LINGER))["client-3"], "vpc-jobs")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,7 @@ def test_the_interface_stays_where_the_job_s_role_is_gone_before_it(desk, networ
     desk.ended("orphaned")
     iam.delete_role_policy(RoleName="short-lived", PolicyName="job")
     iam.delete_role(RoleName="short-lived")
-    time.sleep(1)
+    time.sleep(LINGER + 0.5)
 
     def mine():
         found = ec2.describe_network_interfaces()["NetworkInterfaces"]
