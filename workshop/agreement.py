@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import random
 import secrets
 import socket
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from workshop import state
 from workshop.errors import AgreementError, MissingStep
 
 PORT = 8080  # on AWS, where the notebook instance has all its ports to itself
+_PORTS = 20_000, 32_000  # below what Linux (32768) and macOS (49152) give to calls
 SIZE = 24  # of each account's network: 256 addresses
 
 
@@ -143,6 +145,12 @@ def _any_port() -> int:
     (target,) = state.load("target")
     if target["name"] == "aws":
         return PORT
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    # Not one that the system would choose: calls of this machine get such ports too, later, as their own end.
+    for port in random.SystemRandom().sample(range(*_PORTS), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AgreementError(f"100 ports from {_PORTS[0]} to {_PORTS[1]} are taken on this machine: choose PORT")
