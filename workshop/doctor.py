@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from itertools import combinations
 
+import boto3
 import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -152,11 +153,16 @@ def _flow_logs(members: Federation) -> Iterator[Line]:
     for name, session in members.sessions.items():
         if not (network := members.outputs[name].get("fl-network")):
             continue
-        inside = [{"Name": "resource-id", "Values": [network["VpcId"]]}]
-        found = session.client("ec2").describe_flow_logs(Filters=inside)["FlowLogs"]
-        told = [f"{log['DeliverLogsStatus']} {log.get('DeliverLogsErrorMessage', '')}".strip() for log in found]
-        ok = bool(found) and all(status == "SUCCESS" for status in told)
-        yield _line("flow log", name, ok, ", ".join(told) or "none", "deploy fl-network of this version")
+        status = flow_log_status(session, network["VpcId"])
+        yield _line("flow log", name, status == "SUCCESS", status, "deploy fl-network of this version")
+
+
+def flow_log_status(session: boto3.Session, vpc: str) -> str:
+    """Return what AWS says of the delivery of a VPC's flow logs: ``SUCCESS``, why not, or ``none``."""
+    inside = [{"Name": "resource-id", "Values": [vpc]}]
+    found = session.client("ec2").describe_flow_logs(Filters=inside)["FlowLogs"]
+    words = (f"{log.get('DeliverLogsStatus', '')} {log.get('DeliverLogsErrorMessage', '')}".strip() for log in found)
+    return ", ".join(dict.fromkeys(words)) or "none"
 
 
 def _roles(members: Federation) -> Iterator[Line]:

@@ -46,6 +46,8 @@ def test_minutes_without_data_and_strangers_count_for_nothing():
     told = flows.table(lines, KNOWN, places=PLACES)
     assert told.values.tolist() == [["job", "elsewhere", "ACCEPT", 1, 4249]]
     assert flows.table([], KNOWN, places=PLACES).empty
+    assert flows.latest(lines) == 1764300060
+    assert flows.latest([]) == 0
 
 
 @pytest.mark.parametrize(

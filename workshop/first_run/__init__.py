@@ -8,12 +8,12 @@ from __future__ import annotations
 import platform
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 
-from workshop import accounts, bundle, choices, cleanup, connect, deployment
+from workshop import accounts, agreement, bundle, choices, cleanup, connect, deployment
 from workshop.errors import AgreementError, WorkshopError
 from workshop.first_run import deploying, working
 from workshop.first_run.report import Report
@@ -30,8 +30,7 @@ STEPS = {
 DELETE = "7 delete"
 ACCOUNTS = ("server", CLIENT)
 NETWORK = "10.80.0.0/16"
-PRICE = "about $1: an hour of a small notebook instance and of three endpoints, and one small training job"
-_FAILURES = (WorkshopError, BotoCoreError, ClientError)
+PRICE = "less than $1: an hour of a small notebook instance and of three endpoints, and one small training job"
 
 
 def main(report: Path, *, yes: bool = False, **chosen: str | None) -> int:
@@ -42,11 +41,12 @@ def main(report: Path, *, yes: bool = False, **chosen: str | None) -> int:
     Raises
     ------
     WorkshopError
-        If an account cannot be reached, or holds something of this kit already; nothing is created then.
+        If an account cannot be reached, or holds something of this kit already, or this machine has agreed with more
+        clients; nothing is created or kept then.
     """
     sessions = {name: accounts.session(name) for name in ACCOUNTS}
     _ready(sessions)
-    members = deployment.meet(sessions, network=NETWORK, choices=choices.choose(**chosen))
+    members = deployment.meet(sessions, network=NETWORK, choices=_chosen(chosen))
     _confirm(members, yes=yes)
     names = {account: f"<{name}>" for name, account in members.ids.items()}
     names |= dict.fromkeys(members.agreed.external_ids.values(), "<external id>")
@@ -73,14 +73,25 @@ def _do(run: Run, name: str, step) -> bool:
     run.say(f"{name}: {step.__doc__.splitlines()[0]}")
     try:
         step(run, name)
-    except _FAILURES as error:
-        run.report.add(name, "went through", error, expected="yes", as_expected=False)
+    except Exception as error:  # nobody has been here before: whatever it is, it is told, and all is deleted
+        told = error if isinstance(error, WorkshopError) else f"{type(error).__name__}: {error}"
+        run.report.add(name, "went through", told, expected="yes", as_expected=False)
         return False
     return True
 
 
+def _chosen(given: dict[str, str | None]) -> choices.Choices:
+    """Return the owner's choices with those of this run; these are not kept for later deployments."""
+    return replace(choices.load(), **{name: value for name, value in given.items() if value is not None})
+
+
 def _ready(sessions: dict[str, boto3.Session]) -> None:
     """Refuse what would fail later, and what would delete something that somebody works with."""
+    if others := agreement.members() - {CLIENT}:
+        raise AgreementError(
+            f"this machine has agreed with {', '.join(sorted(others))} too, and would forget it: set WORKSHOP_HOME to "
+            "another folder for the first run"
+        )
     there = cleanup.left_over(sessions)
     if len(there):
         owners = ", ".join(sorted(set(there["account"])))

@@ -59,12 +59,8 @@ def storage_and_network(run: Run, step: str) -> None:
             step, f"{name}: log group, with the account's key", there, expected="there", as_expected=bool(groups)
         )
         vpc = run.members.outputs[name]["fl-network"]["VpcId"]
-        wanted = [{"Name": "resource-id", "Values": [vpc]}]
-        found = run.client(name, "ec2").describe_flow_logs(Filters=wanted)["FlowLogs"]
-        told = ", ".join(
-            f"{log['DeliverLogsStatus']} {log.get('DeliverLogsErrorMessage', '')}".strip() for log in found
-        )
-        run.report.add(step, f"{name}: flow log", told or "none", expected="SUCCESS", as_expected=told == "SUCCESS")
+        status = doctor.flow_log_status(run.members.sessions[name], vpc)
+        run.report.add(step, f"{name}: flow log", status, expected="SUCCESS", as_expected=status == "SUCCESS")
 
 
 def roles_and_peering(run: Run, step: str) -> None:

@@ -58,6 +58,12 @@ def messages(session: boto3.Session) -> list[str]:
         raise
 
 
+def latest(records: Iterable[str]) -> float:
+    """Return until when records tell, also those of minutes without traffic, in seconds since 1970; 0 without any."""
+    ends = (dict(zip(_FIELDS, record.split(), strict=False)).get("end", "") for record in records)
+    return max((float(end) for end in ends if end.isdigit()), default=0.0)
+
+
 def table(
     records: Iterable[str], known: Mapping[str, Interface], *, places: Mapping[str, Sequence[str]]
 ) -> pd.DataFrame:

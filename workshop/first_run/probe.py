@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import signal
+import ssl
 import sys
 import time
 from pathlib import Path
@@ -55,9 +56,8 @@ def reaches(address: str, authority: str) -> str:
     import connection
     import grpc
 
-    text = base64.encodebytes(base64.b64decode(authority)).decode()
-    pem = f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n".encode()
-    with connection.dial(address, pem) as channel:
+    pem = ssl.DER_cert_to_PEM_cert(base64.b64decode(authority))
+    with connection.dial(address, pem.encode()) as channel:
         try:
             channel.unary_unary("/federation/AreYouThere")(b"", timeout=DIAL_SECONDS)
         except grpc.RpcError as error:
@@ -92,11 +92,11 @@ def main() -> None:
     say(server=attempt(reaches, options.server_address, options.ca_certificate))
     say(ready=True)
     told = False
-    while (age := time.monotonic() - started) < SECONDS:
+    while time.monotonic() - started < SECONDS:
         if stopped and not told:
             say(sigterm=round(stopped[0], 1))
             told = True
-        say(alive=round(age, 1))
+        say(alive=round(time.time(), 1))
         time.sleep(1)
 
 
