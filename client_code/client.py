@@ -14,6 +14,7 @@ import logging
 import os
 import secrets
 import signal
+import ssl
 import sys
 import time
 import traceback
@@ -148,6 +149,7 @@ def train(args: argparse.Namespace) -> None:
     logging.info("%s real training rows, %s to fit on", len(data.real_features), len(data.train[1]))
     model = task.new_model(penalty=args.penalty, max_iter=args.max_iter, seed=args.seed)
     authority = base64.b64decode(args.ca_certificate)
+    pem = ssl.DER_cert_to_PEM_cert(authority).encode()
     latest = checkpoint.Latest(Path(args.checkpoint_dir))
     client = FlowerClient(
         model, data, job_name=os.environ["TRAINING_JOB_NAME"], federation=hashlib.sha256(authority).hexdigest(),
@@ -155,7 +157,10 @@ def train(args: argparse.Namespace) -> None:
     )  # fmt: skip
     try:
         connection.stay(
-            client.to_client(), args.server_address, root_certificates=_pem(authority), deadline=args.join_deadline
+            client.to_client(),
+            args.server_address,
+            root_certificates=pem,
+            deadline=args.join_deadline,
         )
     except connection.Stopped:
         logging.info("this job is being stopped: it ends here, with the global model of the last round")
@@ -181,11 +186,6 @@ def save(folder: str, model: task.GlobalModel) -> None:
     except OSError as error:
         raise JobError(f"the global model cannot be written to {folder}: {error.strerror}") from error
     logging.info("global model saved to %s", path)
-
-
-def _pem(certificate: bytes) -> bytes:
-    text = base64.encodebytes(certificate).decode()
-    return f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n".encode()
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
