@@ -13,7 +13,7 @@ from itertools import combinations
 
 from workshop import state
 from workshop.errors import AgreementError, MissingStep
-from workshop.files import write_text
+from workshop.files import read_object, write_text
 
 PORT = 8080  # on AWS, where the notebook instance has all its ports to itself
 _PORTS = 20_000, 32_000  # below what Linux (32768) and macOS (49152) give to calls
@@ -139,7 +139,7 @@ def _path():
 
 
 def _read() -> dict:
-    return json.loads(_path().read_text()) if _path().exists() else {}
+    return read_object(_path(), remedy="agree again: run 02_connect_accounts.ipynb, or `python -m workshop agree`")
 
 
 def _any_port() -> int:
