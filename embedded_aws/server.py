@@ -33,7 +33,7 @@ from embedded_aws.iam import calls, handover, isolation, kms_states, names, sign
 from embedded_aws.iam.gate import Endpoint, Gate, Incoming
 from embedded_aws.iam.policy import Policy
 from embedded_aws.iam.refusals import Refused
-from embedded_aws.jobs import process, training
+from embedded_aws.jobs import forkserver, process, training
 from embedded_aws.network.switchboard import WIRES, Switchboard
 from embedded_aws.stacks import requests as stacks
 
@@ -121,6 +121,7 @@ def main(argv: list[str]) -> int:
         print(f"an embedded AWS runs for {files.home} already (see {files.record})", file=sys.stderr)
         return 1
     shutil.rmtree(files.jobs, ignore_errors=True)  # left by a server that was killed
+    forkserver.adopt_orphans()  # of jobs whose supervisor is killed
     wake = _on_signals()
     server = _serve(files, n_clients)
     try:
