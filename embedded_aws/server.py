@@ -28,7 +28,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Response
 
-from embedded_aws import answers, control, models, profiles, quotas
+from embedded_aws import answers, bodies, control, models, profiles, quotas
 from embedded_aws.iam import calls, handover, isolation, kms_states, names, signature
 from embedded_aws.iam.gate import Endpoint, Gate, Incoming
 from embedded_aws.iam.policy import Policy
@@ -71,13 +71,16 @@ class Application:
             handover.hand_over(environ, self._gate.admit(incoming))
         except Refused as refused:
             return refused.response(_protocol(incoming))(environ, start_response)
-        return self._moto(environ, start_response)
+        try:
+            return self._moto(environ, start_response)
+        finally:
+            bodies.forget(environ)
 
 
 def _incoming(environ: dict[str, Any]) -> Incoming:
     """Read a request."""
     request = Request(environ)
-    body = request.get_data(cache=False, parse_form_data=False)
+    body = bodies.read(request)
     path, _, query = environ["RAW_URI"].partition("?")
     headers = {name.lower(): value for name, value in request.headers.items()}
     return Incoming(request.method, path, query, headers, body)
@@ -145,6 +148,7 @@ def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     endpoint = f"http://{names.IN_A_VPC}:{server.server_port}"
     isolation.install(gate.trail)
     handover.install()
+    bodies.install()
     models.forget_offerings()
     kms_states.install()
     quotas.install()
