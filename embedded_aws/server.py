@@ -1,6 +1,7 @@
 """The server process: moto with this kit's backends on a free port of 127.0.0.1, until it is told to end.
 
-``python -m embedded_aws.server HOME N_CLIENTS [LIFELINE_FD PARENT_PID]``, in an environment made by ``control``.
+``python -m embedded_aws.server HOME N_CLIENTS [PARENT_PID [LIFELINE_FD]]``, in an environment made by ``control``. It
+ends with its parent, in whatever way that ends, and with the end of the lifeline; ``PARENT_PID`` 0 means that it stays.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Response
 
-from embedded_aws import answers, bodies, control, models, profiles, quotas
+from embedded_aws import PARENT, answers, bodies, control, models, profiles, quotas
 from embedded_aws.iam import calls, handover, isolation, kms_states, names, signature
 from embedded_aws.iam.gate import Endpoint, Gate, Incoming
 from embedded_aws.iam.policy import Policy
@@ -116,13 +117,17 @@ def _not_implemented(service: str, error: NotImplementedError) -> Response:
 def main(argv: list[str]) -> int:
     """Serve until SIGTERM, SIGINT, the end of the lifeline or of the parent."""
     files, n_clients = control.Files(Path(argv[0])), int(argv[1])
-    lifeline, parent = (int(argv[2]), int(argv[3])) if len(argv) > 2 else (None, None)
+    parent = int(argv[2]) if len(argv) > 2 else PARENT
+    lifeline = int(argv[3]) if len(argv) > 3 else None
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = control.take_lock(files)
+    lock = control.take_lock(files, patience=control.LOCK_SECONDS)
     if lock is None:
         print(f"an embedded AWS runs for {files.home} already (see {files.record})", file=sys.stderr)
         return 1
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
     shutil.rmtree(files.jobs, ignore_errors=True)  # left by a server that was killed
     forkserver.adopt_orphans()  # of jobs whose supervisor is killed
     wake = _on_signals()
@@ -201,12 +206,13 @@ def _warm_up(key: str, secret: str) -> None:
 def _on_signals() -> int:
     """Return a pipe that becomes readable when this process is asked to end."""
     readable, writable = os.pipe()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.write(writable, b"."))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: os.write(writable, b"."))
     return readable
 
 
-def _wait(wake: int, *, lifeline: int | None, parent: int | None) -> None:
+def _wait(wake: int, *, lifeline: int | None, parent: int) -> None:
     watched = [wake] if lifeline is None else [wake, lifeline]
     while True:
         readable, _, _ = select.select(watched, [], [], PARENT_SECONDS if parent else None)
