@@ -1,11 +1,15 @@
 """The request that a client account receives, and the waits around a job."""
 
+import re
+from pathlib import Path
+
 import pytest
 from botocore.session import Session
 
 from workshop.aws import jobs
 from workshop.errors import JobError
 
+ROOT = Path(__file__).resolve().parents[3]
 CLIENT = jobs.ClientAccount(
     name="client-1",
     account="444455556666",
@@ -88,3 +92,10 @@ def test_a_wait_ends_at_its_deadline_and_names_the_job():
     times = iter(range(100))
     with pytest.raises(JobError, match=r"still running after 5 s:\nclient-1 \(account 444455556666\)"):
         jobs.wait([Endless()], deadline=5, clock=lambda: next(times), sleep=lambda seconds: None)
+
+
+def test_the_request_says_what_the_script_says_to_libraries_that_are_loaded_before_it():
+    source = (ROOT / "client_code" / "client.py").read_text()
+    own = dict(re.findall(r'os\.environ\.setdefault\("(\w+)", "(\w+)"\)', source))
+    assert own["GRPC_VERBOSITY"] == "NONE"
+    assert own.items() <= request()["Environment"].items()
