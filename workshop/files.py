@@ -1,12 +1,14 @@
-"""Paths, checksums and atomic writes: where the repository's files are, and files written whole or not at all."""
+"""Paths, checksums, atomic writes, JSON records: where files are, written whole or not at all, read or explained."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
-from workshop.errors import WorkshopError
+from workshop.errors import MissingStep, WorkshopError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TEMPLATES = REPOSITORY / "cloudformation"
@@ -17,6 +19,25 @@ def sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_record(path: Path, *, remedy: str) -> dict[str, Any]:
+    """Return the JSON object in a file; an empty one if there is no file.
+
+    Raises
+    ------
+    MissingStep
+        If it is cut off, of another kind, or cannot be read; with the remedy.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise MissingStep(f"{path.name} cannot be read; {remedy}") from error
+    if not isinstance(record, dict):
+        raise MissingStep(f"{path.name} cannot be read; {remedy}")
+    return record
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:

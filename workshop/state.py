@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from workshop.errors import MissingStep
-from workshop.files import REPOSITORY, write_text
+from workshop.files import REPOSITORY, read_record, write_text
 
 # Which notebook writes which entry of the state file.
 MAKERS = {
@@ -44,7 +44,7 @@ def load(*names: str) -> list:
     """
     entries = _read()
     for name in names:
-        if name not in entries:
+        if not isinstance(entries.get(name), dict):
             raise MissingStep(f"{name!r} is not there yet: run {MAKERS[name]}.ipynb first")
     return [entries[name] for name in names]
 
@@ -56,10 +56,4 @@ def forget(*names: str) -> None:
 
 
 def _read() -> dict:
-    path = home() / "state.json"
-    if not path.exists():
-        return {}
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise MissingStep(f"{path.name} cannot be read; delete it and start with 00_start_here.ipynb") from error
+    return read_record(home() / "state.json", remedy="delete it and start with 00_start_here.ipynb")

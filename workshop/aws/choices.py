@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 
 from workshop import state
-from workshop.errors import AgreementError
-from workshop.files import write_text
+from workshop.errors import AgreementError, MissingStep
+from workshop.files import read_record, write_text
 
 INSTANCE_TYPES = ("ml.t3.medium", "ml.t3.large", "ml.m5.large", "ml.m5.xlarge")  # those of client-access.yaml
 ENDPOINTS = ("needed", "all")
@@ -45,7 +45,11 @@ class Choices:
 def load() -> Choices:
     """Return what was chosen; the defaults where nothing was."""
     path = _path()
-    return Choices(**json.loads(path.read_text())) if path.exists() else Choices()
+    remedy = "delete it and choose again"
+    try:
+        return Choices(**read_record(path, remedy=remedy))
+    except TypeError as error:
+        raise MissingStep(f"{path.name} was written by another version; {remedy}") from error
 
 
 def choose(**given: str | int | None) -> Choices:
