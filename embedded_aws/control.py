@@ -7,7 +7,6 @@ import fcntl
 import http.client
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import IO, NoReturn
 import psutil
 
 from embedded_aws.iam import names
+from embedded_aws.jobs import folders
 from embedded_aws.network import netns
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -237,7 +237,7 @@ def _clean_up(files: Files) -> None:
     """Remove what a server removes at its end; of one that was killed it is still there."""
     files.record.unlink(missing_ok=True)
     files.config.unlink(missing_ok=True)
-    shutil.rmtree(files.jobs, ignore_errors=True)
+    folders.remove(files.jobs)
 
 
 def take_lock(files: Files, *, patience: float = 0.0) -> IO[str] | None:
@@ -370,6 +370,6 @@ def _wait_ready(files: Files, process: subprocess.Popen[bytes]) -> Running:
         time.sleep(0.05)
     ended = process.poll()
     process.kill()
-    process.wait()
+    process.wait(READY_SECONDS)
     what = "did not answer in time" if ended is None else f"ended with exit code {ended}"
     raise EmbeddedAWSError(f"the embedded AWS {what}; its log ({files.log}) ends so:\n{log_tail(files)}")

@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -34,11 +33,12 @@ from embedded_aws.iam import calls, handover, isolation, kms_states, names, sign
 from embedded_aws.iam.gate import Endpoint, Gate, Incoming
 from embedded_aws.iam.policy import Policy
 from embedded_aws.iam.refusals import Refused
-from embedded_aws.jobs import forkserver, process, training
+from embedded_aws.jobs import folders, forkserver, process, training
 from embedded_aws.network.switchboard import WIRES, Switchboard
 from embedded_aws.stacks import requests as stacks
 
 PARENT_SECONDS = 0.5
+CLIENT_SECONDS = 60.0  # for a client's next bytes
 # What clients send as it is in a path and its query; the rest comes percent-encoded.
 _TARGET = re.compile(r"/(?!/)[\w.~%!$&'()*+,:=@/-]*(\?[\w.~%!$&'()*+,:=@/?-]*)?", re.ASCII)
 # What an endpoint without a policy of its own allows.
@@ -95,7 +95,9 @@ def _protocol(incoming: Incoming) -> str:
 
 
 class QuietHandler(MotoRequestHandler):
-    """No line per request."""
+    """No line per request, and no thread for ever for a client that says nothing."""
+
+    timeout = CLIENT_SECONDS
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing."""
@@ -128,7 +130,7 @@ def main(argv: list[str]) -> int:
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
-    shutil.rmtree(files.jobs, ignore_errors=True)  # left by a server that was killed
+    folders.remove(files.jobs)  # left by a server that was killed
     forkserver.adopt_orphans()  # of jobs whose supervisor is killed
     wake = _on_signals()
     server = _serve(files, n_clients)
@@ -138,7 +140,7 @@ def main(argv: list[str]) -> int:
         process.kill_all()
         files.record.unlink(missing_ok=True)
         files.config.unlink(missing_ok=True)
-        shutil.rmtree(files.jobs, ignore_errors=True)
+        folders.remove(files.jobs)
         server.socket.close()
     # Request and job threads need no good-bye, and would delay the end.
     sys.stderr.flush()
@@ -163,7 +165,7 @@ def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     keys = {name: profiles.create_admin(account) for name, account in profiles.accounts(n_clients).items()}
     threading.Thread(target=server.serve_forever, daemon=True).start()
     outside = f"http://{names.OUTSIDE}:{server.server_port}"
-    profiles.write_private(files.config, profiles.config(keys, endpoint=outside))
+    profiles.write_private(files.config, profiles.config(keys, endpoint=outside, instance=secrets.token_hex(8)))
     record = {**health, "port": server.server_port, "namespace": network.wires.path}
     profiles.write_private(files.record, json.dumps(record))
     threading.Thread(target=_warm_up, args=keys["server"], daemon=True).start()

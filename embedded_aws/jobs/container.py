@@ -67,7 +67,8 @@ class Container:
         self._plug_in, self._line = plug_in, None
         self.base = folder / "opt" / "ml"
         self.site = folder / "site"  # what the bundle's wheels hold
-        self._client = client
+        self._make_client = client
+        self._clients: dict[str, Any] = {}
         self._process: JobProcess | None = None
         self._stopping: str | None = None
         self._lock = threading.Lock()
@@ -86,6 +87,11 @@ class Container:
             self._stopping = self._stopping or why
             if self._process:
                 self._process.terminate(grace=grace)
+
+    def _client(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self._make_client(service)
+        return self._clients[service]
 
     def run(self) -> None:
         """Take the job from Starting to its end, whatever happens on the way."""
@@ -244,22 +250,29 @@ class Container:
         if self._stopping is None:
             self.job.enter("Uploading", "Uploading generated training model")
         output = transfer.below(request["OutputDataConfig"]["S3OutputPath"], f"{self.job.name}/output")
-        failure = self.base / "output" / "failure"
-        try:
-            if unreached := self._s3_out_of_reach():
-                raise transfer.TransferError(unreached)
-            if not failed:
-                transfer.upload_archive(s3, self.base / "model", f"{output}/model.tar.gz", base=self.base)
-                self.job.model_artifacts = f"{output}/model.tar.gz"
+
+        def model() -> None:
+            transfer.upload_archive(s3, self.base / "model", f"{output}/model.tar.gz", base=self.base)
+            self.job.model_artifacts = f"{output}/model.tar.gz"
+
+        def data() -> None:
+            failure, folder = self.base / "output" / "failure", self.base / "output" / "data"
             also = failure if failure.is_file() else None
-            if also or any(folders.walk(self.base / "output" / "data")):
-                data = self.base / "output" / "data"
-                transfer.upload_archive(s3, data, f"{output}/output.tar.gz", base=self.base, also=also)
-            if checkpoints := request.get("CheckpointConfig"):  # without it the folder is the script's own affair
-                transfer.upload_folder(s3, self.base / "checkpoints", checkpoints["S3Uri"], base=self.base)
-        except transfer.TransferError:
-            if not failed:  # else the script's own reason is the one to tell
-                raise
+            if also or any(folders.walk(folder)):
+                transfer.upload_archive(s3, folder, f"{output}/output.tar.gz", base=self.base, also=also)
+
+        def checkpoints() -> None:
+            if config := request.get("CheckpointConfig"):  # without it the folder is the script's own affair
+                transfer.upload_folder(s3, self.base / "checkpoints", config["S3Uri"], base=self.base)
+
+        errors = [unreached] if (unreached := self._s3_out_of_reach()) else []
+        for upload in () if errors else (data, checkpoints) if failed else (model, data, checkpoints):
+            try:
+                upload()
+            except transfer.TransferError as error:  # what can be stored is
+                errors.append(str(error))
+        if errors and not failed:  # else the script's own reason is the one to tell
+            raise transfer.TransferError("; ".join(dict.fromkeys(errors)))
         if failed:
             self._finish("Failed", self._reason(code))
         else:
@@ -276,7 +289,9 @@ class Container:
         secondary = self._stopping if status == "Stopped" and self._stopping else status
         # Before the end is told: from then on a new job may have this name.
         folders.remove(self.folder)
-        self.job.finish(status, secondary, reason)
+        for client in self._clients.values():
+            client.close()
+        self.job.finish(status, secondary, reason and reason[:REASON_CHARACTERS])
 
     def _failure_file(self) -> str:
         failure = self.base / "output" / "failure"

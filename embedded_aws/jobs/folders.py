@@ -48,6 +48,9 @@ def remove(folder: Path) -> None:
 
     What lies deeper is first moved up: no path gets too long and nothing recurs.
     """
+    if folder.is_symlink():  # to what is not the job's
+        folder.unlink()
+        return
     names = (f"{secrets.token_hex(8)}-{number}" for number in itertools.count())
     with contextlib.suppress(OSError):
         while entries := list(os.scandir(folder)):

@@ -118,14 +118,19 @@ def upload_archive(s3: Any, folder: Path, uri: str, *, base: Path, also: Path | 
         If S3 refuses, or a file cannot be read; names the file.
     """
     bucket, key = split_uri(uri)
-    with tempfile.TemporaryFile(dir=base.parent.parent) as packed:
-        with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=6) as tar:
-            for name in _contents(folder, base, stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK):
-                _pack(tar, folder / name, name, base=base)
-            if also:
-                _pack(tar, also, also.name, base=base)
-        packed.seek(0)
-        _put(s3, bucket, key, packed)
+    try:
+        with tempfile.TemporaryFile(dir=base.parent.parent) as packed:
+            with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=6) as tar:
+                for name in _contents(folder, base, stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK):
+                    _pack(tar, folder / name, name, base=base)
+                if also:
+                    _pack(tar, also, also.name, base=base)
+            packed.seek(0)
+            _put(s3, bucket, key, packed)
+    except OSError as error:  # the disk is full, or the job's folder is gone
+        raise TransferError(
+            f"/opt/ml/{folder.relative_to(base)} cannot be packed: {error.strerror or error}"
+        ) from error
 
 
 def upload_folder(s3: Any, folder: Path, uri: str, *, base: Path) -> None:

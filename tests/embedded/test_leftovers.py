@@ -196,3 +196,54 @@ def test_where_nobody_adopts_orphans_the_environment_tells_whose_a_process_is(tm
         for child in (marked, other):
             child.kill()
             child.wait()
+
+
+def left_by_jobs(pid, jobs):
+    """Return what a server has of what may grow: threads, descriptors, processes, files in its jobs' folder."""
+    server = psutil.Process(pid)
+    return {
+        "threads": server.num_threads(),
+        "descriptors": server.num_fds(),
+        "processes": len(server.children(recursive=True)),
+        "files": len(list(jobs.rglob("*"))),
+    }
+
+
+def test_thirty_jobs_leave_no_more_than_three(serve_aws, tmp_path):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    process, own = serve_aws(tmp_path / "home", n_clients=1, TMPDIR=str(temporary))
+    try:
+        desk = Desk.open(own.session("client-1"), "jobs")
+        jobs = own.home / "embedded" / "jobs" / "444455556666"
+        config = {"S3Uri": f"s3://{desk.bucket}/checkpoints/"}
+        talk = "print('x' * 100)\nopen('../checkpoints/c', 'w').write('1')\n"
+        ends = {"": "Completed", "raise ValueError": "Failed", "import os; os.kill(os.getpid(), 9)": "Failed"}
+
+        def run(number):
+            end = list(ends)[number % 3]
+            job = desk.run(talk + end, name=f"fl-job-{number}", CheckpointConfig=config)
+            assert job["TrainingJobStatus"] == ends[end]
+
+        def settled():
+            """Requests' threads and sockets are gone soon after their answers."""
+            give_up, now = time.monotonic() + 10, left_by_jobs(own.pid, jobs)
+            while time.monotonic() < give_up:
+                time.sleep(0.5)
+                before, now = now, left_by_jobs(own.pid, jobs)
+                if now == before:
+                    break
+            return now
+
+        for number in range(3):
+            run(number)
+        few = settled()
+        for number in range(3, 33):
+            run(number)
+        many = settled()
+        assert all(many[what] <= few[what] + 2 for what in few), (few, many)
+        assert many["files"] == 0
+        assert [path for path in temporary.rglob("*") if path.is_file()] == []
+    finally:
+        process.kill()
+        process.wait()

@@ -205,6 +205,16 @@ def test_a_file_in_the_place_of_a_folder_is_named(desk, name, folder):
     assert job["FailureReason"] == reason
 
 
+def test_what_can_be_stored_is_stored_though_the_model_cannot(desk, name):
+    script = "import os; os.rmdir('../model'); open('../model', 'w'); open('../checkpoints/c', 'w').write('1')"
+    config = {"S3Uri": f"s3://{desk.bucket}/stored/{name}"}
+    job = desk.run(f"{script}; open('../output/data/d', 'w').write('1')", name=name, CheckpointConfig=config)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "ModelArtifacts" not in job
+    assert keys_below(desk, f"stored/{name}/") == {"c"}
+    assert desk.artefact(f"s3://{desk.bucket}/out/{name}/output/output.tar.gz") == {"d": b"1"}
+
+
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
@@ -256,3 +266,17 @@ def test_every_uri_is_split_at_the_first_slash_after_the_bucket():
     assert transfer.split_uri("s3://b/a//b#c?d%20e/") == ("b", "a//b#c?d%20e/")
     assert transfer.split_uri("s3://b") == ("b", "")
     assert transfer.split_uri("s3://b/") == ("b", "")
+
+
+def test_a_folder_that_is_a_link_is_removed_and_not_what_it_leads_to(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "kept").touch()
+    (tmp_path / "job").symlink_to(tmp_path / "mine")
+    folders.remove(tmp_path / "job")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "link").symlink_to(tmp_path / "mine")
+    folders.remove(tmp_path / "job")
+    assert (tmp_path / "mine" / "kept").exists()
+    assert not (tmp_path / "job").exists()
+    folders.remove(tmp_path / "job")  # nothing to do
