@@ -1,4 +1,4 @@
-"""Paths, checksums and atomic writes: where the repository's files are, and files written whole or not at all."""
+"""Paths, checksums, atomic writes, JSON records: where files are, written whole or not at all, read or explained."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def read_object(path: Path, *, remedy: str) -> dict:
         entries = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise MissingStep(f"{path.name} cannot be read; delete it and {remedy}") from error
     if not isinstance(entries, dict):
-        raise MissingStep(f"{path.name} does not hold what this kit writes there; delete it and {remedy}")
+        raise MissingStep(f"{path.name} cannot be read; delete it and {remedy}")
     return entries
 
 

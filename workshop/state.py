@@ -45,7 +45,7 @@ def load(*names: str) -> list:
     """
     entries = _read()
     for name in names:
-        if name not in entries:
+        if not isinstance(entries.get(name), dict):
             raise MissingStep(f"{name!r} is not there yet: run {MAKERS[name]}.ipynb first")
     return [entries[name] for name in names]
 

@@ -124,7 +124,11 @@ def load() -> Agreement:
         If nothing was yet.
     """
     if not (known := _read()):
-        raise MissingStep("nothing is agreed on yet: run 02_connect_accounts.ipynb, or `python -m workshop agree`")
+        raise MissingStep(
+            "nothing is agreed on yet. Who has all accounts runs 02_connect_accounts.ipynb; the server's owner runs "
+            "`python -m workshop agree`; a client's owner asks the server's for a card, which `python -m workshop card "
+            "server --for client-1` writes, and joins it: `python -m workshop join FILE`"
+        )
     try:
         return Agreement(**known)
     except TypeError as error:

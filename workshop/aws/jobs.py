@@ -26,6 +26,8 @@ LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 HERE_SECONDS, AWS_SECONDS = 0.2, 3.0  # between two looks at a job
 STOPPING_SECONDS = 240.0  # a job that is being stopped counts against the account's quota for minutes
 
+QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "GRPC_VERBOSITY": "NONE"}
+
 
 @dataclass(frozen=True)
 class ClientAccount:
@@ -228,8 +230,9 @@ def training_request(
         "ResourceConfig": {"InstanceType": client.instance_type, "InstanceCount": 1, "VolumeSizeInGB": 10},
         "StoppingCondition": {"MaxRuntimeInSeconds": max_seconds},
         "VpcConfig": {"Subnets": list(client.subnets), "SecurityGroupIds": [client.security_group]},
-        # One BLAS thread: the same sums on every machine.
-        "Environment": dict.fromkeys(threads, "1") | {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"},
+        # One BLAS thread: the same sums on every machine. What client.py sets for itself is set here, too, for
+        # libraries that read it before the script runs: gRPC's own lines would push the job's out of the log's end.
+        "Environment": dict.fromkeys(threads, "1") | QUIET,
         "EnableNetworkIsolation": False,  # it would cut the link to the server; subnet and group do that job
     }
 

@@ -1,5 +1,8 @@
 """The request that a client account receives, and the waits around a job."""
 
+import re
+from pathlib import Path
+
 import pytest
 from botocore.session import Session
 
@@ -7,6 +10,7 @@ from workshop.aws import jobs
 from workshop.errors import JobError
 from workshop.federation.participants import Phase, Status
 
+ROOT = Path(__file__).resolve().parents[3]
 CLIENT = jobs.ClientAccount(
     name="client-1",
     account="444455556666",
@@ -128,3 +132,10 @@ def test_an_account_that_does_not_answer_counts_as_one_whose_job_did_not_complet
 def test_what_is_billed_is_left_empty_where_nobody_says():
     started = [Answering("client-1", "Completed"), Answering("client-2", None)]
     assert jobs.billed(started) == {"client-1": 7, "client-2": None}
+
+
+def test_the_request_says_what_the_script_says_to_libraries_that_are_loaded_before_it():
+    source = (ROOT / "client_code" / "client.py").read_text()
+    own = dict(re.findall(r'os\.environ\.setdefault\("(\w+)", "(\w+)"\)', source))
+    assert own["GRPC_VERBOSITY"] == "NONE"
+    assert own.items() <= request()["Environment"].items()

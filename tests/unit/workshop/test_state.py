@@ -64,12 +64,12 @@ def test_choices_of_another_version_are_named(tmp_path):
 
 def test_of_two_kernels_that_save_at_once_none_loses_an_entry():
     names = list(state.MAKERS)
-    threads = [threading.Thread(target=lambda name=name: state.save(**{name: name})) for name in names * 10]
+    threads = [threading.Thread(target=lambda name=name: state.save(**{name: {"by": name}})) for name in names * 10]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert state.load(*names) == names
+    assert state.load(*names) == [{"by": name} for name in names]
 
 
 def test_only_entries_that_a_notebook_makes_can_be_saved():
