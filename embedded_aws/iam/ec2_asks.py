@@ -27,6 +27,7 @@ _KINDS = {
     "pl": "prefix-list",
     "rtb": "route-table",
     "sg": "security-group",
+    "sgr": "security-group-rule",
     "subnet": "subnet",
     "vpc": "vpc",
     "vpce": "vpc-endpoint",

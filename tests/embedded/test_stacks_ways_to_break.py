@@ -154,9 +154,11 @@ def test_an_unknown_security_group_is_refused_wherever_it_is_named(desk):
     desk.create("groups", template(V=VPC, S=SUBNET, E=INTERFACE))
     vpc, subnet, endpoint = (desk.physical("groups", name) for name in "VSE")
     (told,) = ec2.describe_vpc_endpoints(VpcEndpointIds=[endpoint])["VpcEndpoints"]
+    (interface,) = told["NetworkInterfaceIds"]
     unknown = ["sg-00000000"]
     for call in (
         lambda: ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, AddSecurityGroupIds=unknown),
+        lambda: ec2.modify_network_interface_attribute(NetworkInterfaceId=interface, Groups=unknown),
         lambda: ec2.create_network_interface(SubnetId=subnet, Groups=unknown),
         lambda: ec2.create_vpc_endpoint(
             VpcId=vpc,

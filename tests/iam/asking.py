@@ -21,7 +21,7 @@ _IDS = {
     "SecurityGroupIds": "sg", "RouteTableId": "rtb", "RouteTableIds": "rtb", "InternetGatewayId": "igw",
     "GatewayId": "igw", "NetworkInterfaceId": "eni", "FlowLogIds": "fl", "ResourceIds": "vpc", "Resources": "vpc",
     "VpcEndpointId": "vpce", "VpcEndpointIds": "vpce", "VpcPeeringConnectionId": "pcx", "AssociationId": "rtbassoc",
-    "PrefixListId": "pl",
+    "PrefixListId": "pl", "SecurityGroupRuleId": "sgr", "SecurityGroupRuleIds": "sgr",
 }  # fmt: skip
 _VALUES = {
     **{name: f"{prefix}-0123456789abcdef0" for name, prefix in _IDS.items()},

@@ -64,25 +64,28 @@ def test_every_operation_and_member_on_the_list_exists(service, name):
 
 
 def calls_of_stacks():
-    """Yield service and operation, as methods are called, of every call of a resource type; ``{}`` for what varies."""
+    """Yield service, operation as methods are called, with ``{}`` for what varies, and members that stacks name."""
     for file in (REPOSITORY / "embedded_aws" / "stacks").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "call" and len(node.args) > 1:
-                service, operation = node.args[:2]
-                text = getattr(operation, "value", None)
-                if isinstance(operation, ast.JoinedStr):
-                    text = "".join(getattr(part, "value", "{}") if isinstance(part, ast.Constant) else "{}" for part in operation.values)  # noqa: E501  # fmt: skip
-                if isinstance(service, ast.Constant) and isinstance(text, str):
-                    yield service.value, text
+            if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") != "call" or len(node.args) < 2:
+                continue
+            service, operation = node.args[:2]
+            parts = operation.values if isinstance(operation, ast.JoinedStr) else [operation]
+            text = "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in parts)
+            if isinstance(service, ast.Constant) and text != "{}":
+                yield service.value, text, {keyword.arg for keyword in node.keywords if keyword.arg}
 
 
 def test_what_stacks_call_is_on_the_list():
-    called = set(calls_of_stacks())
+    called = list(calls_of_stacks())
     assert len(called) > 80  # finds them at all
-    for service, method in called:
-        listed = {xform_name(name) for name in door.served()[service]}
+    for service, method, members in called:
         pattern = re.escape(method).replace(r"\{\}", "[a-z]+")
-        assert any(re.fullmatch(pattern, name) for name in listed), (service, method)
+        rows = door.served()[service].items()
+        listed = {name: row for name, row in rows if re.fullmatch(pattern, xform_name(name))}
+        assert listed, (service, method)
+        for name, row in listed.items():
+            assert members <= set(row.inside), (service, name)
 
 
 def test_actions_and_kinds_of_resources_are_those_that_aws_publishes():
@@ -223,7 +226,7 @@ def test_an_operation_that_is_not_on_the_list_is_refused_by_name(admin, service,
 
 
 VPC = {"CidrBlock": "10.62.0.0/16"}
-RULE = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
+RULE = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "UserIdGroupPairs": [{"GroupName": "default"}]}
 ONE_JOB = [{"Name": "tag:Name", "Values": ["x"]}, {"Name": "dhcp-options-id", "Values": ["x"]}]
 
 
@@ -235,7 +238,7 @@ ONE_JOB = [{"Name": "tag:Name", "Values": ["x"]}, {"Name": "dhcp-options-id", "V
         ("ec2", "describe_vpcs", {"Filters": ONE_JOB}, "the filter dhcp-options-id of ec2:DescribeVpcs"),
         ("ec2", "describe_vpcs", {"MaxResults": 5}, "the member MaxResults of ec2:DescribeVpcs"),
         ("ec2", "authorize_security_group_ingress", {"GroupId": "sg-12345678", "IpPermissions": [RULE]},
-         "the member IpPermissions.Ipv6Ranges of ec2:AuthorizeSecurityGroupIngress"),
+         "the member IpPermissions.UserIdGroupPairs.GroupName of ec2:AuthorizeSecurityGroupIngress"),
         ("kms", "encrypt", {"KeyId": "k", "Plaintext": b"x", "GrantTokens": ["x"]},
          "the member GrantTokens of kms:Encrypt"),
         ("s3", "create_bucket", {"Bucket": "with-grants", "GrantRead": "id=x"},
@@ -307,5 +310,6 @@ def test_every_filter_on_the_list_filters(things):
         describe = getattr(things, xform_name(operation))
         (key,) = (key for key, value in describe().items() if isinstance(value, list))
         assert describe()[key], operation
-        asked_for = [{"Name": name.replace("*", "Name"), "Values": ["no-such"]}]
+        value = {"group-id": "sg-0123456789abcdef0", "security-group-rule-id": "sgr-0123456789abcdef0"}
+        asked_for = [{"Name": name.replace("*", "Name"), "Values": [value.get(name, "no-such")]}]
         assert describe(**{member: asked_for})[key] == [], (operation, name)
