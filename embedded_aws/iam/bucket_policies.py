@@ -53,17 +53,17 @@ def _wrong_in(statement: Mapping[str, Any], bucket: str) -> Iterator[str]:
     for pattern in resources:
         if pattern != "*" and not fnmatchcase(bucket, pattern.removeprefix(_S3).partition("/")[0]):
             yield "Policy has invalid resource"
+    odd = [key for key in _keys(statement) if not _is_key(key)]
+    yield from (f"Policy has an invalid condition key - {key}" for key in odd)
     kinds = {kind for pattern in resources for kind in _kinds(pattern)} if "Resource" in statement else set()
     for pattern in listed(statement.get("Action", [])):
         named = list(_actions(pattern))
         fitting = [row for row in named if not kinds or kinds & set(row) or not {"bucket", "object"} & set(row)]
         if named and not fitting:
             yield "Action does not apply to any resource(s) in statement"
-        for key in _keys(statement):
-            if not _is_key(key):
-                yield f"Policy has an invalid condition key - {key}"
-            elif key.lower().startswith("s3:") and named and not any(_brings(row, key) for row in fitting):
-                yield "Conditions do not apply to combination of actions and resources in statement"
+        own = [key for key in _keys(statement) if key.lower().startswith("s3:")] if named else []
+        if not all(any(_brings(row, key) for row in fitting) for key in own):
+            yield "Conditions do not apply to combination of actions and resources in statement"
 
 
 def _kinds(pattern: str) -> set[str]:

@@ -37,6 +37,12 @@ class Entities(IamResponse):
         attached = {"PermissionsBoundaryType": "PermissionsBoundaryPolicy", "PermissionsBoundaryArn": arn}
         user.permissions_boundary = attached if arn else None
 
+    def update_assume_role_policy(self) -> ActionResult:
+        """UpdateAssumeRolePolicy; moto would take no older version of the language, which trust policies may have."""
+        role = self.backend.get_role(self._get_param("RoleName"))
+        role.assume_role_policy_document = self._get_param("PolicyDocument")
+        return EmptyResult()
+
     def delete_role(self) -> ActionResult:
         """DeleteRole; who trusted it trusts nobody then."""
         role = self.backend.get_role(self._get_param("RoleName"))

@@ -17,9 +17,9 @@ from embedded_aws.iam.principals import Principal
 _VERB = re.compile(r"(CreatePresigned|Create|Delete|Describe|Start|Stop|Update)(?P<thing>\w+?)(Url)?")
 # Context key -> names under which requests hold its value, at whatever depth, and below which other name.
 _COLLECTED = {
-    "sagemaker:vpcsubnets": ("Subnets", "SubnetIds", "SubnetId"),
-    "sagemaker:vpcsecuritygroupids": ("SecurityGroupIds", "SecurityGroups"),
-    "sagemaker:instancetypes": ("InstanceType", "InstanceTypes", "DefaultInstanceType"),
+    "sagemaker:vpcsubnets": ("Subnets", "SubnetId"),
+    "sagemaker:vpcsecuritygroupids": ("SecurityGroupIds",),
+    "sagemaker:instancetypes": ("InstanceType",),
     "sagemaker:networkisolation": ("EnableNetworkIsolation",),
     "sagemaker:intercontainertrafficencryption": ("EnableInterContainerTrafficEncryption",),
     "sagemaker:maxruntimeinseconds": ("MaxRuntimeInSeconds",),

@@ -161,6 +161,7 @@ HERE, INSIDE = "arn:aws:s3:::rows", "arn:aws:s3:::rows/*"
         ("s3:PutObject", INSIDE, {"StringEquals": {"aws:PhaseOfMoon": "full"}}, "invalid condition key"),
         ("s3:PutObject", INSIDE, {"StringEquals": {"ec2:Vpc": "vpc-1"}}, "invalid condition key"),
         ("s3:*", [HERE, INSIDE], {"StringNotEquals": {"aws:PrincipalOrgID": "o-1"}}, ""),
+        (["s3:GetObject", "s3:ListBucket"], [HERE, INSIDE], {"StringEquals": {"s3:prefix": "a"}}, "do not apply"),
         ("s3:GetObject", INSIDE, {"StringEquals": {"s3:ExistingObjectTag/team": "red"}}, ""),
     ],
 )
@@ -372,6 +373,12 @@ def test_an_endpoint_s_policy_is_one(admin):
     for odd in (text(allow("s3:*")), text({**allow("s3:*"), "Principal": "*", "Effect": "Yes"}), "{}"):
         assert refusal(ec2.create_vpc_endpoint, **made, PolicyDocument=odd)["Code"] == "InvalidPolicyDocument"
     ec2.delete_vpc(VpcId=vpc)
+
+
+def test_trust_may_be_written_in_the_older_language(admin, named):
+    old = json.dumps({"Version": "2008-10-17", "Statement": [trusting(ME, Sid="")]})
+    admin("iam").update_assume_role_policy(RoleName=named[0], PolicyDocument=old)
+    assert admin("iam").get_role(RoleName=named[0])["Role"]["AssumeRolePolicyDocument"]["Version"] == "2008-10-17"
 
 
 def test_trust_is_about_sts_alone(admin):
