@@ -18,7 +18,7 @@ from workshop.files import IS_CLONE
 
 OWNERS = "owners.commands"
 # These read or write notebooks, pages or the whole kit, which an installed wheel does not hold.
-NEED_A_CLONE = {"run", "render", "results", "blueprint", "bundle"}
+NEED_A_CLONE = {"run", "render", "results", "blueprint", "rooms", "bundle"}
 Add = Callable[[str, str, Callable, str], argparse.ArgumentParser]  # name, module, what it calls, help
 
 
@@ -58,6 +58,7 @@ def _for_makers(command: Add) -> None:
     results = command("results", "tools.results", lambda m, o: m.main(o.table), "render docs/results.md")
     results.add_argument("table", help="the curated table")
     command("blueprint", "aws.blueprint", lambda m, o: m.main(), "write the table of cloudformation/README.md")
+    command("rooms", "tools.rooms", lambda m, o: m.main(), "draw docs/rooms.md from the imports")
     wheels = command("wheelhouse", "packing.wheelhouse", lambda m, o: m.main(o.versions), "collect the wheels of jobs")
     wheels.add_argument("versions", nargs="*", help="Python versions; else the image's and this one")
     command("bundle", "packing.bundle", lambda m, o: m.main(), "pack the kit, and a Python, for a notebook instance")
