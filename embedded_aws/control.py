@@ -93,8 +93,9 @@ class Running:
 
 
 def default_home(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return ``WORKSHOP_HOME``, or ``.workshop`` in the repository."""
-    return Path(environ.get("WORKSHOP_HOME") or REPOSITORY / ".workshop")
+    """Return ``WORKSHOP_HOME``, or ``.workshop`` in the clone, or where an installed wheel's command was started."""
+    folder = REPOSITORY if (REPOSITORY / "pyproject.toml").is_file() else Path.cwd()
+    return Path(environ.get("WORKSHOP_HOME") or folder / ".workshop")
 
 
 def network_mode(environ: Mapping[str, str] = os.environ) -> str:

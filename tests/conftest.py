@@ -15,7 +15,7 @@ import boto3
 import botocore.session
 import psutil
 import pytest
-from promises import figure, pytest_collection_finish, pytest_runtest_logreport  # noqa: F401
+from promises import figure, pytest_runtest_logreport  # noqa: F401
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from workshop.errors import MissingStep, WorkshopError
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[1]  # of an installed wheel: the folder of its packages
+IS_CLONE = (REPOSITORY / "pyproject.toml").is_file()
+# What is kept and built lies in the clone, or where the command of an installed wheel was started.
+WORKPLACE = REPOSITORY if IS_CLONE else Path.cwd()
 TEMPLATES = REPOSITORY / "cloudformation"
 NOTEBOOKS = REPOSITORY / "notebooks"
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from workshop.errors import MissingStep
-from workshop.files import REPOSITORY, locked, read_object, write_text
+from workshop.files import WORKPLACE, locked, read_object, write_text
 
 # Which notebook writes which entry of the state file.
 MAKERS = {
@@ -21,7 +21,7 @@ MAKERS = {
 
 def home() -> Path:
     """Return the folder that holds all local state: ``$WORKSHOP_HOME``, or ``.workshop`` beside the notebooks."""
-    folder = Path(os.environ.get("WORKSHOP_HOME", REPOSITORY / ".workshop")).resolve()
+    folder = Path(os.environ.get("WORKSHOP_HOME", WORKPLACE / ".workshop")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from workshop.aws import accounts, connect, jobs, region
+from workshop.aws import accounts, connect, images, jobs, region
 from workshop.aws.stacks import pauses
 from workshop.errors import JobError
 from workshop.federation import tls
@@ -35,7 +35,7 @@ def job(run: Run, step: str) -> None:
     server = run.members.sessions["server"]
     host = connect.server_host(server, run.members.outputs["server"]["fl-notebook-instance"])
     request = jobs.training_request(
-        client, name=jobs.job_name(CLIENT), image=connect.training_image(client.region),
+        client, name=jobs.job_name(CLIENT), image=images.training_image(client.region),
         server_address=f"{host}:{run.members.agreed.port}", max_seconds=1800,
         ca_certificate=tls.make_certificates(host).authority_hyperparameter(),
     )  # fmt: skip

@@ -11,13 +11,12 @@ import boto3
 from client_code import schema
 from data_prep import prepare, sources
 from workshop import federation, state
-from workshop.aws import accounts, cleanup, connect, deployment, jobs
+from workshop.aws import accounts, cleanup, connect, deployment, images, jobs
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.events import Sink
 
-# No container image is pulled on the embedded AWS; asking the SageMaker SDK for its address takes seconds.
-IMAGE = "sagemaker-scikit-learn:1.9-0-cpu-py3"
+IMAGE = images.training_image("us-east-1")  # no container image is pulled on the embedded AWS
 
 
 @dataclass(frozen=True)
