@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from client_code import schema
@@ -49,7 +49,7 @@ def prepare(table: Table, *, n_clients: int, how: str, balance: str, seed: int, 
     balance : {"smote", "smote_undersample", "none"}
         What the training rows go through before a model is fitted on them.
     seed : int
-        Every step and every client draws from a stream of its own that follows from it.
+        Every step, and of the clients' steps every client, draws from a stream of its own: ``streams.py``.
     folder : Path
         Receives ``server/test.csv`` and, per client, ``train.csv`` (real rows), ``train_balanced.csv`` (the rows to
         fit on) and ``validation.csv`` (real rows).
@@ -57,20 +57,23 @@ def prepare(table: Table, *, n_clients: int, how: str, balance: str, seed: int, 
     Raises
     ------
     DataError
-        If the rows cannot be divided or balanced as asked.
+        If the rows cannot be divided or balanced as asked, or a part would be too small for the later steps.
     """
     distinct = split.deduplicate(table.frame)
     rest, test = split.hold_out(distinct, seed=seed)
     parts = split.assign(rest, n_clients, how=how, seed=seed)
+    names = [f"client-{number}" for number in range(1, n_clients + 1)]
+    tables = {
+        name: _client_tables(part, balance=balance, seed=seed, owner=name)
+        for name, part in zip(names, parts, strict=True)
+    }
     about = {"source": table.source, "source_sha256": table.sha256, "seed": seed}
     for old in folder.glob("client-*"):  # of an earlier run, perhaps with more clients
         shutil.rmtree(old)
     owners.write_owner(folder / "server", {"test.csv": test}, owner="server", **about)
-    counts = {}
-    for number, part in enumerate(parts, start=1):
-        name = f"client-{number}"
-        own_seed = int(np.random.default_rng([seed, number]).integers(2**31))
-        counts[name] = _write_client(folder / name, part, balance=balance, seed=own_seed, about=about)
+    for name in names:
+        owners.write_owner(folder / name, _files(tables[name]), owner=name, **about)
+    counts = {name: _counts(tables[name]) for name in names}
     stages = {"table": table.frame, "without duplicates": distinct, "server's test table": test, "clients' rows": rest}
     steps = pd.DataFrame({stage: _count(rows) for stage, rows in stages.items()}).T.rename_axis("step")
     steps.columns = ["rows", "fraud"]
@@ -96,34 +99,44 @@ def prepare_one(table: Table, *, name: str, balance: str = "smote", seed: int = 
     Raises
     ------
     DataError
-        If the rows cannot be divided or balanced as asked.
+        If the rows cannot be divided or balanced as asked, or a part would be too small for the later steps.
     """
     about = {"source": table.source, "source_sha256": table.sha256, "seed": seed}
     distinct = split.deduplicate(table.frame)
     if name == "server":
+        split.require({"test": distinct}, owner=name)
         owners.write_owner(folder / name, {"test.csv": distinct}, owner=name, **about)
         return {f"test_{what}": n for what, n in _count(distinct).items()}
-    return _write_client(folder / name, distinct, balance=balance, seed=seed, about=about)
+    tables = _client_tables(distinct, balance=balance, seed=seed, owner=name)
+    owners.write_owner(folder / name, _files(tables), owner=name, **about)
+    return _counts(tables)
 
 
-def _write_client(folder: Path, rows: pd.DataFrame, *, balance: str, seed: int, about: dict) -> dict[str, int]:
-    """Split and balance one client's rows and write its files; return rows and positives of every part."""
+def _client_tables(rows: pd.DataFrame, *, balance: str, seed: int, owner: str) -> dict[str, pd.DataFrame]:
+    """Split and balance one client's rows; return its parts."""
     if balance not in BALANCE:
         raise DataError(f"BALANCE {balance!r} is unknown; choose one of {', '.join(BALANCE)}")
-    train, validation = split.train_validation(rows, seed=seed)
-    tables = {"train": train, "balanced": _balanced(train, balance, seed), "validation": validation}
-    files = dict(zip(("train.csv", "train_balanced.csv", "validation.csv"), tables.values(), strict=True))
-    owners.write_owner(folder, files, owner=folder.name, **about)
+    train, validation = split.train_validation(rows, seed=seed, owner=owner)
+    balanced = _balanced(train, balance, seed=seed, owner=owner)
+    return {"train": train, "balanced": balanced, "validation": validation}
+
+
+def _files(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    return dict(zip(("train.csv", "train_balanced.csv", "validation.csv"), tables.values(), strict=True))
+
+
+def _counts(tables: Mapping[str, pd.DataFrame]) -> dict[str, int]:
+    """Return rows and positives of every part."""
     return {f"{kind}_{what}": n for kind, part in tables.items() for what, n in _count(part).items()}
 
 
-def _balanced(train: pd.DataFrame, how: str, seed: int) -> pd.DataFrame:
+def _balanced(train: pd.DataFrame, how: str, *, seed: int, owner: str) -> pd.DataFrame:
     if how == "none":
         return train
     if how == "smote":
-        return balancing.smote(train, ratio=1.0, seed=seed)
+        return balancing.smote(train, ratio=1.0, seed=seed, owner=owner)
     # As published: a quarter as many fraudulent as honest rows, then as many honest as fraudulent ones.
-    return balancing.smote(train, ratio=0.25, seed=seed, undersample=True)
+    return balancing.smote(train, ratio=0.25, seed=seed, owner=owner, undersample=True)
 
 
 def _count(frame: pd.DataFrame) -> dict[str, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from client_code import schema
-from data_prep import curated, download, synthetic
+from data_prep import curated, download, stored, synthetic
 from data_prep.errors import DataError
 from data_prep.owners import csv_bytes, is_stamped
 
@@ -59,5 +59,4 @@ def load(data: str, *, seed: int, cache: Path) -> Table:
 
 def _stored_types(frame: pd.DataFrame) -> pd.DataFrame:
     """Give counts back the integer type that the schema stores them in, where all of them are whole."""
-    whole = {c.name: "int64" for c in schema.COLUMNS if c.dtype == "int64" and (frame[c.name] % 1 == 0).all()}
-    return frame.astype(whole)
+    return frame.astype(dict.fromkeys(stored.whole(frame), "int64"))

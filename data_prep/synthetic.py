@@ -17,6 +17,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from client_code import schema
+from data_prep import streams
 
 SOURCE = "synthetic"
 PARAMETERS = Path(__file__).with_name("synthetic_parameters.json")
@@ -53,7 +54,7 @@ def generate(n_rows: int = 5500, positive_rate: float = POSITIVE_RATE, *, seed: 
     if min(n_positive, n_rows - n_positive) < 2:
         raise ValueError(f"{n_rows} rows at a rate of {positive_rate} leave fewer than two rows of a class")
     parameters = json.loads(PARAMETERS.read_text())
-    rng = np.random.default_rng(seed)
+    rng = streams.generator(seed, streams.GENERATE)
     n_copies = round(n_positive * DUPLICATE_RATE)
     honest = _draw(parameters, 0, n_rows - n_positive, rng)
     fraudulent = _draw(parameters, 1, n_positive - n_copies, rng)

@@ -71,7 +71,7 @@ def test_few_fraudulent_rows_have_fewer_neighbours(frame, positives):
 
 def test_a_single_fraudulent_row_is_refused_with_what_to_do(frame):
     with pytest.raises(
-        balance.BalanceError, match="1 fraudulent training rows: SMOTE needs at least 2; choose BALANCE none"
+        balance.BalanceError, match="client: 1 fraudulent training rows: SMOTE needs at least 2; choose BALANCE none"
     ):
         balance.smote(few(frame, 1), ratio=1.0, seed=0)
 
@@ -85,3 +85,73 @@ def test_it_follows_from_the_seed(frame):
     first, again, other = (balance.smote(frame, ratio=1.0, seed=seed) for seed in (1, 1, 2))
     assert first.equals(again)
     assert not np.array_equal(first[AMOUNTS], other[AMOUNTS])
+
+
+def rows(frame, honest, fraudulent):
+    large = synthetic.generate(6000, seed=4).drop_duplicates()
+    return pd.concat([large[large[schema.LABEL] == kind].head(n) for kind, n in enumerate((honest, fraudulent))])
+
+
+@pytest.mark.parametrize(
+    ("honest", "fraudulent", "ratio", "made"),
+    [
+        (200, 50, 0.25, 0),
+        (201, 50, 0.25, 0),  # a quarter of 201 is 50.25: no whole row is missing
+        (203, 50, 0.25, 0),
+        (204, 50, 0.25, 1),
+        (100, 28, 0.29, 1),  # 0.29 * 100 is 28.999999999999996 in binary
+        (60, 60, 1.0, 0),
+        (60, 80, 1.0, 0),
+        (80, 1, 0.0125, 0),  # one row of the rare class needs no line when nothing must be made
+    ],
+)
+def test_as_many_rows_are_made_as_are_missing(frame, honest, fraudulent, ratio, made):
+    table = rows(frame, honest, fraudulent).reset_index(drop=True)
+    balanced = balance.smote(table, ratio=ratio, seed=0)
+    assert len(balanced) == len(table) + made
+    assert balanced.head(len(table)).equals(table)
+
+
+@pytest.mark.parametrize(("honest", "fraudulent"), [(201, 50), (203, 51), (60, 60), (60, 80), (500, 100), (3, 2)])
+def test_undersampling_takes_honest_rows_only(frame, honest, fraudulent):
+    table = rows(frame, honest, fraudulent).reset_index(drop=True)
+    balanced = balance.smote(table, ratio=0.25, seed=0, undersample=True)
+    left = balanced[schema.LABEL].value_counts()
+    assert left[1] == max(fraudulent, honest // 4)
+    assert left[0] == min(honest, left[1])
+    merged = balanced[balanced[schema.LABEL] == 0].merge(table, how="left", indicator=True)
+    assert (merged["_merge"] == "both").all()
+
+
+def test_a_made_flag_is_that_of_the_nearer_row(frame):
+    """Two fraudulent rows, alike but for one flag and one amount: the amount says how far along the line a row lies."""
+    honest = frame[frame[schema.LABEL] == 0].head(400)
+    pair = frame[frame[schema.LABEL] == 1].head(1)
+    low, high = 10.0, 100_000.0
+    pair = pd.concat([pair.assign(female=0, total_drug_cost_sum=low), pair.assign(female=1, total_drug_cost_sum=high)])
+    table = pd.concat([honest, pair]).astype({"total_drug_cost_sum": float}).reset_index(drop=True)
+    made = balance.smote(table, ratio=1.0, seed=0).iloc[len(table) :]
+    along = (np.log1p(made["total_drug_cost_sum"]) - np.log1p(low)) / (np.log1p(high) - np.log1p(low))
+    clear = (along - 0.5).abs() > 1e-3
+    assert clear.sum() > 390
+    assert (made["female"] == (along > 0.5))[clear].all()
+    assert ((along > 0.5) & (along < 0.58)).sum() > 10  # these were 0 when the half-way was sought between 0 and 1
+
+
+def test_flags_of_which_one_is_set_stay_so(frame, monkeypatch):
+    """One-hot groups: made rows belong to a category, as the rows that they lie between do."""
+    group = ["tot_suplrs_mean", "tot_suplrs_sum", "female"]
+    rng = np.random.default_rng(0)
+    hot = pd.DataFrame(np.eye(3, dtype=int)[rng.integers(3, size=len(frame))], columns=group)
+    table = frame.assign(**{name: hot[name].astype(frame[name].dtype) for name in group})
+    monkeypatch.setattr(schema, "BINARY", tuple(group))
+    made = balance.smote(table, ratio=1.0, seed=0).iloc[len(table) :]
+    assert (made[group].sum(axis=1) == 1).all()
+
+
+def test_counts_beyond_an_int64_stay_what_they_are(frame):
+    """2**53 is the last whole number up to which a float64 holds them all."""
+    large = frame.astype({"line_svc_cnt_sum": float})
+    large.loc[large.index[-5:], "line_svc_cnt_sum"] = 1e19
+    made = balance.smote(large, ratio=1.0, seed=0).iloc[len(frame) :]
+    assert made["line_svc_cnt_sum"].between(0, 1.0001e19).all()

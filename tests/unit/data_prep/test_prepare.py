@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from client_code import schema
-from data_prep import owners, prepare, sources
+from data_prep import owners, prepare, sources, split
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +122,44 @@ def test_a_damaged_manifest_is_named(table, tmp_path):
     (tmp_path / "server" / "manifest.json").write_text("{}")
     with pytest.raises(owners.ManifestError, match=r"server/manifest\.json is damaged"):
         owners.verify_owner(tmp_path / "server")
+
+
+def rows_of(table, honest, fraudulent):
+    frame = table.frame.drop_duplicates()
+    parts = [frame[frame[schema.LABEL] == kind].head(n) for kind, n in enumerate((honest, fraudulent))]
+    return sources.Table(pd.concat(parts, ignore_index=True), "file", "0")
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "told"),
+    [
+        ("client-1", (600, 2), "client-1: 0 of 121 validation rows would be fraudulent"),
+        ("client-2", (30, 6), "client-2: 28 training rows, and 50 are needed"),
+        ("server", (300, 4), "server: 4 of 304 test rows would be fraudulent, and 5 are needed"),
+    ],
+)
+def test_an_owners_rows_that_no_job_could_use_are_refused(table, tmp_path, name, counts, told):
+    with pytest.raises(split.SplitError, match=told):
+        prepare.prepare_one(rows_of(table, *counts), name=name, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_leaves_the_files_of_the_earlier_run(table, tmp_path):
+    prepare.prepare(table, n_clients=2, how="iid", balance="none", seed=0, folder=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.glob("*/*")}
+    for settings in ({"n_clients": 400, "balance": "none"}, {"n_clients": 2, "balance": "magic"}):
+        with pytest.raises(ValueError, match=r"lower CLIENTS|choose one of"):
+            prepare.prepare(table, how="iid", seed=1, folder=tmp_path, **settings)
+    assert {path: path.read_bytes() for path in tmp_path.glob("*/*")} == before
+
+
+@pytest.mark.parametrize(
+    ("honest", "fraudulent"), [(252, 63), (254, 63), (302, 75), (402, 100), (403, 100), (300, 300)]
+)
+@pytest.mark.parametrize("balance", prepare.BALANCE)
+def test_every_count_can_be_balanced(table, tmp_path, honest, fraudulent, balance):
+    counts = prepare.prepare_one(rows_of(table, honest, fraudulent), name="client-1", balance=balance, folder=tmp_path)
+    if balance == "none":
+        assert counts["balanced_rows"] == counts["train_rows"]
+    elif balance == "smote" or honest != fraudulent:
+        assert counts["balanced_rows"] == 2 * counts["balanced_positives"]

@@ -91,3 +91,64 @@ def test_too_many_clients_are_refused_with_what_to_lower(frame, how):
 def test_a_choice_that_makes_no_sense_is_named(frame, n_clients, how, told):
     with pytest.raises(split.SplitError, match=told):
         split.assign(frame, n_clients, how=how, seed=0)
+
+
+def of_each(frame, honest, fraudulent):
+    """Return so many distinct rows of each class."""
+    parts = [frame[frame[schema.LABEL] == kind].head(n) for kind, n in enumerate((honest, fraudulent))]
+    assert [len(part) for part in parts] == [honest, fraudulent]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("honest", "fraudulent", "told"),
+    [
+        # A fifth of 602 rows, class by class: 2 / 5 rounds to none.
+        (600, 2, "client-7: 0 of 121 validation rows would be fraudulent, and 1 is needed"),
+        (30, 6, "client-7: 28 training rows, and 50 are needed"),
+        (56, 6, "client-7: 49 training rows, and 50 are needed"),
+        (2, 600, "client-7: 0 of 121 validation rows would be honest, and 1 is needed"),
+        (20, 2, "client-7: 17 training rows, and 50 are needed; 0 of 5 validation rows would be fraudulent, and 1 is"),
+        (100, 1, "client-7: 101 rows, 1 of them fraudulent, cannot be split with both classes on either side"),
+        (100, 0, "client-7: 100 rows, 0 of them fraudulent, cannot be split"),
+        (1, 100, "client-7: 101 rows, 100 of them fraudulent, cannot be split"),
+        (2, 2, "client-7: 4 rows, 2 of them fraudulent, cannot be split"),
+    ],
+)
+def test_a_part_that_is_too_small_is_refused_with_client_part_counts_and_what_to_do(frame, honest, fraudulent, told):
+    many = synthetic.generate(8000, 0.2, seed=1).drop_duplicates()
+    with pytest.raises(split.SplitError) as error:
+        split.train_validation(of_each(many, honest, fraudulent), seed=0, owner="client-7")
+    assert str(error.value).startswith(told)
+    assert "Add such rows to its table (duplicates count once)" in str(error.value)
+
+
+@pytest.mark.parametrize(("honest", "fraudulent"), [(600, 3), (58, 5), (57, 6), (5, 58), (40, 23)])
+def test_a_part_that_is_just_large_enough_passes(frame, honest, fraudulent):
+    train, validation = split.train_validation(of_each(frame, honest, fraudulent), seed=0, owner="client-7")
+    assert len(train) >= 50
+    assert train[schema.LABEL].value_counts().min() >= 2
+    assert validation[schema.LABEL].nunique() == 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_passes_does_not_depend_on_the_seed(frame, seed):
+    split.train_validation(of_each(frame, 600, 3), seed=seed)
+    with pytest.raises(split.SplitError):
+        split.train_validation(of_each(frame, 600, 2), seed=seed)
+
+
+def test_a_test_table_with_too_little_fraud_is_refused(frame):
+    with pytest.raises(split.SplitError, match="server: 4 of 104 test rows would be fraudulent, and 5 are needed"):
+        split.hold_out(of_each(frame, 500, 20), seed=0)
+    rest, test = split.hold_out(of_each(frame, 500, 25), seed=0)
+    assert test[schema.LABEL].sum() == 5
+    assert rest[schema.LABEL].sum() == 20
+
+
+@pytest.mark.parametrize("how", split.HOW)
+def test_clients_of_a_table_that_is_mostly_fraud_are_served_too(frame, how):
+    """Which class is the rare one follows from the table."""
+    turned = frame.assign(**{schema.LABEL: 1 - frame[schema.LABEL]})
+    for part in split.assign(turned, 5, how=how, seed=0):
+        split.train_validation(part, seed=0)

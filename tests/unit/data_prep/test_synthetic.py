@@ -90,9 +90,11 @@ def test_zeros_floors_and_tails_are_those_of_the_curated_table(real, drawn, kind
         spread = np.log1p(theirs[name]).std()
         for level in (0.25, 0.5, 0.9, 0.99):
             mine, real_one = ours[name].quantile(level), theirs[name].quantile(level)
-            # A quarter of a standard deviation, or one count; the last hundredth of 462 rows is five of them.
+            # A quarter of a standard deviation, or one count. The last hundredth of 462 rows is five of them:
+            # about as many of ours as of theirs lie above it, wherever our own hundredth begins.
             allowed = (1.0 if level == 0.99 else 0.25) * spread
             close = abs(np.log1p(mine) - np.log1p(real_one)) <= allowed or abs(mine - real_one) <= 1
+            close |= level == 0.99 and 0.005 <= (ours[name] > real_one).mean() <= 0.02
             assert close, (name, level, mine, real_one)
 
 
