@@ -102,7 +102,8 @@ def serve_aws() -> Callable[..., tuple[subprocess.Popen[bytes], EmbeddedAWS]]:
 @pytest.fixture(scope="module")
 def own_accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., dict[str, boto3.Session]]]:
     """Return a function that starts an embedded AWS, makes it the workshop's, and returns sessions by account name."""
-    from workshop import accounts, state
+    from workshop import state
+    from workshop.aws import accounts
 
     started: list[subprocess.Popen[bytes]] = []
     with pytest.MonkeyPatch.context() as patch:

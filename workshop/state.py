@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from pathlib import Path
 
-from workshop.errors import MissingStep, WorkshopError
+from workshop.errors import MissingStep
+from workshop.files import REPOSITORY, write_text
 
 # Which notebook writes which entry of the state file.
 MAKERS = {
@@ -21,37 +21,9 @@ MAKERS = {
 
 def home() -> Path:
     """Return the folder that holds all local state: ``$WORKSHOP_HOME``, or ``.workshop`` beside the notebooks."""
-    default = Path(__file__).resolve().parents[1] / ".workshop"
-    folder = Path(os.environ.get("WORKSHOP_HOME", default)).resolve()
+    folder = Path(os.environ.get("WORKSHOP_HOME", REPOSITORY / ".workshop")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def write_text(path: Path, text: str, *, private: bool = False) -> None:
-    """Write a file so that it is there whole or not at all; if ``private``, for nobody else to read.
-
-    Raises
-    ------
-    WorkshopError
-        If it cannot be written: the disk is full, or the folder is read-only.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.unlink(missing_ok=True)
-        temporary.touch(mode=0o600 if private else 0o644)
-        temporary.write_text(text)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # nothing can be deleted from a read-only disk either
-            temporary.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> WorkshopError:
-    """Put into words that a file or folder cannot be written."""
-    return WorkshopError(
-        f"{path} cannot be written ({error.strerror}): make room or make its folder writable, then run the cell again"
-    )
 
 
 def save(**entries: object) -> None:

@@ -40,8 +40,10 @@ import json
 import pandas as pd
 
 from client_code import schema
-from workshop import accounts, federation, jobs, model, state
-from workshop.live import LiveRounds
+from workshop import federation, state
+from workshop.aws import accounts, jobs
+from workshop.science import model
+from workshop.lessons.live import LiveRounds
 
 data, connection = state.load("data", "accounts")
 clients = [jobs.ClientAccount.of(entry) for entry in connection["clients"]]
@@ -187,7 +189,7 @@ history[
 ].round(3)
 
 # %%
-from workshop import plots
+from workshop.science import plots
 
 base_rate = test[schema.LABEL].mean()
 plots.rounds(history, base_rate=base_rate, title="What each round was worth")

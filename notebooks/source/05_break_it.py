@@ -36,7 +36,10 @@ import numpy as np
 import pandas as pd
 
 from client_code import schema
-from workshop import accounts, arena, baselines, jobs, plots, state
+from workshop import state
+from workshop.aws import accounts, jobs
+from workshop.lessons import arena
+from workshop.science import baselines, plots
 from workshop.federation.checkpoints import Checkpoints
 
 data, connection, finished = state.load("data", "accounts", "federation")

@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError
 
-from workshop import accounts, jobs, lessons, rehearsal
+from workshop.aws import accounts, jobs
 from workshop.errors import AccountError
+from workshop.lessons import experiments, rehearsal
 
 FOREIGN_SUBNET, FOREIGN_GROUP = "subnet-0123456789abcdef0", "sg-0123456789abcdef0"
 
@@ -80,7 +81,7 @@ def test_the_execution_role_is_lent_to_nobody(stage, server, kickoff):
 
 @pytest.fixture
 def request_of_client_1(stage):
-    return lessons.job_request(stage.clients[0], image=rehearsal.IMAGE)
+    return experiments.job_request(stage.clients[0], image=rehearsal.IMAGE)
 
 
 def network(client, **changes):
@@ -210,7 +211,7 @@ def test_a_refusal_to_borrow_names_the_client_and_what_its_owner_must_do(stage, 
 def start_as_owner(stage, number=1):
     """Start the agreed job of a client with its owner's own session; return SageMaker's error, if any."""
     client = stage.clients[number]
-    request = lessons.job_request(client, image=rehearsal.IMAGE)
+    request = experiments.job_request(client, image=rehearsal.IMAGE)
     sagemaker = stage.sessions[client.name].client("sagemaker")
     try:
         sagemaker.create_training_job(**request)

@@ -5,9 +5,10 @@ import time
 
 import pytest
 
-from workshop import accounts, cleanup, connect, deployment, quotas, rehearsal, stacks
-from workshop.choices import Choices
+from workshop.aws import accounts, cleanup, connect, deployment, quotas, stacks
+from workshop.aws.choices import Choices
 from workshop.errors import AccountError, JobError, StackError
+from workshop.lessons import rehearsal
 
 CHOSEN = Choices()
 

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from client_code import schema
-from workshop import baselines, cleanup, federation, jobs, rehearsal, state
+from workshop import federation, state
+from workshop.aws import cleanup, jobs
 from workshop.errors import FederationError, JobError
+from workshop.lessons import rehearsal
+from workshop.science import baselines
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,11 @@ from flwr.server.superlink.fleet.grpc_bidi.grpc_client_proxy import GrpcClientPr
 
 from client_code import schema
 from data_prep import owners
-from workshop import connect, jobs, rehearsal, state
+from workshop import state
+from workshop.aws import connect, jobs
 from workshop.errors import FederationError
 from workshop.federation import tls
+from workshop.lessons import rehearsal
 
 CANARIES = {"client-1": 8675309.25, "client-2": 7041776.75, "client-3": 3141592.5}
 COLUMN = "total_drug_cost_sum"

@@ -2,16 +2,17 @@
 
 import promises
 
-from workshop import blueprint
+from workshop.aws import blueprint
+from workshop.files import TEMPLATES
 
 
 def test_the_table_of_templates_is_the_blueprint():
-    page = (blueprint.TEMPLATES / "README.md").read_text()
+    page = (TEMPLATES / "README.md").read_text()
     assert f"{blueprint.BEGIN}\n{blueprint.table()}\n{blueprint.END}" in page, "run `python -m workshop blueprint`"
 
 
 def test_every_template_is_in_the_blueprint():
-    templates = {path.stem for path in blueprint.TEMPLATES.glob("*.yaml")}
+    templates = {path.stem for path in TEMPLATES.glob("*.yaml")}
     assert templates == {step.template for step in blueprint.STEPS}
 
 

@@ -91,7 +91,7 @@ def test_only_the_servers_own_model_is_ever_unpickled():
         str(path.relative_to(ROOT)): list(loaded_without_care(ast.parse(path.read_text())))
         for path in (ROOT / "notebooks" / "source").glob("*.py")
     }
-    assert {path: names for path, names in found.items() if names} == {"workshop/model.py": ["joblib.load"]}
+    assert {path: names for path, names in found.items() if names} == {"workshop/science/model.py": ["joblib.load"]}
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client_code import schema
-from workshop import accounts, connect, federation, jobs, rehearsal, state
+from workshop import federation, state
+from workshop.aws import accounts, connect, jobs
 from workshop.federation.runs import Run
+from workshop.lessons import rehearsal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -19,10 +19,13 @@ import task
 from cohort import wait_until
 from fault_proxy import FaultProxy
 
-from workshop import accounts, cleanup, connect, federation, jobs, model, rehearsal, state
+from workshop import federation, state
+from workshop.aws import accounts, cleanup, connect, jobs
 from workshop.errors import AccountError, FederationError, JobError
 from workshop.federation.checkpoints import Checkpoints, Progress
 from workshop.federation.rounds import Round
+from workshop.lessons import rehearsal
+from workshop.science import model
 
 TRIES = 4  # once, and three times more
 

@@ -16,9 +16,11 @@ import pytest
 import task
 from cohort import Cohort
 
-from workshop import cleanup, jobs, rehearsal, state
+from workshop import state
+from workshop.aws import cleanup, jobs
 from workshop.errors import FederationError, JobError
 from workshop.federation.checkpoints import Checkpoints
+from workshop.lessons import rehearsal
 
 ROUNDS = 4
 SETTINGS = {"rounds": ROUNDS}

@@ -12,10 +12,12 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from workshop import federation, jobs, rehearsal
+from workshop import federation
+from workshop.aws import jobs
 from workshop.errors import FederationError
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
+from workshop.lessons import rehearsal
 
 TIMES = 20
 
@@ -86,7 +88,8 @@ SERVER = """
 import json, os, signal, sys
 from pathlib import Path
 import numpy as np
-from workshop import accounts, federation, jobs
+from workshop import federation
+from workshop.aws import accounts, jobs
 from workshop.federation import tls
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from cohort import Cohort, Member, wait_until
 
+from workshop.aws.jobs import stop_all
 from workshop.errors import FederationError, JobError
 from workshop.federation import endings
 from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.seats import Seat
-from workshop.jobs import stop_all
 
 
 def slow_in(*rounds, seconds):

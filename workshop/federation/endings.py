@@ -6,9 +6,9 @@ import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+from workshop.aws.jobs import FINISHED, TrainingJob, together
 from workshop.errors import FederationError, JobError
 from workshop.federation.seats import Seat, names
-from workshop.jobs import FINISHED, TrainingJob, together
 
 PATIENCE = 3.0  # seconds that SageMaker has to say how a job ended whose connection broke
 ANSWER = 10.0  # seconds more for the answer itself

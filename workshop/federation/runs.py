@@ -17,6 +17,7 @@ from workshop import state
 from workshop.errors import FederationError
 from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.tls import Authority, Certificates
+from workshop.files import write_text
 
 LAST_HOURS = timedelta(hours=6)  # an authority that ends sooner is not used for another day's work
 
@@ -82,7 +83,7 @@ def open_run(
         for path in folder.iterdir():
             if path.is_dir() and path != checkpoints.folder:
                 shutil.rmtree(path)
-        state.write_text(folder / "run.json", json.dumps(known))
+        write_text(folder / "run.json", json.dumps(known))
     authority = _authority(folder)
     if authority is None:
         authority = Authority.make()

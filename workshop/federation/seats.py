@@ -20,9 +20,9 @@ from flwr.server.client_manager import SimpleClientManager
 from flwr.server.client_proxy import ClientProxy
 from flwr.server.superlink.fleet.grpc_bidi.grpc_bridge import GrpcBridgeClosed
 
+from workshop.aws.jobs import FINISHED, TrainingJob
 from workshop.errors import JobError
 from workshop.federation.identity import Caller, IdentityError
-from workshop.jobs import FINISHED, TrainingJob
 
 INTRODUCTION = 8.0  # seconds that a new connection has to prove who it is
 STRANGERS = 24  # connections besides the invited that may be open without having said who they are

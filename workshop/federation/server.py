@@ -18,6 +18,7 @@ from flwr.server.client_proxy import ClientProxy
 
 from client_code import task
 from workshop import state
+from workshop.aws.jobs import TrainingJob, stop_all
 from workshop.errors import FederationError, JobError
 from workshop.federation import endings, updates
 from workshop.federation import strategy as strategies
@@ -28,7 +29,6 @@ from workshop.federation.rounds import Report, Round, fit_round, get_evaluate_fn
 from workshop.federation.seats import Seat, Seats, names
 from workshop.federation.terms import Terms
 from workshop.federation.tls import Certificates
-from workshop.jobs import TrainingJob, stop_all
 
 
 @dataclass(frozen=True)

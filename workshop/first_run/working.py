@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from workshop import accounts, bundle, connect, jobs, region
+from workshop.aws import accounts, connect, jobs, region
+from workshop.aws.stacks import pauses
 from workshop.errors import JobError
 from workshop.federation import tls
 from workshop.first_run import flows, probe
 from workshop.first_run.run import CLIENT, Run, minutes, until
-from workshop.stacks import pauses
+from workshop.packing import bundle
 
 ARCHIVE = "code/first-run.tar.gz"
 JOB_SECONDS, STOP_SECONDS = 900.0, 300.0

@@ -3,7 +3,7 @@
 import pytest
 from botocore.session import Session
 
-from workshop import jobs
+from workshop.aws import jobs
 from workshop.errors import JobError
 
 CLIENT = jobs.ClientAccount(

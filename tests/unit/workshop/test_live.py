@@ -1,6 +1,6 @@
 """What a notebook shows while a federation runs."""
 
-from workshop import live
+from workshop.lessons import live
 
 
 class View:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workshop import state
+from workshop import files, state
 from workshop.errors import MissingStep, WorkshopError
 
 
@@ -20,7 +20,7 @@ def test_what_one_notebook_saves_the_next_loads():
 def test_what_cannot_be_written_is_named_with_the_reason_and_the_remedy(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(WorkshopError, match=r"file/x cannot be written \(Not a directory\): make room or make its"):
-        state.write_text(tmp_path / "file" / "x", "anything")
+        files.write_text(tmp_path / "file" / "x", "anything")
 
 
 def test_a_missing_step_names_the_notebook_that_makes_it():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import jupytext
@@ -10,14 +9,15 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from workshop.run import NOTEBOOKS, QUIET_KERNEL
+from workshop.files import NOTEBOOKS, sha256
+from workshop.lessons.execute import QUIET_KERNEL
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
 def stamp(source: Path) -> str:
     """Return the SHA-256 that ties a rendered notebook to its source."""
-    return hashlib.sha256(source.read_bytes()).hexdigest()
+    return sha256(source)
 
 
 def convert(source: Path) -> nbformat.NotebookNode:

@@ -13,7 +13,7 @@ import boto3
 import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
-from workshop.choices import Choices
+from workshop.aws.choices import Choices
 from workshop.errors import AccountError
 
 SAGEMAKER = {"ServiceCode": "sagemaker"}

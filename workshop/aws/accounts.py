@@ -18,7 +18,7 @@ from workshop import state
 from workshop.errors import AccountError
 
 if TYPE_CHECKING:
-    from workshop.jobs import ClientAccount
+    from workshop.aws.jobs import ClientAccount
 
 TARGETS = ("embedded", "aws")
 # Descriptions of AWS's services are large (SageMaker's takes 20 MB): sessions share them.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-TEMPLATES = Path(__file__).resolve().parents[1] / "cloudformation"
+from workshop.files import TEMPLATES
+
 BEGIN, END = "<!-- blueprint -->", "<!-- end of blueprint -->"
 EVERY, SERVER, CLIENT, PER_CLIENT = "every account", "server", "every client", "server, once per client"
 SERVER_OR_ALL = "server; others who choose all endpoints"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from workshop import blueprint
-from workshop.choices import Choices
+from workshop.aws import blueprint
+from workshop.aws.choices import Choices
 
 # List prices of us-east-1 in US dollars. Check them before you rely on them: the pages named below, or
 # `aws pricing get-products --service-code AmazonSageMaker` (AmazonVPC, awskms, AmazonCloudWatch).

@@ -19,13 +19,15 @@ import boto3
 import numpy as np
 
 from client_code import task
-from workshop import accounts, bundle, connect, federation, jobs
+from workshop import federation
+from workshop.aws import accounts, connect, jobs
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.rounds import Report, get_evaluate_fn
+from workshop.packing import bundle
 
 if TYPE_CHECKING:
-    from workshop.baselines import ClientRows
+    from workshop.science.baselines import ClientRows
 
 CODE = "code/source.tar.gz"
 # Put behind a client's own code: what it does to the update that this code has made.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from client_code import schema, task
 from workshop.errors import AccountError, ModelError
-from workshop.state import unwritable, write_text
+from workshop.files import sha256, unwritable, write_text
 
 MODEL, TWIN, MANIFEST = "model.joblib", "model.npz", "manifest.json"
 
@@ -52,7 +51,7 @@ def save(folder: Path, parameters: task.Parameters, scaler: task.Scaler, *, thre
     except OSError as error:
         raise unwritable(folder, error) from error
     manifest = {
-        "files": {name: _sha256(folder / name) for name in (MODEL, TWIN)},
+        "files": {name: sha256(folder / name) for name in (MODEL, TWIN)},
         "threshold": threshold,
         "scikit-learn": sklearn.__version__,
         "about": about,
@@ -111,14 +110,10 @@ def upload(folder: Path, session: boto3.Session, bucket: str) -> None:
 def _verified_manifest(folder: Path) -> dict:
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        found = {name: _sha256(folder / name) for name in manifest["files"]}
+        found = {name: sha256(folder / name) for name in manifest["files"]}
     except FileNotFoundError as error:
         raise ModelError(f"{Path(error.filename).name} is missing: run 03_run_federation.ipynb first") from error
     for name, checksum in manifest["files"].items():
         if found[name] != checksum:
             raise ModelError(f"{name} is not the file that {MANIFEST} describes (SHA-256 differs): do not load it")
     return manifest
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -15,11 +15,12 @@ import boto3
 import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
-from workshop import accounts, blueprint, connect, federation, peering, quotas, stacks
-from workshop.cleanup import NOTEBOOK_LOGS
-from workshop.deployment import Federation
+from workshop import federation
+from workshop.aws import accounts, blueprint, connect, peering, quotas, stacks
+from workshop.aws.cleanup import NOTEBOOK_LOGS
+from workshop.aws.deployment import Federation
+from workshop.aws.stacks import Stack
 from workshop.errors import NotThisMachine, WorkshopError
-from workshop.stacks import Stack
 
 Line = tuple[str, str, bool, str, str]  # what was checked, of whom, whether it is right, what was found, what to do
 KIT_REPORT = "model/kit.json"  # cloudformation/install-on-notebook.sh writes it

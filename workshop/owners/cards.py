@@ -10,11 +10,13 @@ from typing import Any
 
 import boto3
 
-from workshop import accounts, agreement, blueprint, choices, deployment, stacks, state
-from workshop.agreement import Agreement
-from workshop.deployment import Federation
+from workshop import state
+from workshop.aws import accounts, agreement, blueprint, choices, deployment, stacks
+from workshop.aws.agreement import Agreement
+from workshop.aws.deployment import Federation
+from workshop.aws.stacks import Stack
 from workshop.errors import AgreementError, MissingStep
-from workshop.stacks import Stack
+from workshop.files import write_text
 
 
 def federation(names: Sequence[str]) -> Federation:
@@ -108,7 +110,7 @@ def read(path: Path) -> str:
                 f"{', '.join(sorted(lost))} too and would forget it"
             )
         agreement.save(agreed)
-    state.write_text(_folder() / f"{name}.json", json.dumps(card, indent=1), private=True)
+    write_text(_folder() / f"{name}.json", json.dumps(card, indent=1), private=True)
     return name
 
 

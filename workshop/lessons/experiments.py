@@ -13,8 +13,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from client_code import schema
 from data_prep import balance, split
+from workshop.aws.jobs import ClientAccount, job_name, training_request
 from workshop.errors import AccountError
-from workshop.jobs import ClientAccount, job_name, training_request
 
 DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workshop.errors import BundleError
+from workshop.files import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 CLIENT_LOCK = REPOSITORY / "client_code" / "requirements.lock"
 KIT_LOCK = REPOSITORY / "requirements.lock"
 FOLDER = REPOSITORY / "build" / "wheelhouse"

@@ -24,9 +24,8 @@ from rich.table import Table
 
 from workshop import state
 from workshop.errors import WorkshopError
+from workshop.files import NOTEBOOKS, REPOSITORY, write_text
 
-ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = ROOT / "notebooks"
 QUIET_KERNEL = ["--log-level=CRITICAL"]  # nothing about loopback sockets, and no traceback of zmq's after a Ctrl-C
 UNREACHABLE = 'Could not connect to the endpoint URL: "http://localhost:'  # botocore's words
 # What may be set from outside, as make variables or in the environment, and its type.
@@ -180,7 +179,7 @@ def run_all(output: Path, parameters: dict[str, object]) -> dict:
             )  # fmt: skip
         show(f"{len(notebooks)} notebooks", "all done", len(notebooks))
     summary = summarise(executed, time.monotonic() - started)
-    state.write_text(output.parent / "summary.json", json.dumps(summary, indent=1))
+    write_text(output.parent / "summary.json", json.dumps(summary, indent=1))
     return summary
 
 
@@ -196,7 +195,7 @@ def summarise(executed: list[Executed], seconds: float) -> dict:
         "metrics": evaluation["metrics"],
         "history": federation["history"],
         "seconds": {"total": round(seconds, 1), "federation": federation["seconds"]},
-        "model": os.path.relpath(state.home() / federation["model"], ROOT),
+        "model": os.path.relpath(state.home() / federation["model"], REPOSITORY),
         "notebooks": [vars(entry) for entry in executed],
     }
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 from workshop import state
 from workshop.errors import AgreementError
+from workshop.files import write_text
 
 INSTANCE_TYPES = ("ml.t3.medium", "ml.t3.large", "ml.m5.large", "ml.m5.xlarge")  # those of client-access.yaml
 ENDPOINTS = ("needed", "all")
@@ -56,7 +57,7 @@ def choose(**given: str | int | None) -> Choices:
         If there is no such choice; nothing is kept then.
     """
     chosen = replace(load(), **{name: value for name, value in given.items() if value is not None})
-    state.write_text(_path(), json.dumps(asdict(chosen), indent=1))
+    write_text(_path(), json.dumps(asdict(chosen), indent=1))
     return chosen
 
 

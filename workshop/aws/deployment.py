@@ -12,12 +12,13 @@ import pandas as pd
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
-from workshop import accounts, agreement, blueprint, bundle, region, stacks
-from workshop.agreement import Agreement
-from workshop.blueprint import Agreed, Output, Placement
-from workshop.choices import Choices
+from workshop.aws import accounts, agreement, blueprint, region, stacks
+from workshop.aws.agreement import Agreement
+from workshop.aws.blueprint import Agreed, Output, Placement
+from workshop.aws.choices import Choices
+from workshop.aws.stacks import Change, Deployed, Stack
 from workshop.errors import MissingStep, StackError
-from workshop.stacks import Change, Deployed, Stack
+from workshop.packing import bundle
 
 KIT = "bundle/kit.tar"
 Outputs = dict[str, str]

@@ -13,6 +13,7 @@ from itertools import combinations
 
 from workshop import state
 from workshop.errors import AgreementError, MissingStep
+from workshop.files import write_text
 
 PORT = 8080  # on AWS, where the notebook instance has all its ports to itself
 _PORTS = 20_000, 32_000  # below what Linux (32768) and macOS (49152) give to calls
@@ -106,7 +107,7 @@ def check(agreed: Agreement) -> None:
 def save(agreed: Agreement) -> None:
     """Keep an agreement, readable by nobody else, if its addresses do not overlap."""
     check(agreed)
-    state.write_text(_path(), json.dumps(asdict(agreed), indent=1), private=True)
+    write_text(_path(), json.dumps(asdict(agreed), indent=1), private=True)
 
 
 def members() -> set[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import subprocess
 import tarfile
@@ -13,11 +12,11 @@ from typing import IO
 
 from data_prep import download
 from data_prep.download import Remote
-from workshop import wheelhouse
 from workshop.errors import BundleError
-from workshop.wheelhouse import KIT_LOCK, Python
+from workshop.files import REPOSITORY, sha256
+from workshop.packing import wheelhouse
+from workshop.packing.wheelhouse import KIT_LOCK, Python
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 CLIENT_CODE = REPOSITORY / "client_code"
 KIT = REPOSITORY / "build" / "bundle" / "kit.tar"
 # The Python of the notebook instance, which brings 3.9 and 3.10: relocatable, for glibc 2.17 and later.
@@ -118,12 +117,6 @@ def tracked() -> list[str]:
     if run.returncode:
         raise BundleError(f"the bundle holds what git knows of, and git says: {run.stderr.strip()}")
     return sorted(name for name in run.stdout.split("\0") if name and (REPOSITORY / name).is_file())
-
-
-def sha256(path: Path) -> str:
-    """Return the checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(file: IO[bytes], content: Iterable[tuple[str, bytes]]) -> None:

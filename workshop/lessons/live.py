@@ -11,7 +11,7 @@ from dataclasses import asdict
 import pandas as pd
 from IPython.display import HTML, display
 
-from workshop.blueprint import Placement
+from workshop.aws.blueprint import Placement
 from workshop.federation.rounds import Round
 
 

@@ -22,8 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from client_code import identity, schema
-from workshop import accounts, arena, cleanup, connect, federation, jobs, state
+from workshop import federation, state
+from workshop.aws import accounts, cleanup, connect, jobs
 from workshop.federation import FederationResult, tls, updates
+from workshop.lessons import arena
 
 ROLES = ("server, in this process", "clients' jobs", "embedded AWS")
 
@@ -79,7 +81,8 @@ def prepare(n_clients: int) -> None:
 
     This belongs into a process of its own, as every notebook has one: what it takes is not the federation's memory.
     """
-    from workshop import baselines, rehearsal
+    from workshop.lessons import rehearsal
+    from workshop.science import baselines
 
     stage = rehearsal.connect_accounts(n_clients=n_clients)
     clients = [baselines.ClientRows.read(state.home() / "data" / client.name) for client in stage.clients]
@@ -210,7 +213,7 @@ def main() -> int:
     """Measure once, print the tables. ``CLIENTS`` in the environment says how many clients there are."""
     console = Console()
     n_clients = int(os.environ.get("CLIENTS") or 3)  # make exports it empty
-    subprocess.run([sys.executable, "-m", "workshop.bench", str(n_clients)], check=True)
+    subprocess.run([sys.executable, "-m", "workshop.tools.bench", str(n_clients)], check=True)
     prepared = json.loads(_prepared().read_text())
     connection = prepared["connection"]
     test = schema.to_arrays(schema.read_table(state.home() / "data" / "server" / "test.csv"))

@@ -11,11 +11,13 @@ from client_code import schema
 from data_prep import prepare as preparation
 from data_prep import sources
 from data_prep.errors import DataError
-from workshop import accounts, agreement, cards, choices, cleanup, connect, doctor, quotas, stacks, state
-from workshop.blueprint import Placement
-from workshop.deployment import Federation
+from workshop import state
+from workshop.aws import accounts, agreement, choices, cleanup, connect, quotas, stacks
+from workshop.aws.blueprint import Placement
+from workshop.aws.deployment import Federation
+from workshop.aws.stacks import Change, Stack
 from workshop.errors import AgreementError
-from workshop.stacks import Change, Stack
+from workshop.owners import cards, doctor
 
 
 def agree(clients: Sequence[str], *, network: str, port: int) -> int:

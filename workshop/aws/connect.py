@@ -13,10 +13,12 @@ import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
 from data_prep import owners
-from workshop import accounts, bundle, state, wheelhouse
-from workshop.deployment import Federation
+from workshop import state
+from workshop.aws import accounts
+from workshop.aws.deployment import Federation
+from workshop.aws.jobs import ClientAccount
 from workshop.errors import AccountError, BundleError
-from workshop.jobs import ClientAccount
+from workshop.packing import bundle, wheelhouse
 
 STATE = "state/state.json"
 IMAGE_VERSION = "1.9-0"  # Python 3.12, scikit-learn 1.9.0: SageMaker has it since 2026-07-16

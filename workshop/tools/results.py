@@ -13,12 +13,14 @@ import pandas as pd
 from client_code import schema
 from data_prep import prepare, sources
 from data_prep.errors import DataError
-from workshop import baselines, evaluation, plots, state
+from workshop import state
 from workshop.errors import WorkshopError
+from workshop.files import REPOSITORY
+from workshop.science import baselines, evaluation, plots
 
 SEEDS = (0, 1, 2, 3, 4)
 PARTITIONS = ("iid", "similar_providers", "label_skew")
-README = Path(__file__).resolve().parents[1] / "README.md"
+README = REPOSITORY / "README.md"
 DOCS = README.parent / "docs"
 MEASURES = ("roc_auc", "average_precision")
 

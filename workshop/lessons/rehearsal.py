@@ -9,7 +9,8 @@ import boto3
 
 from client_code import schema
 from data_prep import prepare, sources
-from workshop import accounts, cleanup, connect, deployment, federation, jobs, state
+from workshop import federation, state
+from workshop.aws import accounts, cleanup, connect, deployment, jobs
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.rounds import Report

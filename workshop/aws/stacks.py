@@ -8,15 +8,14 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop.errors import StackError
+from workshop.files import TEMPLATES
 
-TEMPLATES = Path(__file__).resolve().parents[1] / "cloudformation"
 PREFIX = "fl-"
 DEADLINE = 1800.0  # seconds; interface endpoints and notebook instances take minutes
 _OURS = {"Key": "workshop", "Value": "federated-learning"}  # a tag of every stack of this kit

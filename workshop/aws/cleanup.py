@@ -12,9 +12,9 @@ import pandas as pd
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from workshop import blueprint, stacks
+from workshop.aws import blueprint, stacks
+from workshop.aws.jobs import LOG_GROUP
 from workshop.errors import AccountError, StackError
-from workshop.jobs import LOG_GROUP
 
 PREFIX = "fl-"
 NOTEBOOK_LOGS = "/aws/sagemaker/NotebookInstances"
