@@ -1,8 +1,8 @@
 """The entry point of a client's SageMaker training job (script mode): read this account's rows, train with Flower.
 
-Rows never leave this process. What the server receives: a checksum of all rows, sums for the scaler, 50 numbers per
-round, a row count, one threshold. What it may cause: training on the rows in the ``train`` channel, which the owner
-put there.
+Rows never leave this process. What the server receives: a checksum of all rows, mean and spread per column, 50
+numbers per round, a row count, one threshold. What it may cause: training on the rows in the ``train`` channel, which
+the owner put there.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def load_data(
 
 
 class FlowerClient(NumPyClient):
-    """Answer the server: who this is, sums for the scaler, then once per round a trained model.
+    """Answer the server: who this is, moments for the scaler, then once per round a trained model.
 
     Every question brings all that its answer needs, so that a client which joins late, or comes back after its
     connection broke or its job was restarted, needs to remember nothing.
@@ -107,7 +107,7 @@ class FlowerClient(NumPyClient):
         return {"instance": self.instance, "rows": self.rows, **identity.prove(str(config["nonce"]), **self.about)}
 
     def get_parameters(self, config):
-        """Return the sums that the federated scaler is made of, ``[n (1,), sum (49,), squares (49,)]``."""
+        """Return what the federated scaler is made of: ``[n (1,), mean (49,), squared deviations (49,)]``."""
         return task.statistics(self.data.real_features)
 
     def fit(self, parameters, config):

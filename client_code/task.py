@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,7 +113,10 @@ def set_model_params(model: LogisticRegression, parameters: Parameters) -> None:
 
 
 def statistics(features: np.ndarray) -> Parameters:
-    """Sum what the federated scaler needs; no row can be read back from the sums.
+    """Return the moments that the federated scaler is made of; no row can be read back from them.
+
+    Squares are summed around the client's own mean: of plain sums of squares a column whose mean is large beside its
+    spread would keep no digit of its variance.
 
     Parameters
     ----------
@@ -122,7 +126,8 @@ def statistics(features: np.ndarray) -> Parameters:
     Returns
     -------
     list of ndarray
-        ``[n_rows (1,), sum (n_features,), sum of squares (n_features,)]`` of ``log1p`` of the features, float64.
+        ``[n_rows (1,), mean (n_features,), sum of squared deviations from it (n_features,)]`` of ``log1p`` of the
+        features, float64.
 
     Raises
     ------
@@ -134,19 +139,34 @@ def statistics(features: np.ndarray) -> Parameters:
             f"{len(features)} training rows: sums over fewer than {MINIMUM_ROWS} rows are not shared; "
             "add rows to the training file or leave this client out"
         )
-    logs = np.log1p(features)
-    return [np.array([float(len(logs))]), logs.sum(axis=0), (logs**2).sum(axis=0)]
+    return moments(np.log1p(features))
 
 
-def pooled_scaler(all_statistics: list[Parameters]) -> Scaler:
-    """Add the clients' sums up to the scaler that pooling all rows would give.
+def moments(values: np.ndarray) -> Parameters:
+    """Return ``[n (1,), mean (n_features,), sum of squared deviations (n_features,)]`` of the rows of an array.
 
-    A column that never changes gets scale 1, by the rule of scikit-learn's ``StandardScaler``.
+    >>> [array.tolist() for array in moments(np.array([[7.0, 1.0], [7.0, 3.0]]))]
+    [[2.0], [7.0, 2.0], [0.0, 2.0]]
     """
-    n_rows, total, squares = (sum(arrays) for arrays in zip(*all_statistics, strict=True))
-    n_rows = float(n_rows[0])
-    mean = total / n_rows
-    variance = np.maximum(squares / n_rows - mean**2, 0.0)
+    away = values - values[0]  # exactly 0 where a column never changes
+    shift = away.mean(axis=0)
+    return [np.array([float(len(values))]), values[0] + shift, ((away - shift) ** 2).sum(axis=0)]
+
+
+def pooled_scaler(all_moments: Sequence[Parameters]) -> Scaler:
+    """Put the clients' moments together to the scaler that pooling all rows would give.
+
+    A column that never changes gets scale 1, by the rule of scikit-learn's ``StandardScaler``: also one that changes by
+    no more than what rounding may do to its mean.
+
+    Source: Chan, Golub and LeVeque 1983, Algorithms for computing the sample variance, equation 1.3.
+    """
+    rows, means, squares = (np.array(arrays) for arrays in zip(*all_moments, strict=True))
+    n_rows = float(rows.sum())
+    away = means - means[0]  # exactly 0 where all means are equal
+    shift = (rows * away).sum(axis=0) / n_rows
+    variance = (squares.sum(axis=0) + (rows * (away - shift) ** 2).sum(axis=0)) / n_rows
+    mean = means[0] + shift
     eps = np.finfo(np.float64).eps
     constant = variance <= n_rows * eps * variance + (n_rows * mean * eps) ** 2
     return Scaler(mean, np.where(constant, 1.0, np.sqrt(variance)))

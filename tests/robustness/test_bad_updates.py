@@ -154,8 +154,8 @@ def test_too_many_bad_updates_end_the_run_and_say_whose(three):
 
 class Liar(Member):
     def get_parameters(self, config):
-        rows, total, squares = super().get_parameters(config)
-        return [rows, -total, squares]
+        rows, mean, squares = super().get_parameters(config)
+        return [rows, -mean, squares]
 
 
 @pytest.mark.promise("R-01", "Who lies about the sums of its rows is left out, and the others begin without it")
@@ -173,25 +173,31 @@ def test_who_lies_about_its_sums_is_left_out_and_the_others_begin(three):
         other.run(rounds=2, quorum=3)
 
 
-SUMS = [np.array([100.0]), np.full(49, 300.0), np.full(49, 1000.0)]
+# 100 rows whose logarithms are 3 on average, with a standard deviation of 1.
+SUMS = [np.array([100.0]), np.full(49, 3.0), np.full(49, 100.0)]
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda n, s, q: [n + np.nan, s, q], "not finite"),
-        (lambda n, s, q: [n * 0 + 49, s, q], "sums over 49 rows"),
-        (lambda n, s, q: [n + 0.5, s, q], "sums over 100.5 rows"),
-        (lambda n, s, q: [n, -s, q], "sums that no table"),
-        (lambda n, s, q: [n, s * 100, q * 1e5], "sums that no table"),
-        (lambda n, s, q: [n, s, q / 2], "sums that no table"),  # a mean square below the squared mean
-        (lambda n, s, q: [n, s, q * 1e6], "sums that no table"),
-        (lambda n, s, q: [n, s[1:], q], "array 2 has shape"),
+        (lambda n, m, q: [n + np.nan, m, q], "not finite"),
+        (lambda n, m, q: [n * 0 + 49, m, q], "sums over 49 rows"),
+        (lambda n, m, q: [n + 0.5, m, q], "sums over 100.5 rows"),
+        (lambda n, m, q: [n, -m, q], "sums that no table"),
+        (lambda n, m, q: [n, m * 100, q], "sums that no table"),  # no amount has a logarithm of 300
+        (lambda n, m, q: [n, m, -q], "sums that no table"),  # a sum of squares below zero
+        # Logarithms lie between 0 and log1p(1e20) = 46.05: around a mean of 3 they spread by 3 * 43.05 = 129.2 at most.
+        (lambda n, m, q: [n, m, q * 129.3], "sums that no table"),
+        (lambda n, m, q: [n, m * 0, q], "sums that no table"),  # a mean of 0 leaves no room to spread
+        (lambda n, m, q: [n, m * 0 + 46.05, q], "sums that no table"),
+        (lambda n, m, q: [n, n * m, q + n * m**2], "sums that no table"),  # plain sums, as an older version sent them
+        (lambda n, m, q: [n, m[1:], q], "array 2 has shape"),
     ],
 )
 @pytest.mark.promise("R-01", "Sums that no table can have make no scaler")
 def test_sums_for_the_scaler_are_looked_at_too(change, reason):
-    assert len(updates.read_statistics(ndarrays_to_parameters(SUMS), 49)) == 3
+    for most in (1, 129.0):
+        updates.read_statistics(ndarrays_to_parameters([*SUMS[:2], SUMS[2] * most]), 49)
     with pytest.raises(updates.BadUpdate, match=reason):
         updates.read_statistics(ndarrays_to_parameters(change(*SUMS)), 49)
 

@@ -15,10 +15,10 @@ import numpy as np
 from flwr.common import Code, EvaluateRes, FitRes, Parameters, Status, ndarrays_to_parameters
 from flwr.common.serde import fit_res_to_proto
 
-from client_code import task
+from client_code import schema, task
 
 NEARLY_NOTHING = 1e-3  # a shorter step is never far
-LARGEST_LOG = 50.0  # no log1p of an amount is larger
+LARGEST_LOG = float(np.log1p(schema.LARGEST))  # no log1p of an amount is larger
 
 
 class BadUpdate(Exception):
@@ -92,24 +92,24 @@ def _read_array(tensor: bytes, number: int, like: np.ndarray) -> np.ndarray:
 
 
 def read_statistics(sent: Parameters, n_features: int) -> task.Parameters:
-    """Read a client's sums for the scaler, ``[n (1,), sum (n_features,), squares (n_features,)]``.
+    """Read a client's moments for the scaler: ``[n (1,), mean (n_features,), squared deviations (n_features,)]``.
 
     Raises
     ------
     BadUpdate
-        If no table with at least ``task.MINIMUM_ROWS`` rows of amounts and counts can have these sums.
+        If no table with at least ``task.MINIMUM_ROWS`` rows of amounts and counts can have these moments.
     """
-    sums = read(sent, [np.zeros(1), np.zeros(n_features), np.zeros(n_features)])
-    n_rows, total, squares = float(sums[0][0]), sums[1], sums[2]
+    moments = read(sent, [np.zeros(1), np.zeros(n_features), np.zeros(n_features)])
+    n_rows, mean, squares = float(moments[0][0]), moments[1], moments[2]
     if n_rows < task.MINIMUM_ROWS or n_rows != math.floor(n_rows):
         raise BadUpdate(f"sums over {n_rows:g} rows; at least {task.MINIMUM_ROWS} are asked for")
-    mean = total / n_rows
-    slack = 1e-9 * n_rows * LARGEST_LOG**2
-    possible = (mean >= 0) & (mean <= LARGEST_LOG) & (n_rows * mean**2 <= squares + slack)
-    possible &= squares <= n_rows * LARGEST_LOG**2
+    slack = 1e-9 * LARGEST_LOG
+    # Of values between two limits with this mean, those spread most that lie at the limits (Bhatia and Davis 2000).
+    possible = (mean >= -slack) & (mean <= LARGEST_LOG) & (squares >= 0)
+    possible &= squares <= n_rows * (mean * (LARGEST_LOG - mean) + slack)
     if not possible.all():
         raise BadUpdate("sums that no table of amounts and counts can have")
-    return sums
+    return moments
 
 
 def too_many_rows(declared: Mapping[str, int], rules: Rules) -> dict[str, str]:

@@ -29,10 +29,67 @@ def test_the_scaler_of_three_clients_is_the_scaler_of_all_rows(rows):
     np.testing.assert_allclose(scaler.scale, pooled.scale_, rtol=1e-12)
 
 
-def test_a_column_that_never_changes_is_not_divided_by_zero():
-    features = np.column_stack([np.full(60, 7.0), np.arange(60.0)])
-    scaler = task.pooled_scaler([task.statistics(features)])
-    assert scaler.scale[0] == 1.0
+CONSTANTS = (0, 1, 2, 7, 10, 42, 59, 99_999, 1e6 + 1, 0.1, 1 / 3, 1e-9, 123_456_789, 1e15, 1e20)
+
+
+@pytest.mark.parametrize("sizes", [(50,), (50, 51), (50, 977, 64)])
+def test_a_column_that_never_changes_has_scale_1_whatever_its_value(sizes):
+    values = np.array([*range(101), *CONSTANTS], dtype=float)
+    scaler = task.pooled_scaler([task.statistics(np.tile(values, (rows, 1))) for rows in sizes])
+    assert (scaler.scale == 1.0).all()
+    assert (scaler.mean == np.log1p(values)).all()
+    assert not task.transform(np.tile(values, (3, 1)), scaler).any()
+
+
+def parts_of(values, sizes):
+    return np.split(values, np.cumsum(sizes)[:-1])
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1.0, 30.0])
+@pytest.mark.parametrize("mean", [1.0, 1e3, 1e6, 1e9])
+@pytest.mark.parametrize("sizes", [(50, 50), (50, 500, 77), (60,) * 10])
+def test_a_tiny_variance_beside_a_huge_mean_keeps_its_digits(mean, spread, sizes):
+    rng = np.random.default_rng(3)
+    values = mean + spread * rng.uniform(size=(sum(sizes), 5))
+    scaler = task.pooled_scaler([task.statistics(part) for part in parts_of(values, sizes)])
+    pooled = StandardScaler().fit(np.log1p(values))
+    np.testing.assert_allclose(scaler.mean, pooled.mean_, rtol=1e-15 * 4)
+    np.testing.assert_allclose(scaler.scale, pooled.scale_, rtol=0, atol=1e-12)
+    # Sums of squares of the same numbers would leave some 7 digits less than these.
+    exact = np.log1p(values.astype(np.longdouble)).std(axis=0)
+    kept = pooled.scale_ != 1.0
+    np.testing.assert_allclose(scaler.scale[kept], exact.astype(float)[kept], rtol=1e-4)
+
+
+def test_one_client_may_be_constant_where_others_are_not():
+    """By hand: logarithms 1 (60 rows), and 0 and 2 (30 rows each): mean 1, variance 60 / 120; two constants apart."""
+    ones = np.expm1(np.column_stack([np.full(60, 1.0), np.full(60, 4.0)]))
+    others = np.expm1(np.column_stack([np.tile([0.0, 2.0], 30), np.full(60, 8.0)]))
+    scaler = task.pooled_scaler([task.statistics(ones), task.statistics(others)])
+    np.testing.assert_allclose(scaler.mean, [1.0, 6.0], rtol=1e-15)
+    np.testing.assert_allclose(scaler.scale, [np.sqrt(0.5), 2.0], rtol=1e-15)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_moments_add_up_however_the_rows_are_dealt(seed):
+    """Clients of one row too: the floor of 50 is about what may be shared, not about arithmetic."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(rng.uniform(-50, 50, size=20), 10.0 ** rng.integers(-6, 3, size=20), size=(400, 20))
+    cuts = np.sort(rng.choice(np.arange(1, 400), size=60, replace=False))
+    scaler = task.pooled_scaler([task.moments(part) for part in np.split(values, cuts)])
+    one_by_one = task.pooled_scaler([task.moments(row[None]) for row in values])
+    pooled = StandardScaler().fit(values)
+    for found in (scaler, one_by_one):
+        np.testing.assert_allclose(found.mean, pooled.mean_, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(found.scale, pooled.scale_, rtol=0, atol=1e-12)
+
+
+def test_the_order_of_clients_makes_no_difference():
+    rng = np.random.default_rng(1)
+    parts = [task.statistics(rng.lognormal(5, 2, size=(rows, 6))) for rows in (50, 300, 71)]
+    forth, back = task.pooled_scaler(parts), task.pooled_scaler(parts[::-1])
+    np.testing.assert_allclose(forth.mean, back.mean, rtol=1e-14)
+    np.testing.assert_allclose(forth.scale, back.scale, rtol=1e-14)
 
 
 def test_sums_over_too_few_rows_are_refused():
