@@ -20,6 +20,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+try:
+    from . import filekind
+except ImportError:  # in a job the modules lie side by side and are no package
+    import filekind
+
 
 @dataclass(frozen=True)
 class Column:
@@ -205,41 +210,69 @@ def to_arrays(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_names(names: Sequence[str], *, file: str) -> None:
-    """Compare a header with the schema."""
+    """Compare a header with the schema; all differences are told at once.
+
+    A name that the schema does not know could be a value, in a file without a header: it is not quoted.
+    """
+    if tuple(names) == NAMES:
+        return
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         raise TableError(
             file, "no commas between the names of the columns", "write the table with commas between cells"
         )
-    if LABEL not in names and LABEL in (name.strip().lower() for name in names):
-        raise TableError(file, "blanks or capitals in the names of the columns", "write them as the schema does")
-    if LABEL not in names:
-        raise TableError(file, "the label column is missing", "add it as the first column", column=LABEL)
-    unknown = [number for number, name in enumerate(names, start=1) if name not in NAMES]
-    # An unknown name could be a value in a file without a header: it is not quoted.
-    hint = f" (column number {unknown[0]} has a name that the schema does not know)" if unknown else ""
-    for name in NAMES:
-        if name not in names:
-            raise TableError(file, "the column is missing", f"add it in its place{hint}", column=name)
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise TableError(file, "the column stands there twice", "keep one of the two", column=twice[0])
-    if unknown:
-        raise TableError(file, f"column number {unknown[0]} is not in the schema", "leave it out")
-    for expected, name in zip(NAMES, names, strict=True):
-        if expected != name:
-            raise TableError(file, "columns stand in another order", f"here {expected} is expected", column=name)
+    by_plain = {_plain(name): name for name in NAMES}
+    meant = [by_plain.get(_plain(name)) for name in names]  # None: in no spelling a name of ours
+    known = [name for name in meant if name is not None]
+    missing = [name for name in NAMES if name not in known]
+    if LABEL in missing and len(missing) > len(NAMES) / 2:
+        rule = f"the label column is missing, and {len(missing) - 1} of the {len(FEATURES)} other columns"
+        raise TableError(file, rule, "this is another table, or one without a header", column=LABEL)
+    strange = [str(number) for number, name in enumerate(meant, start=1) if name is None]
+    spelling = [name for name, given in zip(meant, names, strict=True) if name is not None and name != given]
+    twice = [name for name, count in Counter(known).items() if count > 1]
+    expected = [name for name in NAMES if name in known]
+    moved = [name for name, other in zip(dict.fromkeys(known), expected, strict=True) if name != other]
+    differences = (
+        (missing, _missing(missing), "add what is missing in its place"),
+        (strange, f"column number {_listed(strange)} has a name that the schema does not know", "leave it out"),
+        (twice, f"the column stands there twice: {_listed(twice)}", "keep one of the two"),
+        (spelling, f"blanks or capitals in the names of columns: {_listed(spelling)}", "write them as the schema does"),
+        (moved, f"columns stand in another order, from {moved[0] if moved else ''} on", "put them into the schema's"),
+    )
+    there = [(rule, remedy) for which, rule, remedy in differences if which]
+    named = [*missing, *twice, *spelling]
+    column = named[0] if len(set(named)) == 1 else None if named or not moved else moved[0]
+    rules, remedies = zip(*there, strict=True)
+    raise TableError(file, "; ".join(rules), ", ".join(remedies), column=column)
+
+
+def _missing(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return "the label column is missing" if names[0] == LABEL else f"the column is missing: {names[0]}"
+    return f"{len(names)} columns are missing: {_listed(names)}"
+
+
+def _plain(name: str) -> str:
+    """Return a name as it would be without capitals, blanks and quotation marks."""
+    return re.sub(r"[\W_]+", "_", name.lower()).strip("_")
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _header(path: Path) -> tuple[list[str], int]:
     """Return the names in the header and the number of stamp lines above it."""
+    if kind := filekind.recognise(path):
+        raise TableError(path.name, f"the file is {kind.is_}", kind.remedy)
     for number, line in enumerate(_lines(path)):
-        if number == 0 and line.startswith("\x1f\udc8b"):
-            raise TableError(path.name, "the file is compressed", "unpack it")
         if any("\udc80" <= character <= "\udcff" for character in line):
             raise TableError(path.name, "bytes that are not UTF-8 in the header", "save the file as UTF-8")
         if number == 0 and line.startswith("#"):
             continue
         return next(csv.reader([line]), []), number
-    raise TableError(path.name, "the file is empty", "it must hold a header and rows")
+    raise TableError(path.name, "the file holds a stamp and nothing else", "it must hold a header and rows")
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -228,3 +228,29 @@ def test_a_pickle_in_an_array_is_not_opened():
     file.write(pickle.dumps(Opened()))
     with pytest.raises(updates.BadUpdate, match="array 1 holds object_, not float64"):
         updates.read(Parameters([file.getvalue()], "numpy.ndarray"), [np.zeros((1, 49))])
+
+
+def test_a_client_whose_amounts_are_in_another_unit_is_told_of_and_may_stay(three):
+    def logs(features):
+        return np.column_stack([features[:, 0], np.log10(1 + features[:, 1:])])
+
+    data = three.clients["client-2"]
+    spoilt = data._replace(
+        train=(logs(data.train[0]), data.train[1]),
+        validation=(logs(data.validation[0]), data.validation[1]),
+        real_features=logs(data.real_features),
+    )
+    cohort = Cohort(Rows(three.clients | {"client-2": spoilt}, three.test))
+    cohort.join()
+    result = cohort.run(rounds=2)
+    (event,) = result.events
+    assert event.startswith("client-2 stands apart from the others in 4")
+    assert "its values look like the others' as log10(1 + value); ask its owner for the unit" in event
+    assert any(event in line for line in cohort.lines)
+    assert [entry.clients for entry in result.history] == [3, 3]
+
+
+def test_of_honest_clients_nothing_is_told(three):
+    cohort = Cohort(three)
+    cohort.join()
+    assert cohort.run(rounds=1).events == ()

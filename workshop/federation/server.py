@@ -20,7 +20,7 @@ from client_code import task
 from workshop import state
 from workshop.aws.jobs import TrainingJob, stop_all
 from workshop.errors import FederationError, JobError
-from workshop.federation import endings, updates
+from workshop.federation import apart, endings, updates
 from workshop.federation import strategy as strategies
 from workshop.federation.checkpoints import Checkpoints, Progress
 from workshop.federation.identity import Caller
@@ -124,6 +124,7 @@ class _Federation:
         self.events: list[str] = []
         self.told = 0
         self.declared: dict[str, int] = {}  # rows, by client
+        self.moments: dict[str, task.Parameters] = {}  # of their rows, by client
         self.progress: Progress | None = None
         self.resumed = 0
         self.give_up = time.monotonic() + terms.whole
@@ -158,6 +159,7 @@ class _Federation:
         if len(sums) + len(bad) < start_with or len(sums) < self.terms.quorum:
             absent = [seat for name, seat in self.seats.all_seats.items() if name not in sums]
             raise endings.not_joined(absent, seconds=seconds, quorum=self.terms.quorum, events=self.events)
+        self._compare_units()
         before = self.checkpoints.latest() if self.checkpoints else None
         checksums = {name: self.seats.all_seats[name].rows for name in sums}
         if before and _agrees(before, sums, checksums):
@@ -176,7 +178,7 @@ class _Federation:
         """Ask a client for its sums, and remember the rows that it declares."""
         answer = proxy.get_parameters(GetParametersIns({}), left, 0)
         sums = updates.read_statistics(answer.parameters, self.n_features)
-        self.declared[seat.name] = int(sums[0][0])
+        self.declared[seat.name], self.moments[seat.name] = int(sums[0][0]), sums
         return sums
 
     def _round(self) -> bool:
@@ -197,7 +199,10 @@ class _Federation:
             return updates.read_update(answer, start, self.declared[seat.name])
 
         what = f"round {number} of {terms.rounds}"
+        here = len(self.moments)
         good, left_out, bad = self._ask(train, what)
+        if len(self.moments) > here:
+            self._compare_units()
         far = updates.too_far({name: update.arrays for name, update in good.items()}, start, terms.rules)
         far |= updates.too_many_rows({name: self.declared[name] for name in good}, terms.rules)
         good = {name: update for name, update in good.items() if name not in far}
@@ -228,6 +233,12 @@ class _Federation:
         progress.history.append(entry)
         self._say(f"{what} is done")
         return True
+
+    def _compare_units(self) -> None:
+        """Tell whose rows seem to be in another unit; that leaves nobody out, for unlike rows may be honest."""
+        there = {name: sums for name, sums in self.moments.items() if not self.seats.all_seats[name].out}
+        for client in apart.compare(there):
+            self._tell(str(client))
 
     def _begin_without(self, bad: Mapping[str, str]) -> None:
         """Take clients' sums out of the scaler; there is no model yet that was trained with it."""

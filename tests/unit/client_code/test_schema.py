@@ -80,7 +80,7 @@ BAD = {
         None,
         None,
     ),
-    "no header": (lambda lines: lines[1:], "label column is missing", schema.LABEL, None),
+    "no header": (lambda lines: lines[1:], "one without a header", schema.LABEL, None),
     "short row": (lambda lines: [*lines[:3], lines[3].rpartition(",")[0], *lines[4:]], "as many cells", None, 1),
     "long row": (lambda lines: [*lines[:3], f"{lines[3]},{SECRET}", *lines[4:]], "as many cells", None, 1),
     "all rows long": (lambda lines: [lines[0], *(f"{line},{SECRET}" for line in lines[1:])], "as many cells", None, 60),
@@ -148,7 +148,7 @@ def test_latin_1_is_refused_without_quoting_a_byte(lines, tmp_path):
 def test_a_compressed_file_is_named_as_one(lines, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
-    with pytest.raises(schema.TableError, match="the file is compressed; unpack it"):
+    with pytest.raises(schema.TableError, match=r"the file is compressed \(gzip\); unpack it"):
         schema.read_table(path)
 
 
@@ -181,3 +181,73 @@ def test_the_error_behind_a_refusal_is_not_shown(lines, tmp_path):
         schema.read_table(write(tmp_path / "rows.csv", spoil(lines, f"no {SECRET}")))
     assert error.value.__cause__ is None
     assert error.value.__suppress_context__
+
+
+def other_header(lines, names):
+    return [",".join(names), *lines[1:]]
+
+
+def test_all_differences_of_a_header_are_told_at_once(lines, tmp_path):
+    """Twelve names with capitals, one column more, and two that changed places."""
+    names = [name.upper() if 10 <= number < 22 else name for number, name in enumerate(schema.NAMES)]
+    names[30], names[31] = names[31], names[30]
+    path = write(tmp_path / "rows.csv", other_header(lines, [*names, f"npi {SECRET}"]))
+    with pytest.raises(schema.TableError) as error:
+        schema.read_table(path)
+    told = str(error.value)
+    assert "blanks or capitals in the names of columns: " + ", ".join(schema.NAMES[10:22]) in told
+    assert "column number 51 has a name that the schema does not know" in told
+    assert f"another order, from {schema.NAMES[31]} on" in told
+    assert SECRET not in told
+    assert len(told) < 1024  # what SageMaker keeps of a reason
+
+
+@pytest.mark.parametrize(
+    "respell",
+    [
+        str.upper,
+        str.title,
+        lambda name: f" {name}",
+        lambda name: f"{name}\t",
+        lambda name: name.replace("_", " "),
+        lambda name: name.replace("_", "-").capitalize(),
+        lambda name: f'" {name} "',
+    ],
+)
+def test_names_in_another_spelling_are_one_message(lines, tmp_path, respell):
+    path = write(tmp_path / "rows.csv", other_header(lines, map(respell, schema.NAMES)))
+    with pytest.raises(
+        schema.TableError, match=r"blanks or capitals in the names .* and 3[78] more; write"
+    ):
+        schema.read_table(path)
+
+
+@pytest.mark.parametrize("marks", [", ", " ,", " , "])
+def test_a_header_with_blanks_around_its_commas_is_one_message(lines, tmp_path, marks):
+    with pytest.raises(schema.TableError, match=r"blanks or capitals .* and 3[678] more"):
+        schema.read_table(write(tmp_path / "rows.csv", other_header(lines, [marks.join(schema.NAMES)])))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda names: [*names[:3], *names[5:]], f"2 columns are missing: {schema.NAMES[3]}, {schema.NAMES[4]};"),
+        (lambda names: [*names[:3], *names[4:]], f"column {schema.NAMES[3]}: the column is missing"),
+        (lambda names: [*names, names[7]], f"column {schema.NAMES[7]}: the column stands there twice"),
+        (lambda names: [*names, names[7].upper()], f"stands there twice: {schema.NAMES[7]}; blanks or capitals"),
+        (lambda names: [*names[::-1]], f"another order, from {schema.NAMES[-1]} on"),
+        (lambda names: [*names[1:], names[0]], "another order, from female on"),
+        (lambda names: ["id", *names, "x", "y"], "column number 1, 52, 53 has a name"),
+        (lambda names: ["id", *names[1:]], "the label column is missing; column number 1 has a name"),
+        (lambda names: ["index", *names[4:], names[2].title()], "3 columns are missing"),
+        (
+            lambda names: ["a", "b"],
+            "the label column is missing, and 49 of the 49 other columns; this is another table",
+        ),
+        (lambda names: [], "the label column is missing, and 49 of"),
+    ],
+)
+def test_a_header_that_differs_is_explained(change, told):
+    with pytest.raises(schema.TableError) as error:
+        schema._check_names(change(list(schema.NAMES)), file="rows.csv")
+    assert told in str(error.value)
