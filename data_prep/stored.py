@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from client_code import schema
+from client_code.problem import Problem
 
 EXACT = 2.0**53  # up to here a float64 holds every whole number
 
 
-def whole(frame: pd.DataFrame) -> list[str]:
-    """Return the columns that the schema stores as integers, and whose values are whole numbers in this table."""
-    return [column.name for column in schema.COLUMNS if column.dtype == "int64" and _is_whole(frame[column.name])]
+def whole(frame: pd.DataFrame, problem: Problem) -> list[str]:
+    """Return the columns that the problem stores as integers, and whose values are whole numbers in this table."""
+    return [column.name for column in problem.columns if column.dtype == "int64" and _is_whole(frame[column.name])]
 
 
 def _is_whole(values: pd.Series) -> bool:

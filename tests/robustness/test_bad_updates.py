@@ -9,6 +9,7 @@ import pytest
 from cohort import Cohort, Member, Rows
 from flwr.common import Parameters, ndarrays_to_parameters, parameters_to_ndarrays
 
+from workshop import problems
 from workshop.errors import FederationError
 from workshop.federation import updates
 
@@ -173,8 +174,20 @@ def test_who_lies_about_its_sums_is_left_out_and_the_others_begin(three):
         other.run(rounds=2, quorum=3)
 
 
-# 100 rows whose logarithms are 3 on average, with a standard deviation of 1.
+# 100 rows whose logarithms are 3 on average, with a standard deviation of 1; half of the first column's flags are 1.
+FRAUD = problems.load()
 SUMS = [np.array([100.0]), np.full(49, 3.0), np.full(49, 100.0)]
+SUMS[1][0], SUMS[2][0] = np.log(2) / 2, 100 * np.log(2) ** 2 / 4
+
+
+def spread(factor):
+    """Return the factor for all columns but the flag, which spreads as much as flags can."""
+    return np.array([1.0, *[factor] * 48])
+
+
+def flag(value):
+    """Change the first column of an array."""
+    return lambda array: np.array([value, *array[1:]])
 
 
 @pytest.mark.parametrize(
@@ -187,7 +200,9 @@ SUMS = [np.array([100.0]), np.full(49, 3.0), np.full(49, 100.0)]
         (lambda n, m, q: [n, m * 100, q], "sums that no table"),  # no amount has a logarithm of 300
         (lambda n, m, q: [n, m, -q], "sums that no table"),  # a sum of squares below zero
         # Logarithms lie between 0 and log1p(1e20) = 46.05: around a mean of 3 they spread by 3 * 43.05 = 129.2 at most.
-        (lambda n, m, q: [n, m, q * 129.3], "sums that no table"),
+        (lambda n, m, q: [n, m, q * spread(129.3)], "sums that no table"),
+        (lambda n, m, q: [n, flag(0.7)(m), q * 0], "sums that no table"),  # ln 2 = 0.693 is the most for a flag
+        (lambda n, m, q: [n, m, flag(12.1)(q)], "sums that no table"),  # half of each: 100 (ln 2)^2 / 4 = 12.01
         (lambda n, m, q: [n, m * 0, q], "sums that no table"),  # a mean of 0 leaves no room to spread
         (lambda n, m, q: [n, m * 0 + 46.05, q], "sums that no table"),
         (lambda n, m, q: [n, n * m, q + n * m**2], "sums that no table"),  # plain sums, as an older version sent them
@@ -197,9 +212,9 @@ SUMS = [np.array([100.0]), np.full(49, 3.0), np.full(49, 100.0)]
 @pytest.mark.promise("R-01", "Sums that no table can have make no scaler")
 def test_sums_for_the_scaler_are_looked_at_too(change, reason):
     for most in (1, 129.0):
-        updates.read_statistics(ndarrays_to_parameters([*SUMS[:2], SUMS[2] * most]), 49)
+        updates.read_statistics(ndarrays_to_parameters([*SUMS[:2], SUMS[2] * spread(most)]), FRAUD)
     with pytest.raises(updates.BadUpdate, match=reason):
-        updates.read_statistics(ndarrays_to_parameters(change(*SUMS)), 49)
+        updates.read_statistics(ndarrays_to_parameters(change(*SUMS)), FRAUD)
 
 
 def test_a_client_that_declares_a_trillion_rows_does_not_own_the_scaler():

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from client_code import schema, task
+from client_code import task
+from client_code.problem import Problem
 
 # A client's score is the median over columns of |its mean - the others'| in standard deviations of the others' rows.
 # Measured on the synthetic and the curated table, 2 to 20 clients: honest ones, clustered by k-means, reach 1.4, dealt
@@ -61,7 +62,7 @@ class Apart:
         )
 
 
-def compare(moments: Mapping[str, task.Parameters]) -> list[Apart]:
+def compare(moments: Mapping[str, task.Parameters], problem: Problem) -> list[Apart]:
     """Return the clients that stand apart from the others in most columns; of two clients, the pair as one.
 
     The others' centre is the median of their means and every client counts alike, however many rows it has: neither
@@ -75,68 +76,78 @@ def compare(moments: Mapping[str, task.Parameters]) -> list[Apart]:
     """
     means = {name: arrays[1] for name, arrays in moments.items()}
     variances = {name: arrays[2] / arrays[0] for name, arrays in moments.items()}
+    rows = _Rows(means, variances, problem)
     left, found = sorted(moments), []
     if len(left) == 2:
-        return _pair(*left, means, variances)
+        return _pair(*left, rows)
     while len(left) > 2:
-        distances = {name: _distances(name, _without(left, name), means, variances) for name in left}
+        distances = {name: rows.distances(name, _without(left, name)) for name in left}
         farthest = max(left, key=lambda name: np.median(distances[name]))
         if np.median(distances[farthest]) < LIMIT:
             break
         left.remove(farthest)
-        found.append(_described(farthest, left, distances[farthest], means, variances))
+        found.append(rows.describe(farthest, left))
     return found
-
-
-def _pair(one: str, other: str, means: Mapping, variances: Mapping) -> list[Apart]:
-    """Compare two clients with each other; the one of which the other's unit can be guessed is named first."""
-    both = [
-        _described(name, [reference], _distances(name, [reference], means, variances), means, variances)
-        for name, reference in ((one, other), (other, one))
-    ]
-    if min(apart.score for apart in both) < LIMIT:
-        return []
-    return [next((apart for apart in both if apart.guess), both[0])]
 
 
 def _without(names: Sequence[str], name: str) -> list[str]:
     return [other for other in names if other != name]
 
 
-def _usual(others: Sequence[str], means: Mapping, variances: Mapping) -> tuple[np.ndarray, np.ndarray]:
-    """Return centre and spread of the others' rows."""
-    centre = np.median([means[name] for name in others], axis=0)
-    return centre, np.sqrt(np.mean([variances[name] + (means[name] - centre) ** 2 for name in others], axis=0))
+def _pair(one: str, other: str, rows: _Rows) -> list[Apart]:
+    """Compare two clients with each other; the one of which the other's unit can be guessed is named first."""
+    both = [rows.describe(one, [other]), rows.describe(other, [one])]
+    if min(apart.score for apart in both) < LIMIT:
+        return []
+    return [next((apart for apart in both if apart.guess), both[0])]
 
 
-def _distances(name: str, others: Sequence[str], means: Mapping, variances: Mapping) -> np.ndarray:
-    """Return how far a client's means lie from the others', per column, in standard deviations of the others' rows."""
-    centre, spread = _usual(others, means, variances)
-    return _standardised(means[name] - centre, spread)
+@dataclass(frozen=True)
+class _Rows:
+    """Mean and variance of every client's rows, per column, as the problem transforms them."""
+
+    means: Mapping[str, np.ndarray]
+    variances: Mapping[str, np.ndarray]
+    problem: Problem
+
+    def usual(self, others: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return centre and spread of the others' rows."""
+        centre = np.median([self.means[name] for name in others], axis=0)
+        squares = [self.variances[name] + (self.means[name] - centre) ** 2 for name in others]
+        return centre, np.sqrt(np.mean(squares, axis=0))
+
+    def distances(self, name: str, others: Sequence[str]) -> np.ndarray:
+        """Return how far a client's means lie from the others', per column, in standard deviations of their rows."""
+        centre, spread = self.usual(others)
+        return _standardised(self.means[name] - centre, spread)
+
+    def describe(self, name: str, others: Sequence[str]) -> Apart:
+        """Put into words how far a client stands apart, and what that looks like."""
+        distances = self.distances(name, others)
+        score = float(np.median(distances))
+        guess = self._guess(self.means[name], *self.usual(others), limit=min(score / 3, CLOSE))
+        return Apart(name, tuple(others), int((distances >= 1).sum()), len(distances), score, guess)
+
+    def _guess(self, mean: np.ndarray, centre: np.ndarray, spread: np.ndarray, *, limit: float) -> str:
+        """Return what the others' rows would have to go through to have this mean, if one guess fits most columns.
+
+        As they are transformed they are taken for normally distributed; a mean over that is a Gauss-Hermite sum.
+        """
+        units = ~self.problem.flags  # a flag has no unit
+        low, high = self.problem.limits
+        values = np.clip(self.problem.inverse(centre + _NODES[:, None] * spread), low, high)
+        fits = []
+        for text, change in GUESSES:
+            with np.errstate(invalid="ignore"):  # a negative number has no logarithm
+                changed = self.problem.transform(change(values))
+            expected = (_WEIGHTS[:, None] * changed).sum(axis=0) / _WEIGHTS.sum()
+            away = _standardised(mean - expected, spread)[units]
+            fits.append((float(np.median(np.nan_to_num(away, nan=np.inf))), text))
+        error, text = min(fits)
+        return text if error < limit else ""
 
 
 def _standardised(away: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """Divide; where the others never change, any difference beyond rounding is far."""
     constant = spread <= 1e-9
     return np.where(constant, np.where(np.abs(away) > 1e-6, 10.0, 0.0), np.abs(away) / np.where(constant, 1.0, spread))
-
-
-def _described(name: str, others: Sequence[str], distances: np.ndarray, means: Mapping, variances: Mapping) -> Apart:
-    guess = _guess(means[name], *_usual(others, means, variances), limit=float(np.median(distances)) / 3)
-    columns = int((distances >= 1).sum())
-    return Apart(name, tuple(others), columns, len(distances), float(np.median(distances)), guess)
-
-
-def _guess(mean: np.ndarray, centre: np.ndarray, spread: np.ndarray, *, limit: float) -> str:
-    """Return what the others' rows would have to go through to have this mean, if one guess fits most columns.
-
-    Their logarithms are taken for normally distributed; a mean over that is a Gauss-Hermite sum.
-    """
-    units = np.array([name not in schema.BINARY for name in schema.FEATURES])  # a flag has no unit
-    values = np.expm1(np.maximum(centre + _NODES[:, None] * spread, 0.0))
-    fits = []
-    for text, change in GUESSES:
-        expected = (_WEIGHTS[:, None] * np.log1p(change(values))).sum(axis=0) / _WEIGHTS.sum()
-        fits.append((float(np.median(_standardised(mean - expected, spread)[units])), text))
-    error, text = min(fits)
-    return text if error < min(limit, CLOSE) else ""

@@ -17,6 +17,7 @@ from flwr.common.serde import fit_ins_to_proto
 from flwr.server.client_proxy import ClientProxy
 
 from client_code import task
+from client_code.problem import Problem
 from workshop import state
 from workshop.aws.jobs import TrainingJob, stop_all
 from workshop.errors import FederationError, JobError
@@ -56,6 +57,7 @@ def run(
     certificates: Certificates,
     caller: Callable[[Mapping, str], Caller],
     test: tuple[np.ndarray, np.ndarray],
+    problem: Problem,
     terms: Terms | None = None,
     checkpoints: Checkpoints | None = None,
     progress: Report = lambda message, history: None,
@@ -71,7 +73,9 @@ def run(
     caller : callable
         Says who has signed a proof of identity: ``identity.Verifier.caller``.
     test : tuple of ndarray
-        The server's own rows ``(n, 49)`` and labels ``(n,)``, real and never resampled.
+        The server's own rows ``(n, n_features)`` and labels ``(n,)``, real and never resampled.
+    problem : Problem
+        What the rows are, of the server and of every client.
     terms : Terms
         Rounds, deadlines, quorum, strategy.
     checkpoints : Checkpoints
@@ -87,7 +91,7 @@ def run(
     """
     terms = (terms or Terms()).checked(len(jobs))
     seats = Seats(jobs, caller=caller)
-    federation = _Federation(seats, terms, test=test, checkpoints=checkpoints, report=progress)
+    federation = _Federation(seats, terms, test=test, problem=problem, checkpoints=checkpoints, report=progress)
     try:
         with listening(listen, seats, certificates):
             threshold = federation.run()
@@ -114,13 +118,13 @@ class _Federation:
         terms: Terms,
         *,
         test: tuple[np.ndarray, np.ndarray],
+        problem: Problem,
         checkpoints: Checkpoints | None,
         report: Report,
     ) -> None:
-        self.seats, self.terms, self.test = seats, terms, test
+        self.seats, self.terms, self.test, self.problem = seats, terms, test, problem
         self.checkpoints, self.report = checkpoints, report
         seats.tell = self._tell
-        self.n_features = test[0].shape[1]
         self.events: list[str] = []
         self.told = 0
         self.declared: dict[str, int] = {}  # rows, by client
@@ -171,13 +175,13 @@ class _Federation:
             self._tell("a client's rows have changed since the run that was cut off: beginning again")
             self.checkpoints.forget()
         self._say(f"{len(sums)} clients are here: the scaler is the sum of their sums")
-        start = [np.zeros((1, self.n_features)), np.zeros(1)]
+        start = [np.zeros((1, len(self.problem.features))), np.zeros(1)]
         return Progress(start, task.pooled_scaler(list(sums.values())), sums, checksums=checksums)
 
     def _sums(self, proxy: ClientProxy, seat: Seat, left: float) -> task.Parameters:
         """Ask a client for its sums, and remember the rows that it declares."""
         answer = proxy.get_parameters(GetParametersIns({}), left, 0)
-        sums = updates.read_statistics(answer.parameters, self.n_features)
+        sums = updates.read_statistics(answer.parameters, self.problem)
         self.declared[seat.name], self.moments[seat.name] = int(sums[0][0]), sums
         return sums
 
@@ -196,7 +200,7 @@ class _Federation:
             if seat.name not in self.declared:  # it has joined late
                 self._sums(proxy, seat, left)
             answer = proxy.fit(instruction, left, number)
-            return updates.read_update(answer, start, self.declared[seat.name])
+            return updates.read_update(answer, start, self.declared[seat.name], least=self.problem.floors.shared)
 
         what = f"round {number} of {terms.rounds}"
         here = len(self.moments)
@@ -223,7 +227,7 @@ class _Federation:
         progress.parameters = strategies.aggregate(strategy, number, [update.result() for update in good.values()])
         progress.memory = strategies.memory(strategy)
         progress.rows = {name: update.rows for name, update in good.items()}
-        loss, scores = get_evaluate_fn(self.test, progress.scaler)(number, progress.parameters, {})
+        loss, scores = get_evaluate_fn(self.test, progress.scaler, self.problem)(number, progress.parameters, {})
         entry = Round(
             number, **scores, log_loss=loss, seconds=time.monotonic() - started,
             bytes_up=sum(update.size for update in good.values()),
@@ -237,7 +241,7 @@ class _Federation:
     def _compare_units(self) -> None:
         """Tell whose rows seem to be in another unit; that leaves nobody out, for unlike rows may be honest."""
         there = {name: sums for name, sums in self.moments.items() if not self.seats.all_seats[name].out}
-        for client in apart.compare(there):
+        for client in apart.compare(there, self.problem):
             self._tell(str(client))
 
     def _begin_without(self, bad: Mapping[str, str]) -> None:

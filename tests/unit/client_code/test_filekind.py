@@ -14,6 +14,9 @@ import pytest
 
 from client_code import filekind, schema
 from data_prep import sources
+from workshop import problems
+
+FRAUD = problems.load()
 
 
 def packed(name, *members):
@@ -37,7 +40,7 @@ def numpy_array():
     return file.getvalue()
 
 
-TABLE = ",".join(schema.NAMES) + "\n" + ",".join("0" * 50) + "\n"
+TABLE = ",".join(FRAUD.names) + "\n" + ",".join("0" * 50) + "\n"
 # The three lines of a pointer: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "4d7a" * 16 + "\nsize 1714660\n"
 XLSX = ("[Content_Types].xml", "_rels/.rels", "xl/workbook.xml", "xl/worksheets/sheet1.xml")
@@ -93,11 +96,11 @@ def test_a_file_that_is_no_table_is_called_by_its_name(tmp_path, case):
     content, told = FILES[case]
     (tmp_path / "rows.csv").write_bytes(content)
     with pytest.raises(schema.TableError) as error:
-        schema.read_table(tmp_path / "rows.csv")
+        schema.read_table(tmp_path / "rows.csv", FRAUD)
     assert told in str(error.value)
     assert str(error.value).startswith("rows.csv: the file is ")
     with pytest.raises(schema.TableError):  # the owner's command reads with the same words
-        sources.load(str(tmp_path / "rows.csv"), seed=0, cache=tmp_path)
+        sources.load(str(tmp_path / "rows.csv"), FRAUD, seed=0, cache=tmp_path)
 
 
 def test_a_database_is_called_by_its_name(tmp_path):

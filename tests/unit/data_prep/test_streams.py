@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from data_prep import balance, owners, prepare, sources, split, streams, synthetic
+from workshop import problems
+
+FRAUD = problems.load()
 
 STEPS = (streams.GENERATE, streams.HOLD_OUT, streams.DEAL, streams.SPLIT, streams.SMOTE, streams.UNDER_SAMPLE)
 OWNERS = ("", *(f"client-{number}" for number in range(1, 13)))
@@ -47,7 +50,7 @@ def test_a_stream_does_not_depend_on_which_others_were_opened():
 
 
 def test_every_step_of_a_preparation_opens_its_own_stream_once(entropies, tmp_path):
-    table = sources.load("synthetic", seed=3, cache=tmp_path)
+    table = sources.load("synthetic", FRAUD, seed=3, cache=tmp_path)
     prepare.prepare(table, n_clients=2, how="iid", balance="smote_undersample", seed=3, folder=tmp_path)
     own = [(step, owner) for owner in ("client-1", "client-2") for step in ("split", "smote", "under-sample")]
     assert sorted(entropies) == sorted([("generate", ""), ("hold out", ""), ("deal", ""), *own])
@@ -55,7 +58,7 @@ def test_every_step_of_a_preparation_opens_its_own_stream_once(entropies, tmp_pa
 
 def test_a_step_that_is_left_out_changes_no_other(tmp_path):
     """Without balancing, the same rows are trained on and validated with; so they are with another client less."""
-    table = sources.load("synthetic", seed=0, cache=tmp_path)
+    table = sources.load("synthetic", FRAUD, seed=0, cache=tmp_path)
     read = {}
     for how in prepare.BALANCE:
         prepare.prepare(table, n_clients=2, how="iid", balance=how, seed=0, folder=tmp_path / how)
@@ -69,13 +72,13 @@ def test_a_step_that_is_left_out_changes_no_other(tmp_path):
 
 
 def test_an_owner_alone_draws_as_it_does_among_others(tmp_path):
-    frame = synthetic.generate(800, seed=2)
-    table = sources.Table(frame, "file", "0")
+    frame = synthetic.generate(FRAUD, 800, seed=2)
+    table = sources.Table(frame, "file", "0", FRAUD)
     for name in ("client-1", "client-2"):
         prepare.prepare_one(table, name=name, seed=5, folder=tmp_path)
     trained = {name: (tmp_path / name / "train.csv").read_bytes() for name in ("client-1", "client-2")}
     assert trained["client-1"] != trained["client-2"]
-    train, _ = split.train_validation(split.deduplicate(frame), seed=5, owner="client-2")
+    train, _ = split.train_validation(split.deduplicate(frame), FRAUD, seed=5, owner="client-2")
     assert owners.csv_bytes(train) == trained["client-2"]
 
 
