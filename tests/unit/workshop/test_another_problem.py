@@ -127,7 +127,7 @@ def test_messages_use_the_problems_words(frame, folder):
     rows = pd.concat([frame[frame["broke"] == 0].head(300), frame[frame["broke"] == 1].head(2)])
     with pytest.raises(split.SplitError, match="0 of 61 validation rows would be failing, and 1 is needed"):
         split.train_validation(rows, MACHINES, seed=0, owner="client-1")
-    with pytest.raises(split.SplitError, match="failing rows cannot be divided among 90 clients"):
+    with pytest.raises(split.SplitError, match="sound rows cannot be divided among 90 clients"):
         split.assign(frame, MACHINES, 90, how="iid", seed=0)
     with pytest.raises(DataError, match="there are no synthetic rows of problem machines: give the path of a table"):
         sources.load("synthetic", MACHINES, seed=0, cache=folder)
