@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from workshop.federation.apart import Apart
 from workshop.federation.rounds import Round
 
 
@@ -113,6 +114,13 @@ class RoundFinished(Event):
     round: int
     rounds: int
     result: Round
+
+
+@dataclass(frozen=True)
+class StandsApart(Event):
+    """A client's rows seem to be in another unit than the others'."""
+
+    finding: Apart
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ NOTES: dict[type[Event], Callable] = {
     events.BegunAnew: lambda event: "a client's rows have changed since the run that was cut off: beginning again",
     events.LeftOut: _left_out,
     events.Expelled: lambda event: f"{event.client} takes part no longer",
+    events.StandsApart: lambda event: str(event.finding),
     events.NotCopied: lambda event: event.reason,
     events.Unknown: lambda event: f"{event.what} is not known: {event.reason}",
 }
