@@ -13,9 +13,10 @@ import numpy as np
 
 from client_code import task
 from client_code.problem import Problem
+from workshop.federation.events import StandsApart
 
 # A client's score is the median over columns of |its mean - the others'| in standard deviations of the others' rows.
-# Measured on the synthetic and the curated table, 2 to 20 clients: honest ones, clustered by k-means, reach 1.4, dealt
+# Measured on the synthetic and the curated table, 2 to 20 clients: honest ones, clustered by k-means, reach 1.3, dealt
 # or label-skewed ones 0.3; with all amounts as log10, in thousands or in cents the score is at least 1.6, mostly 3.
 LIMIT = 1.5
 CLOSE = 0.5  # a guess at the unit must explain the means to within so many standard deviations
@@ -37,32 +38,7 @@ GUESSES: tuple[tuple[str, Callable[[np.ndarray], np.ndarray]], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Apart:
-    """A client that stands apart from the others."""
-
-    client: str
-    others: tuple[str, ...]  # whom it was compared with
-    columns: int  # in which its mean lies a standard deviation or more from the others'
-    of: int
-    score: float
-    guess: str = ""  # what it looks like; empty where nothing fits
-
-    def __str__(self) -> str:
-        """Say it in a sentence."""
-        where = f"in {self.columns} of {self.of} columns"
-        if len(self.others) > 1:
-            like = f"its values look like the others' {self.guess}; " if self.guess else ""
-            return f"{self.client} stands apart from the others {where}: {like}ask its owner for the unit of the table"
-        other = self.others[0]
-        like = f"{self.client}'s values look like {other}'s {self.guess}; " if self.guess else ""
-        return (
-            f"{self.client} and {other} stand apart from each other {where}: {like}which of the two has another unit "
-            "cannot be told: ask both owners"
-        )
-
-
-def compare(moments: Mapping[str, task.Parameters], problem: Problem) -> list[Apart]:
+def compare(moments: Mapping[str, task.Parameters], problem: Problem) -> list[StandsApart]:
     """Return the clients that stand apart from the others in most columns; of two clients, the pair as one.
 
     The others' centre is the median of their means and every client counts alike, however many rows it has: neither
@@ -94,12 +70,12 @@ def _without(names: Sequence[str], name: str) -> list[str]:
     return [other for other in names if other != name]
 
 
-def _pair(one: str, other: str, rows: _Rows) -> list[Apart]:
+def _pair(one: str, other: str, rows: _Rows) -> list[StandsApart]:
     """Compare two clients with each other; the one of which the other's unit can be guessed is named first."""
     both = [rows.describe(one, [other]), rows.describe(other, [one])]
-    if min(apart.score for apart in both) < LIMIT:
+    if min(event.score for event in both) < LIMIT:
         return []
-    return [next((apart for apart in both if apart.guess), both[0])]
+    return [next((event for event in both if event.guess), both[0])]
 
 
 @dataclass(frozen=True)
@@ -121,12 +97,12 @@ class _Rows:
         centre, spread = self.usual(others)
         return _standardised(self.means[name] - centre, spread)
 
-    def describe(self, name: str, others: Sequence[str]) -> Apart:
-        """Put into words how far a client stands apart, and what that looks like."""
+    def describe(self, name: str, others: Sequence[str]) -> StandsApart:
+        """Say how far a client stands apart, and what that looks like."""
         distances = self.distances(name, others)
         score = float(np.median(distances))
         guess = self._guess(self.means[name], *self.usual(others), limit=min(score / 3, CLOSE))
-        return Apart(name, tuple(others), int((distances >= 1).sum()), len(distances), score, guess)
+        return StandsApart(name, tuple(others), int((distances >= 1).sum()), len(distances), score, guess)
 
     def _guess(self, mean: np.ndarray, centre: np.ndarray, spread: np.ndarray, *, limit: float) -> str:
         """Return what the others' rows would have to go through to have this mean, if one guess fits most columns.

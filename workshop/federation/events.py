@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from workshop.federation.apart import Apart
 from workshop.federation.rounds import Round
 
 
@@ -48,6 +47,30 @@ class ScalerMade(Event):
 
     clients: int
     without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StandsApart(Event):
+    """A client's rows are unlike the others' in most columns: their unit may be another.
+
+    Attributes
+    ----------
+    others : tuple of str
+        Whom it was compared with; a single one, if there were two clients.
+    columns, of : int
+        In how many columns its mean lies a standard deviation or more from the others', and how many there are.
+    score : float
+        The median over columns of that distance.
+    guess : str
+        What the others' values would look like so; empty where nothing fits.
+    """
+
+    client: str
+    others: tuple[str, ...]
+    columns: int
+    of: int
+    score: float
+    guess: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,13 +137,6 @@ class RoundFinished(Event):
     round: int
     rounds: int
     result: Round
-
-
-@dataclass(frozen=True)
-class StandsApart(Event):
-    """A client's rows seem to be in another unit than the others'."""
-
-    finding: Apart
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 from client_code import schema, task
 from data_prep import sources, split
 from workshop import problems
-from workshop.federation import apart
+from workshop.federation import apart, words
 
 FRAUD = problems.load()
 
@@ -63,7 +63,7 @@ def test_a_client_with_another_unit_is_named_with_what_it_looks_like(tables, uni
     rows = spoilt(clients(tables[0], n_clients, how), "client-2", UNITS[unit])
     (finding,) = apart.compare(moments(rows), FRAUD)
     assert finding.client == "client-2"
-    assert f"its values look like the others' {unit}" in str(finding)
+    assert f"its values look like the others' {unit}" in words.note_of(finding)
     assert finding.columns > 49 / 2
 
 
@@ -87,17 +87,17 @@ def test_two_of_five_with_the_same_mistake_are_both_named(tables):
 def test_of_two_clients_it_is_said_that_nobody_can_tell_which(tables):
     rows = spoilt(clients(tables[0], 2), "client-2", UNITS["as log10(1 + value)"])
     (finding,) = apart.compare(moments(rows), FRAUD)
-    assert str(finding).startswith("client-2 and client-1 stand apart from each other in ")
-    assert "client-2's values look like client-1's as log10(1 + value)" in str(finding)
-    assert "which of the two has another unit cannot be told: ask both owners" in str(finding)
+    assert words.note_of(finding).startswith("client-2 and client-1 stand apart from each other in ")
+    assert "client-2's values look like client-1's as log10(1 + value)" in words.note_of(finding)
+    assert "which of the two has another unit cannot be told: ask both owners" in words.note_of(finding)
 
 
 def test_what_fits_no_guess_is_named_without_one(tables):
     rng = np.random.default_rng(0)
     rows = spoilt(clients(tables[0], 3), "client-1", lambda values: 1e9 * rng.uniform(size=values.shape))
     (finding,) = apart.compare(moments(rows), FRAUD)
-    assert "look like" not in str(finding)
-    assert str(finding).startswith("client-1 stands apart from the others in 4")
+    assert "look like" not in words.note_of(finding)
+    assert words.note_of(finding).startswith("client-1 stands apart from the others in 4")
 
 
 def test_a_few_columns_in_another_unit_are_not_most_of_them(tables):
