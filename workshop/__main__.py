@@ -1,4 +1,7 @@
-"""Commands behind the Makefile, and those with which an owner works alone: ``python -m workshop COMMAND --help``."""
+"""Command line ``fl``: commands behind the Makefile, and those with which an owner works alone.
+
+``fl COMMAND --help`` or ``python -m workshop COMMAND --help``.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,19 @@ from pathlib import Path
 
 from data_prep.errors import DataError
 from workshop.errors import WorkshopError
+from workshop.files import IS_CLONE
 
 OWNERS = "owners.commands"
+# These read or write notebooks, pages or the whole kit, which an installed wheel does not hold.
+NEED_A_CLONE = {"run", "render", "results", "blueprint", "rooms", "bundle"}
 Add = Callable[[str, str, Callable, str], argparse.ArgumentParser]  # name, module, what it calls, help
 
 
 def main() -> int:
     """Run one command; its module is imported only when it is asked for."""
-    parser = argparse.ArgumentParser(prog="python -m workshop", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="fl" if Path(sys.argv[0]).name == "fl" else "python -m workshop", description=__doc__
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, module: str, call: Callable, text: str) -> argparse.ArgumentParser:
@@ -30,6 +38,8 @@ def main() -> int:
     _for_owners(command)
     options = parser.parse_args()
     try:
+        if options.command in NEED_A_CLONE and not IS_CLONE:
+            raise WorkshopError(f"`fl {options.command}` works on the repository's files: run it in a clone")
         return options.call(importlib.import_module(f"workshop.{options.module}"), options)
     except (WorkshopError, DataError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -48,6 +58,7 @@ def _for_makers(command: Add) -> None:
     results = command("results", "tools.results", lambda m, o: m.main(o.table), "render docs/results.md")
     results.add_argument("table", help="the curated table")
     command("blueprint", "aws.blueprint", lambda m, o: m.main(), "write the table of cloudformation/README.md")
+    command("rooms", "tools.rooms", lambda m, o: m.main(), "draw docs/rooms.md from the imports")
     wheels = command("wheelhouse", "packing.wheelhouse", lambda m, o: m.main(o.versions), "collect the wheels of jobs")
     wheels.add_argument("versions", nargs="*", help="Python versions; else the image's and this one")
     command("bundle", "packing.bundle", lambda m, o: m.main(), "pack the kit, and a Python, for a notebook instance")

@@ -107,6 +107,9 @@ def install(trail: Trail) -> None:
     FakeBucket.get_permission = _permission
     os.environ["MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS"] = "true"
     s3_backends.backend = OneNameSpace
+    # A key may hold a line break, which moto's dot does not match.
+    paths = moto.s3.urls.url_paths.items()
+    moto.s3.urls.url_paths = {path.replace("key_name>.+", r"key_name>[\s\S]+"): serve for path, serve in paths}
     sts_backends.backend = Sessions
     EventHistory.trail = trail
     moto.cloudtrail.urls.url_paths = {"{0}/$": EventHistory.dispatch}

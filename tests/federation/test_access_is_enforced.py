@@ -130,7 +130,7 @@ def test_the_agreed_job_is_started_followed_and_stopped(stage, kickoff, request_
     job = jobs.TrainingJob(stage.clients[0], name, kickoff)
     with pytest.raises(jobs.JobError):
         jobs.wait([job], deadline=60)
-    assert job.log_lines() or job.describe()["TrainingJobStatus"] == "Stopped"
+    assert job.log_tail() or job.describe()["TrainingJobStatus"] == "Stopped"
 
 
 def test_a_role_cannot_be_passed_to_another_service(stage):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from workshop.aws import images
+
 ROOT = Path(__file__).resolve().parents[2]
 TRACKED = subprocess.run(
     ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -22,8 +24,8 @@ MAY_IMPORT = {
 }
 # AWS's own example accounts, and those made of repeated digits.
 EXAMPLE_ACCOUNTS = {"111122223333", "444455556666", "777788889999", "222233334444"}
-# Public facts: the account that owns SageMaker's scikit-learn image in us-east-1.
-PUBLIC_ACCOUNTS = {"683313688378"}
+# Public facts: the accounts that own SageMaker's scikit-learn image, which a test compares with the SDK's table.
+PUBLIC_ACCOUNTS = set(images.REGISTRIES.values())
 
 
 def python_files(package: str) -> list[Path]:

@@ -16,12 +16,12 @@ from data_prep import owners
 from workshop import state
 from workshop.aws import accounts
 from workshop.aws.deployment import Federation
+from workshop.aws.images import training_image  # noqa: F401 (notebook 02 asks for it here)
 from workshop.aws.jobs import ClientAccount
 from workshop.errors import AccountError, BundleError
 from workshop.packing import bundle, wheelhouse
 
 STATE = "state/state.json"
-IMAGE_VERSION = "1.9-0"  # Python 3.12, scikit-learn 1.9.0: SageMaker has it since 2026-07-16
 
 
 def upload(name: str, session: boto3.Session, bucket: str) -> pd.DataFrame:
@@ -126,26 +126,6 @@ def verify(sessions: Mapping[str, boto3.Session], buckets: Mapping[str, str]) ->
     return True
 
 
-def training_image(region: str) -> str:
-    """Return the address of SageMaker's scikit-learn container in a region, as the SageMaker SDK knows it.
-
-    Raises
-    ------
-    AccountError
-        If the SDK's table does not hold this region; the newest ones come later.
-    """
-    from sagemaker.core import image_uris  # takes seconds to import
-
-    asked = {"version": IMAGE_VERSION, "py_version": "py3", "instance_type": "ml.m5.large"}
-    try:
-        return image_uris.retrieve("sklearn", region, **asked)
-    except (ValueError, KeyError) as error:
-        raise AccountError(
-            f"the SageMaker SDK knows no scikit-learn image {IMAGE_VERSION} in region {region} ({error}): choose "
-            "another region in every profile, or a newer SDK"
-        ) from error
-
-
 def connection_data(federation: Federation, *, image: str) -> dict:
     """Gather what notebook 03 needs: what the stacks gave back, and where the server stands, as JSON values."""
     told = federation.outputs
@@ -157,6 +137,7 @@ def connection_data(federation: Federation, *, image: str) -> dict:
         "server_role": told["server"]["fl-server-access"]["NotebookRoleArn"],
         "server_host": server_host(federation.sessions["server"], told["server"]["fl-notebook-instance"]),
         "server_port": federation.agreed.port,
+        "instance": accounts.instance(),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import boto3
@@ -10,13 +11,12 @@ import boto3
 from client_code import schema
 from data_prep import prepare, sources
 from workshop import federation, state
-from workshop.aws import accounts, cleanup, connect, deployment, jobs
+from workshop.aws import accounts, cleanup, connect, deployment, images, jobs
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
-from workshop.federation.rounds import Report
+from workshop.federation.events import Sink
 
-# No container image is pulled on the embedded AWS; asking the SageMaker SDK for its address takes seconds.
-IMAGE = "sagemaker-scikit-learn:1.9-0-cpu-py3"
+IMAGE = images.training_image("us-east-1")  # no container image is pulled on the embedded AWS
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ def lead(
     place: federation.Place,
     certificates: tls.Certificates,
     checkpoints: Checkpoints | None = None,
-    progress: Report = lambda message, history: None,
+    sinks: Sequence[Sink] = (),
     **terms,
 ) -> federation.FederationResult:
     """Be the server of jobs that were started, on the given terms (see ``federation.Terms``)."""
     verifier = federation.Verifier(stage.sessions["server"], certificates.fingerprint)
     return federation.run(
         started, listen=place.listen, certificates=certificates, caller=verifier.caller, test=stage.test,
-        terms=federation.Terms(**terms), checkpoints=checkpoints, progress=progress,
+        terms=federation.Terms(**terms), checkpoints=checkpoints, sinks=sinks,
     )  # fmt: skip
 
 

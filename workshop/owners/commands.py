@@ -12,7 +12,7 @@ from data_prep import prepare as preparation
 from data_prep import sources
 from data_prep.errors import DataError
 from workshop import state
-from workshop.aws import accounts, agreement, choices, cleanup, connect, quotas, stacks
+from workshop.aws import accounts, agreement, choices, cleanup, connect, images, quotas, stacks
 from workshop.aws.blueprint import Placement
 from workshop.aws.deployment import Federation
 from workshop.aws.stacks import Change, Stack
@@ -118,7 +118,7 @@ def upload(name: str) -> int:
             stack: stacks.outputs(session, Stack(stack.removeprefix(stacks.PREFIX), "server"))
             for stack in stacks.names(session)
         }
-        state.save(accounts=connect.connection_data(mine, image=connect.training_image(session.region_name)))
+        state.save(accounts=connect.connection_data(mine, image=images.training_image(session.region_name)))
         print(", ".join(connect.publish(session, bucket)), "are ready for the notebook instance")
     return 0
 

@@ -16,7 +16,7 @@ import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop import federation
-from workshop.aws import accounts, blueprint, connect, peering, quotas, stacks
+from workshop.aws import accounts, blueprint, connect, images, peering, quotas, stacks
 from workshop.aws.cleanup import NOTEBOOK_LOGS
 from workshop.aws.deployment import Federation
 from workshop.aws.stacks import Stack
@@ -220,7 +220,7 @@ def _buckets(members: Federation) -> Iterator[Line]:
 
 def _image(members: Federation, image: str) -> Iterator[Line]:
     regions = {session.region_name for session in members.sessions.values()}
-    image = image or connect.training_image(min(regions))
+    image = image or images.training_image(min(regions))
     fits = any(f".{region}." in image for region in regions) or "." not in image.split("/")[0]
     found = image.rpartition("/")[2]
     yield _line("training image", "all", fits, found, "run notebook 02 again: the image's address is of another region")

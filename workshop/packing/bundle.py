@@ -13,12 +13,12 @@ from typing import IO
 from data_prep import download
 from data_prep.download import Remote
 from workshop.errors import BundleError
-from workshop.files import REPOSITORY, sha256
+from workshop.files import REPOSITORY, WORKPLACE, sha256
 from workshop.packing import wheelhouse
 from workshop.packing.wheelhouse import KIT_LOCK, Python
 
 CLIENT_CODE = REPOSITORY / "client_code"
-KIT = REPOSITORY / "build" / "bundle" / "kit.tar"
+KIT = WORKPLACE / "build" / "bundle" / "kit.tar"
 # The Python of the notebook instance, which brings 3.9 and 3.10: relocatable, for glibc 2.17 and later.
 # Source of address and checksum: python-build-standalone's releases, as pbs-installer 2026.10.25 lists them.
 INTERPRETER = Remote(
@@ -131,5 +131,5 @@ def _write(file: IO[bytes], content: Iterable[tuple[str, bytes]]) -> None:
 def main() -> int:
     """Write the kit's bundle and say what a stack needs to know of it."""
     digest = kit()
-    print(f"{KIT.relative_to(REPOSITORY)}: {KIT.stat().st_size / 1e6:.0f} MB\nBundleSha256: {digest}")
+    print(f"{KIT.relative_to(WORKPLACE)}: {KIT.stat().st_size / 1e6:.0f} MB\nBundleSha256: {digest}")
     return 0

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workshop.errors import BundleError
-from workshop.files import REPOSITORY
+from workshop.files import REPOSITORY, WORKPLACE
 
 CLIENT_LOCK = REPOSITORY / "client_code" / "requirements.lock"
 KIT_LOCK = REPOSITORY / "requirements.lock"
-FOLDER = REPOSITORY / "build" / "wheelhouse"
+FOLDER = WORKPLACE / "build" / "wheelhouse"
 # What glibc 2.28 and earlier can run: SageMaker's images and notebook instances are newer.
 _LINUX = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_5_x86_64")
 
@@ -82,5 +82,5 @@ def main(versions: Sequence[str]) -> int:
         folder = build(python)
         wheels = list(folder.glob("*.whl"))
         size = sum(wheel.stat().st_size for wheel in wheels) / 1e6
-        print(f"{folder.relative_to(REPOSITORY)}: {len(wheels)} wheels, {size:.0f} MB")
+        print(f"{folder.relative_to(WORKPLACE)}: {len(wheels)} wheels, {size:.0f} MB")
     return 0
