@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,7 @@ def _way(network: Switchboard, access_key_id: str, service: str) -> Endpoint | N
     if verdict.endpoint is None:  # through a NAT gateway
         return None
     policy = Policy.of(f"policy of {verdict.endpoint.id}", verdict.endpoint.policy or EVERYBODY)
+    policy = replace(policy, root_only=verdict.endpoint.kind == "Gateway")
     about = {"aws:sourcevpce": (verdict.endpoint.id,), "aws:sourcevpc": (verdict.endpoint.vpc,)}
     return Endpoint(policy, about)
 
