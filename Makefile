@@ -14,7 +14,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help workshop lab test check notebooks bench results first-run reliability wheelhouse bundle lock clean
+.PHONY: help workshop lab test check notebooks bench results rooms first-run reliability wheelhouse bundle lock clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
@@ -45,6 +45,9 @@ bench: .venv/ready  ## measure the federation against the plain loop, in one run
 
 results: .venv/ready  ## render docs/results.md from five seeds of DATA=PATH, the curated table
 	@$(BIN)/python -m workshop results "$(DATA)"
+
+rooms: .venv/ready  ## draw docs/rooms.md from the imports
+	@$(BIN)/python -m workshop rooms
 
 wheelhouse: .venv/ready  ## collect the wheels that client jobs bring along
 	@$(BIN)/python -m workshop wheelhouse

@@ -15,7 +15,7 @@ import boto3
 import botocore.session
 import psutil
 import pytest
-from promises import figure, pytest_collection_finish, pytest_runtest_logreport  # noqa: F401
+from promises import figure, pytest_runtest_logreport  # noqa: F401
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
@@ -58,16 +58,22 @@ class EmbeddedAWS:
 
 
 def serve(home: Path, *, n_clients: int = 4, **environment: str) -> tuple[subprocess.Popen[bytes], EmbeddedAWS]:
-    """Start an embedded AWS as a child; ``EMBEDDED_AWS_STOP_GRACE`` is short unless said otherwise."""
+    """Start an embedded AWS as a child; ``EMBEDDED_AWS_STOP_GRACE`` is short unless said otherwise.
+
+    It ends with this process, however that ends: the lifeline's other end is open as long.
+    """
     from embedded_aws import control, profiles
 
+    lifeline, _ = os.pipe()
     command = [sys.executable, "-m", "embedded_aws", "--home", str(home), "--clients", str(n_clients), "serve"]
     process = subprocess.Popen(
-        command,
+        [*command, "--lifeline", str(lifeline)],
         cwd=REPOSITORY,
         env={**os.environ, "EMBEDDED_AWS_STOP_GRACE": "1", **environment},
         start_new_session=True,
+        pass_fds=(lifeline,),
     )
+    os.close(lifeline)
     files = control.Files(home)
     give_up = time.monotonic() + 60
     while not (running := control.find(files)):
@@ -102,7 +108,8 @@ def serve_aws() -> Callable[..., tuple[subprocess.Popen[bytes], EmbeddedAWS]]:
 @pytest.fixture(scope="module")
 def own_accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., dict[str, boto3.Session]]]:
     """Return a function that starts an embedded AWS, makes it the workshop's, and returns sessions by account name."""
-    from workshop import accounts, state
+    from workshop import state
+    from workshop.aws import accounts
 
     started: list[subprocess.Popen[bytes]] = []
     with pytest.MonkeyPatch.context() as patch:

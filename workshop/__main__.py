@@ -1,4 +1,7 @@
-"""Commands behind the Makefile, and those with which an owner works alone: ``python -m workshop COMMAND --help``."""
+"""Command line ``fl``: commands behind the Makefile, and those with which an owner works alone.
+
+``fl COMMAND --help`` or ``python -m workshop COMMAND --help``.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,19 @@ from pathlib import Path
 
 from data_prep.errors import DataError
 from workshop.errors import WorkshopError
+from workshop.files import IS_CLONE
 
+OWNERS = "owners.commands"
+# These read or write notebooks, pages or the whole kit, which an installed wheel does not hold.
+NEED_A_CLONE = {"run", "render", "results", "blueprint", "rooms", "bundle"}
 Add = Callable[[str, str, Callable, str], argparse.ArgumentParser]  # name, module, what it calls, help
 
 
 def main() -> int:
     """Run one command; its module is imported only when it is asked for."""
-    parser = argparse.ArgumentParser(prog="python -m workshop", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="fl" if Path(sys.argv[0]).name == "fl" else "python -m workshop", description=__doc__
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, module: str, call: Callable, text: str) -> argparse.ArgumentParser:
@@ -29,6 +38,8 @@ def main() -> int:
     _for_owners(command)
     options = parser.parse_args()
     try:
+        if options.command in NEED_A_CLONE and not IS_CLONE:
+            raise WorkshopError(f"`fl {options.command}` works on the repository's files: run it in a clone")
         return options.call(importlib.import_module(f"workshop.{options.module}"), options)
     except (WorkshopError, DataError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -39,39 +50,40 @@ def main() -> int:
 
 
 def _for_makers(command: Add) -> None:
-    run = command("run", "run", lambda m, o: m.main(o.output.resolve()), "run every notebook in order")
+    run = command("run", "lessons.execute", lambda m, o: m.main(o.output.resolve()), "run every notebook in order")
     run.add_argument("--output", type=Path, default=Path("build/workshop"))
-    render = command("render", "render", lambda m, o: m.main(o.names), "render notebooks/source/*.py")
+    render = command("render", "lessons.render", lambda m, o: m.main(o.names), "render notebooks/source/*.py")
     render.add_argument("names", nargs="*", help="only these notebooks, such as 03")
-    command("bench", "bench", lambda m, o: m.main(), "measure the federation against the plain loop")
-    results = command("results", "results", lambda m, o: m.main(o.table), "render docs/results.md from five seeds")
+    command("bench", "tools.bench", lambda m, o: m.main(), "measure the federation against the plain loop")
+    results = command("results", "tools.results", lambda m, o: m.main(o.table), "render docs/results.md")
     results.add_argument("table", help="the curated table")
-    command("blueprint", "blueprint", lambda m, o: m.main(), "write the table of cloudformation/README.md")
-    wheels = command("wheelhouse", "wheelhouse", lambda m, o: m.main(o.versions), "collect the wheels of client jobs")
+    command("blueprint", "aws.blueprint", lambda m, o: m.main(), "write the table of cloudformation/README.md")
+    command("rooms", "tools.rooms", lambda m, o: m.main(), "draw docs/rooms.md from the imports")
+    wheels = command("wheelhouse", "packing.wheelhouse", lambda m, o: m.main(o.versions), "collect the wheels of jobs")
     wheels.add_argument("versions", nargs="*", help="Python versions; else the image's and this one")
-    command("bundle", "bundle", lambda m, o: m.main(), "pack the kit, and a Python, for a notebook instance")
+    command("bundle", "packing.bundle", lambda m, o: m.main(), "pack the kit, and a Python, for a notebook instance")
 
 
 def _for_owners(command: Add) -> None:
     machine = "of this account's job: ml.m5.large (the default), ml.m5.xlarge, ml.t3.large or ml.t3.medium"
-    agree = command("agree", "owner", lambda m, o: m.agree(o.clients, network=o.network, port=o.port), "server: begin")
+    agree = command("agree", OWNERS, lambda m, o: m.agree(o.clients, network=o.network, port=o.port), "server: begin")
     agree.add_argument("clients", nargs="+", metavar="NAME=ACCOUNT", help="such as client-1=444455556666")
     agree.add_argument("--network", default="10.80.0.0/16", help="private addresses that none of the accounts uses")
     agree.add_argument("--port", type=int, default=0)
-    card = command("card", "owner", lambda m, o: m.card(o.name, o.for_client), "print what the others must know")
+    card = command("card", OWNERS, lambda m, o: m.card(o.name, o.for_client), "print what the others must know")
     card.add_argument("name", help="your account's name")
     card.add_argument("--for", dest="for_client", default="", help="the server's card: for which client")
-    join = command("join", "owner", lambda m, o: m.join(o.cards), "read cards that others have sent")
+    join = command("join", OWNERS, lambda m, o: m.join(o.cards), "read cards that others have sent")
     join.add_argument("cards", nargs="+", type=Path)
     quota = command(
-        "quotas", "owner", lambda m, o: m.show_quotas(o.name, ask=o.request, instance_type=o.instance_type),
+        "quotas", OWNERS, lambda m, o: m.show_quotas(o.name, ask=o.request, instance_type=o.instance_type),
         "what AWS lets your account have, before anything is created",
     )  # fmt: skip
     quota.add_argument("name", help="your account's name")
     quota.add_argument("--request", action="store_true", help="ask AWS for what is missing")
     quota.add_argument("--instance-type", help=machine)
     deploy = command(
-        "deploy", "owner",
+        "deploy", OWNERS,
         lambda m, o: m.deploy(
             o.name, yes=o.yes, instance_type=o.instance_type, endpoints=o.endpoints, idle_minutes=o.idle_minutes
         ),
@@ -84,13 +96,13 @@ def _for_owners(command: Add) -> None:
         "--idle-minutes", type=int, help="server: after which the idle notebook instance stops; 0 never"
     )
     deploy.add_argument("--yes", action="store_true", help="make changes to standing stacks without asking")
-    prepare = command("prepare", "owner", lambda m, o: m.prepare(o.name, o.table, seed=o.seed), "write your own files")
+    prepare = command("prepare", OWNERS, lambda m, o: m.prepare(o.name, o.table, seed=o.seed), "write your own files")
     prepare.add_argument("name", help="your account's name")
     prepare.add_argument("table", help="your table: a CSV file with the columns of client_code/schema.py")
     prepare.add_argument("--seed", type=int, default=0)
-    upload = command("upload", "owner", lambda m, o: m.upload(o.name), "upload your files; 01 wrote them")
+    upload = command("upload", OWNERS, lambda m, o: m.upload(o.name), "upload your files; 01 wrote them")
     upload.add_argument("name", help="your account's name")
-    delete = command("delete", "owner", lambda m, o: m.delete(o.name, yes=o.yes), "delete everything in your account")
+    delete = command("delete", OWNERS, lambda m, o: m.delete(o.name, yes=o.yes), "delete everything in your account")
     delete.add_argument("name", help="your account's name")
     delete.add_argument("--yes", action="store_true", help="do not ask")
     first = command(
@@ -102,7 +114,7 @@ def _for_owners(command: Add) -> None:
     first.add_argument("--yes", action="store_true", help="do not ask")
     first.add_argument("--instance-type", help=machine)
     first.add_argument("--endpoints", help="needed (the default), or all: then the report tells which carry a packet")
-    doctor = command("doctor", "owner", lambda m, o: m.examine(o.names), "look at everything that must be right")
+    doctor = command("doctor", OWNERS, lambda m, o: m.examine(o.names), "look at everything that must be right")
     doctor.add_argument("names", nargs="*", help="the accounts at hand; else all")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from pathlib import Path
 
-from workshop.errors import MissingStep, WorkshopError
+from workshop.errors import MissingStep
+from workshop.files import WORKPLACE, locked, read_object, write_text
 
 # Which notebook writes which entry of the state file.
 MAKERS = {
@@ -21,37 +21,9 @@ MAKERS = {
 
 def home() -> Path:
     """Return the folder that holds all local state: ``$WORKSHOP_HOME``, or ``.workshop`` beside the notebooks."""
-    default = Path(__file__).resolve().parents[1] / ".workshop"
-    folder = Path(os.environ.get("WORKSHOP_HOME", default)).resolve()
+    folder = Path(os.environ.get("WORKSHOP_HOME", WORKPLACE / ".workshop")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def write_text(path: Path, text: str, *, private: bool = False) -> None:
-    """Write a file so that it is there whole or not at all; if ``private``, for nobody else to read.
-
-    Raises
-    ------
-    WorkshopError
-        If it cannot be written: the disk is full, or the folder is read-only.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.unlink(missing_ok=True)
-        temporary.touch(mode=0o600 if private else 0o644)
-        temporary.write_text(text)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # nothing can be deleted from a read-only disk either
-            temporary.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> WorkshopError:
-    """Put into words that a file or folder cannot be written."""
-    return WorkshopError(
-        f"{path} cannot be written ({error.strerror}): make room or make its folder writable, then run the cell again"
-    )
 
 
 def save(**entries: object) -> None:
@@ -59,7 +31,8 @@ def save(**entries: object) -> None:
     unknown = entries.keys() - MAKERS.keys()
     if unknown:
         raise KeyError(f"no notebook makes {sorted(unknown)}")
-    write_text(home() / "state.json", json.dumps(_read() | entries, indent=1))
+    with locked(_path()):
+        write_text(_path(), json.dumps(_read() | entries, indent=1))
 
 
 def load(*names: str) -> list:
@@ -72,22 +45,21 @@ def load(*names: str) -> list:
     """
     entries = _read()
     for name in names:
-        if name not in entries:
+        if not isinstance(entries.get(name), dict):
             raise MissingStep(f"{name!r} is not there yet: run {MAKERS[name]}.ipynb first")
     return [entries[name] for name in names]
 
 
 def forget(*names: str) -> None:
     """Drop entries that are no longer true."""
-    kept = {name: entry for name, entry in _read().items() if name not in names}
-    write_text(home() / "state.json", json.dumps(kept, indent=1))
+    with locked(_path()):
+        kept = {name: entry for name, entry in _read().items() if name not in names}
+        write_text(_path(), json.dumps(kept, indent=1))
 
 
 def _read() -> dict:
-    path = home() / "state.json"
-    if not path.exists():
-        return {}
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise MissingStep(f"{path.name} cannot be read; delete it and start with 00_start_here.ipynb") from error
+    return read_object(_path(), remedy="start with 00_start_here.ipynb")
+
+
+def _path() -> Path:
+    return home() / "state.json"

@@ -63,7 +63,6 @@ class StackRequests(ChangeSetRequests, ResourceRequests):
 
     def delete_stack(self) -> ActionResult:
         """DeleteStack; a stack that is not there is fine."""
-        self._refuse_not_done()
         stack = self._book.get(self._get_param("StackName"))
         if stack is None or stack.status in ("DELETE_COMPLETE", "DELETE_IN_PROGRESS"):
             return EmptyResult()

@@ -31,7 +31,9 @@ CLIENTS = 3  # number of client accounts, 1 or more
 # One lock file pins all of it. If something behaves differently for you, compare this table first.
 
 # %%
-from workshop import accounts, connect, state, versions
+from workshop import state
+from workshop.aws import accounts, connect
+from workshop.lessons import versions
 
 versions.table()
 

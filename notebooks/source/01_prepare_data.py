@@ -39,7 +39,8 @@ import pandas as pd
 
 from client_code import schema
 from data_prep import prepare, sources
-from workshop import plots, state
+from workshop import state
+from workshop.science import plots
 
 (target,) = state.load("target")
 table = sources.load(DATA, seed=SEED, cache=state.home() / "cache")
@@ -116,9 +117,9 @@ plots.smote(
 # children of training rows, and the forest recognises the family. The score looks wonderful and means nothing.
 
 # %%
-from workshop import lessons
+from workshop.lessons import experiments
 
-leak = lessons.smote_before_and_after_the_split(prepared.rest, seed=SEED)
+leak = experiments.smote_before_and_after_the_split(prepared.rest, seed=SEED)
 leak.round(2)
 
 # %% [markdown]

@@ -33,9 +33,12 @@ ENDPOINTS = "needed"  # needed | all: services with interface endpoints
 # %%
 import pandas as pd
 
-from workshop import access, accounts, blueprint, choices, connect, costs
-from workshop import deployment, doctor, jobs, lessons, peering, quotas, state, trail
-from workshop.live import LiveStacks
+from workshop.aws import access, accounts, blueprint, choices, connect, costs
+from workshop import state
+from workshop.aws import deployment, jobs, peering, quotas, trail
+from workshop.lessons import experiments
+from workshop.owners import doctor
+from workshop.lessons.live import LiveStacks
 
 pd.set_option("display.max_colwidth", 120)
 target, data = state.load("target", "data")
@@ -189,8 +192,8 @@ health.groupby("checked", sort=False)["ok"].agg(passed="sum", of="count")
 
 # %%
 listing = {"Bucket": buckets[SHOW]}
-print(lessons.refused(borrowed[SHOW].client("s3").list_objects_v2, **listing))
-print(lessons.refused(server.client("s3").list_objects_v2, **listing))
+print(experiments.refused(borrowed[SHOW].client("s3").list_objects_v2, **listing))
+print(experiments.refused(server.client("s3").list_objects_v2, **listing))
 print(access.bucket_statement(sessions[SHOW], buckets[SHOW], "OnlyThisAccount"))
 
 # %% [markdown]
@@ -200,7 +203,9 @@ print(access.bucket_statement(sessions[SHOW], buckets[SHOW], "OnlyThisAccount"))
 # %%
 kickoff = {"RoleArn": clients[SHOW].kickoff_role, "RoleSessionName": "lesson"}
 print(
-    lessons.refused(server.client("sts").assume_role, **kickoff, ExternalId="a-wrong-guess")
+    experiments.refused(
+        server.client("sts").assume_role, **kickoff, ExternalId="a-wrong-guess"
+    )
 )
 print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "ServerRoleMayBorrow"))
 
@@ -211,9 +216,9 @@ print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "ServerRoleMayBo
 
 # %%
 start = borrowed[SHOW].client("sagemaker").create_training_job
-request = lessons.job_request(clients[SHOW], image=image)
+request = experiments.job_request(clients[SHOW], image=image)
 outside = {key: value for key, value in request.items() if key != "VpcConfig"}
-print(lessons.refused(start, **outside))
+print(experiments.refused(start, **outside))
 print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "StartFederationJobs"))
 
 # %% [markdown]
@@ -221,7 +226,7 @@ print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "StartFederation
 # the most powerful role of the account, and read everything through the job.
 
 # %%
-print(lessons.refused(start, **request | {"RoleArn": clients[SHOW].kickoff_role}))
+print(experiments.refused(start, **request | {"RoleArn": clients[SHOW].kickoff_role}))
 print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "HandOverExecutionRole"))
 
 # %% [markdown]
@@ -231,7 +236,7 @@ print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "HandOverExecuti
 others = [name for name in sessions if name not in (SHOW, "server")] or ["server"]
 neighbour = sessions[others[0]].client("sts")
 word = {"ExternalId": clients[SHOW].external_id}
-print(lessons.refused(neighbour.assume_role, **kickoff, **word))
+print(experiments.refused(neighbour.assume_role, **kickoff, **word))
 
 # %% [markdown]
 # ## The trail

@@ -40,8 +40,10 @@ import json
 import pandas as pd
 
 from client_code import schema
-from workshop import accounts, federation, jobs, model, state
-from workshop.live import LiveRounds
+from workshop import federation, state
+from workshop.aws import accounts, jobs
+from workshop.science import model
+from workshop.lessons.live import LiveRounds
 
 data, connection = state.load("data", "accounts")
 clients = [jobs.ClientAccount.of(entry) for entry in connection["clients"]]
@@ -172,7 +174,7 @@ result = federation.run(
     test=schema.to_arrays(test),
     terms=terms,
     checkpoints=run.checkpoints,
-    progress=LiveRounds(),
+    sinks=[LiveRounds(), run.journal],
 )
 
 # %% [markdown]
@@ -187,7 +189,7 @@ history[
 ].round(3)
 
 # %%
-from workshop import plots
+from workshop.science import plots
 
 base_rate = test[schema.LABEL].mean()
 plots.rounds(history, base_rate=base_rate, title="What each round was worth")
@@ -224,7 +226,11 @@ path = model.save(
 model.upload(path.parent, server, connection["server_bucket"])
 
 # %%
-state.save(federation=federation.record(result, started, model_path=path))
+state.save(
+    federation=federation.record(
+        result, started, model_path=path, billed=jobs.billed(started)
+    )
+)
 run.finish()
 n_rows = sum(result.client_rows.values())
 print(f"threshold {result.threshold:.3f}, from {n_rows:,} training rows before SMOTE")

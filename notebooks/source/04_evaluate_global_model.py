@@ -32,7 +32,8 @@ import numpy as np
 import pandas as pd
 
 from client_code import schema
-from workshop import baselines, evaluation, model, plots, state
+from workshop import state
+from workshop.science import baselines, evaluation, model, plots
 
 (data,) = state.load("data")
 trained = model.load(state.home() / "model")

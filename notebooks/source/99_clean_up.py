@@ -28,8 +28,9 @@ KEEP_MODEL = True  # True | False: keep the global model and the rows in the loc
 # %%
 import shutil
 
-from workshop import accounts, cleanup, state
-from workshop.live import LiveStacks
+from workshop import state
+from workshop.aws import accounts, cleanup
+from workshop.lessons.live import LiveStacks
 
 target, data = state.load("target", "data")
 sessions = {name: accounts.session(name) for name in ["server", *data["clients"]]}

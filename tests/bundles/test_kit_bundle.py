@@ -19,7 +19,7 @@ from threading import Thread
 import pytest
 
 from data_prep.download import DownloadError, Remote
-from workshop import bundle
+from workshop.packing import bundle
 
 TRUST = {
     "Version": "2012-10-17",
@@ -235,7 +235,9 @@ def test_the_bundle_holds_the_repository_a_python_a_wheel_for_each_pin_and_no_pr
     with tarfile.open(target) as tar:
         names = tar.getnames()
     assert digest == bundle.sha256(target)
-    assert {"README.md", "notebooks/03_run_federation.ipynb", "requirements.lock", "workshop/stacks.py"} <= set(names)
+    assert {"README.md", "notebooks/03_run_federation.ipynb", "requirements.lock", "workshop/aws/stacks.py"} <= set(
+        names
+    )
     assert "python.tar.gz" in names
     assert any(name.startswith("wheelhouse/flwr-1.41.0") for name in names)
     assert not [name for name in names if name.startswith((".workshop", "build/", ".venv")) or name.endswith(".pem")]

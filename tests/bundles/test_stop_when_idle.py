@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from workshop import bundle
+from workshop.packing import bundle
 
 
 @pytest.fixture(scope="module")

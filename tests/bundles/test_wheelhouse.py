@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy
 import pytest
 
-from workshop import bundle, wheelhouse
 from workshop.errors import BundleError
-from workshop.wheelhouse import IMAGE, THIS
+from workshop.packing import bundle, wheelhouse
+from workshop.packing.wheelhouse import IMAGE, THIS
 
 
 @pytest.fixture(scope="module")

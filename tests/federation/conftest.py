@@ -2,7 +2,7 @@
 
 import pytest
 
-from workshop import rehearsal
+from workshop.lessons import rehearsal
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,10 @@ import pytest
 
 from client_code import schema
 from data_prep import owners, synthetic
-from workshop import jobs, rehearsal, state
+from workshop import state
+from workshop.aws import jobs
 from workshop.errors import FederationError
+from workshop.lessons import rehearsal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECRET = "8675309"  # stands in a bad cell: it must not come out

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from workshop import agreement, blueprint, cleanup, deployment, doctor, peering, stacks
-from workshop.deployment import Federation
+from workshop.aws import agreement, blueprint, cleanup, deployment, peering, stacks
+from workshop.aws.deployment import Federation
+from workshop.aws.stacks import Stack
 from workshop.errors import AgreementError, StackError
-from workshop.stacks import Stack
+from workshop.owners import doctor
 
 IMAGE = "x.dkr.ecr.us-east-1.amazonaws.com/image:1"
 

@@ -7,7 +7,10 @@ import joblib
 import pytest
 
 from client_code import schema
-from workshop import bundle, model, rehearsal, state
+from workshop import state
+from workshop.lessons import rehearsal
+from workshop.packing import bundle
+from workshop.science import model
 
 EVIL = """
 

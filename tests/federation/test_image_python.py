@@ -14,9 +14,11 @@ from client_code import schema
 from client_code.identity import QUESTION
 from data_prep import prepare, sources
 from embedded_aws.iam import signature
-from workshop import baselines, bundle, federation
+from workshop import federation
 from workshop.federation import tls
 from workshop.federation.identity import Caller
+from workshop.packing import bundle
+from workshop.science import baselines
 
 SECRET = "a secret of this test"
 

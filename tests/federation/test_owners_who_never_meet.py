@@ -10,7 +10,8 @@ import pytest
 
 from client_code import schema
 from data_prep import sources
-from workshop import accounts, connect, state
+from workshop import state
+from workshop.aws import accounts, connect
 
 
 @pytest.fixture(scope="module")

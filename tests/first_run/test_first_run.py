@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from workshop import agreement, choices, cleanup, first_run
+from workshop import first_run
+from workshop.aws import agreement, choices, cleanup
 from workshop.errors import AccountError, AgreementError
 from workshop.first_run import deploying
 

@@ -8,13 +8,17 @@ import sys
 import pytest
 
 from embedded_aws.network import netns
-from workshop import wheelhouse
+from workshop.packing import wheelhouse
 
 SCRIPT = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from workshop import baselines, bundle, connect, rehearsal, state
+from workshop import state
+from workshop.aws import connect
+from workshop.lessons import rehearsal
+from workshop.packing import bundle
+from workshop.science import baselines
 wheels = Path(sys.argv[1]) if sys.argv[1] else None
 connect.wheels = lambda: wheels
 stage = rehearsal.connect_accounts(n_clients=2)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from workshop.aws import images
+
 ROOT = Path(__file__).resolve().parents[2]
 TRACKED = subprocess.run(
     ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -22,8 +24,8 @@ MAY_IMPORT = {
 }
 # AWS's own example accounts, and those made of repeated digits.
 EXAMPLE_ACCOUNTS = {"111122223333", "444455556666", "777788889999", "222233334444"}
-# Public facts: the account that owns SageMaker's scikit-learn image in us-east-1.
-PUBLIC_ACCOUNTS = {"683313688378"}
+# Public facts: the accounts that own SageMaker's scikit-learn image, which a test compares with the SDK's table.
+PUBLIC_ACCOUNTS = set(images.REGISTRIES.values())
 
 
 def python_files(package: str) -> list[Path]:
@@ -91,7 +93,7 @@ def test_only_the_servers_own_model_is_ever_unpickled():
         str(path.relative_to(ROOT)): list(loaded_without_care(ast.parse(path.read_text())))
         for path in (ROOT / "notebooks" / "source").glob("*.py")
     }
-    assert {path: names for path, names in found.items() if names} == {"workshop/model.py": ["joblib.load"]}
+    assert {path: names for path, names in found.items() if names} == {"workshop/science/model.py": ["joblib.load"]}
 
 
 @pytest.mark.parametrize(

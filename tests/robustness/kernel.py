@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client_code import schema
-from workshop import accounts, connect, federation, jobs, rehearsal, state
+from workshop import federation, state
+from workshop.aws import accounts, connect, jobs
 from workshop.federation.runs import Run
+from workshop.lessons import rehearsal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -57,7 +59,7 @@ def lead(attempt: Attempt, *, progress=lambda message, history: None, **terms) -
     return federation.run(
         attempt.started, listen=attempt.place.listen, certificates=attempt.run.certificates, test=test,
         caller=attempt.verifier.caller, terms=federation.Terms(**terms), checkpoints=attempt.run.checkpoints,
-        progress=progress,
+        sinks=[federation.narrate(progress)],
     )  # fmt: skip
 
 

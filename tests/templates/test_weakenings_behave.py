@@ -4,7 +4,8 @@ import pytest
 from botocore.exceptions import ClientError
 from weakenings import WEAKENINGS
 
-from workshop import accounts, blueprint, deployment, lessons, rehearsal, stacks
+from workshop.aws import accounts, blueprint, deployment, stacks
+from workshop.lessons import experiments, rehearsal
 
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
@@ -52,7 +53,7 @@ def job(**changes):
     def probe(stage):
         client = stage.clients[0]
         kickoff = accounts.borrow(server(stage), client, session_name="attack").client("sagemaker")
-        request = lessons.job_request(client, image=rehearsal.IMAGE)
+        request = experiments.job_request(client, image=rehearsal.IMAGE)
         told = {name: change(client) if callable(change) else change for name, change in changes.items()}
         return refused(kickoff.create_training_job, **{**request, **told})
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from workshop.state import write_text
+from workshop.files import write_text
 
 LIFETIME = datetime.timedelta(days=14)  # of the authority
 SERVER_LIFETIME = datetime.timedelta(days=2)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import boto3
 
-from workshop import accounts, agreement, bundle, choices, cleanup, connect, deployment
+from workshop.aws import accounts, agreement, choices, cleanup, connect, deployment
 from workshop.errors import AgreementError, WorkshopError
 from workshop.first_run import deploying, working
 from workshop.first_run.report import Report
 from workshop.first_run.run import CLIENT, Run
+from workshop.packing import bundle
 
 STEPS = {
     "1 quotas, zones": deploying.quotas_and_zones,

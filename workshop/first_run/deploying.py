@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 
-from workshop import cleanup, connect, doctor, peering, quotas, region
+from workshop.aws import cleanup, connect, peering, quotas, region
 from workshop.errors import StackError
 from workshop.first_run import flows
 from workshop.first_run.run import Run, minutes, until
+from workshop.owners import doctor
 
 KIT_SECONDS = 900.0
 NO_MACHINE = "not seen: behind the embedded AWS's instance is no machine"

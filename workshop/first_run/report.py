@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop import state
+from workshop.files import write_text
 
 VERDICTS = {True: "as expected", False: "**otherwise**", None: ""}
 # What could tell whose accounts these are, and what stands for it.
@@ -60,7 +60,7 @@ class Report:
         """Keep a finding, without ids."""
         words = (step, question, str(found), expected)
         self.findings.append(Finding(*(without_ids(word, self.names) for word in words), as_expected))
-        state.write_text(self.path, self.text())
+        write_text(self.path, self.text())
 
     @property
     def otherwise(self) -> list[Finding]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from botocore.client import BaseClient
 
-from workshop import accounts, blueprint, deployment, jobs
-from workshop.deployment import Federation
+from workshop.aws import accounts, blueprint, deployment, jobs
+from workshop.aws.deployment import Federation
+from workshop.aws.stacks import pauses
 from workshop.errors import StackError
 from workshop.first_run import flows
 from workshop.first_run.report import Report
-from workshop.stacks import pauses
 
 CLIENT = "client-1"
 

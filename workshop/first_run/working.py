@@ -7,12 +7,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from workshop import accounts, bundle, connect, jobs, region
+from workshop.aws import accounts, connect, images, jobs, region
+from workshop.aws.stacks import pauses
 from workshop.errors import JobError
 from workshop.federation import tls
+from workshop.federation.participants import report
 from workshop.first_run import flows, probe
 from workshop.first_run.run import CLIENT, Run, minutes, until
-from workshop.stacks import pauses
+from workshop.packing import bundle
 
 ARCHIVE = "code/first-run.tar.gz"
 JOB_SECONDS, STOP_SECONDS = 900.0, 300.0
@@ -33,7 +35,7 @@ def job(run: Run, step: str) -> None:
     server = run.members.sessions["server"]
     host = connect.server_host(server, run.members.outputs["server"]["fl-notebook-instance"])
     request = jobs.training_request(
-        client, name=jobs.job_name(CLIENT), image=connect.training_image(client.region),
+        client, name=jobs.job_name(CLIENT), image=images.training_image(client.region),
         server_address=f"{host}:{run.members.agreed.port}", max_seconds=1800,
         ca_certificate=tls.make_certificates(host).authority_hyperparameter(),
     )  # fmt: skip
@@ -91,14 +93,14 @@ def _facts_when_ready(run: Run) -> dict:
     facts: dict = {}
 
     def ask() -> str:
-        facts.update(_facts(run.job.log_lines(500)))
+        facts.update(_facts(run.job.log_tail(500)))
         status = run.job.describe()
         return "ready" if facts.get("ready") else status["TrainingJobStatus"] + f" ({status['SecondaryStatus']})"
 
     ends = ("ready", *jobs.FINISHED)
     answer = until(ask, lambda now: now.startswith(ends), seconds=JOB_SECONDS, what="the job's first line", say=run.say)
     if answer != "ready":
-        raise JobError(run.job.account_of_failure())
+        raise JobError(report(run.job))
     return facts
 
 
@@ -129,7 +131,7 @@ def _stop(run: Run, step: str) -> None:
     run.ended = time.time()
     run.report.add(step, "time from StopTrainingJob to Stopped", minutes(run.ended - asked))
     time.sleep(LOG_SECONDS[accounts.target()])
-    facts = _facts(run.job.log_lines(1000))
+    facts = _facts(run.job.log_tail(1000))
     run.report.add(
         step, "does the script hear SIGTERM", "yes" if "sigterm" in facts else "no", expected="no",
         as_expected="sigterm" not in facts,

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tarfile
 
-from workshop import bundle
+from workshop.packing import bundle
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path):

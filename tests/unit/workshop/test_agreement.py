@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from workshop import agreement, state
+from workshop import state
+from workshop.aws import agreement
 
 IDS = {"server": "111122223333", "client-1": "444455556666"}
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")

@@ -5,9 +5,10 @@ from dataclasses import asdict
 
 import pytest
 
-from workshop import agreement, cards
-from workshop.agreement import Agreement
+from workshop.aws import agreement
+from workshop.aws.agreement import Agreement
 from workshop.errors import AgreementError
+from workshop.owners import cards
 
 AGREED = Agreement(
     {"server": "111122223333", "client-1": "444455556666", "client-2": "777788889999"},

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workshop import evaluation
+from workshop.science import evaluation
 
 LABELS = np.array([0, 0, 0, 1, 1])
 PROBABILITIES = np.array([0.1, 0.2, 0.8, 0.7, 0.9])

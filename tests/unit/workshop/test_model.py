@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from client_code import schema, task
-from workshop import model
 from workshop.errors import ModelError
+from workshop.science import model
 
 
 @pytest.fixture

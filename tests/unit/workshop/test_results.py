@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workshop import results
+from workshop.tools import results
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 

@@ -3,8 +3,8 @@
 import nbformat
 import pytest
 
-from workshop import run
 from workshop.errors import WorkshopError
+from workshop.lessons import execute
 
 
 def notebook(path, *cells):
@@ -18,7 +18,7 @@ def notebook(path, *cells):
 
 
 def test_options_are_read_in_their_types():
-    assert run.options_from({"CLIENTS": "4", "SEED": "7", "DATA": "synthetic", "ROUNDS": "", "OTHER": "x"}) == {
+    assert execute.options_from({"CLIENTS": "4", "SEED": "7", "DATA": "synthetic", "ROUNDS": "", "OTHER": "x"}) == {
         "CLIENTS": 4,
         "SEED": 7,
         "DATA": "synthetic",
@@ -27,19 +27,19 @@ def test_options_are_read_in_their_types():
 
 def test_a_number_that_is_none_is_refused():
     with pytest.raises(WorkshopError, match="CLIENTS=three is not a whole number"):
-        run.options_from({"CLIENTS": "three"})
+        execute.options_from({"CLIENTS": "three"})
 
 
 @pytest.mark.parametrize(("name", "value"), [("CLIENTS", "0"), ("ROUNDS", "-1"), ("SEED", "-1"), ("SEED", "9" * 14)])
 def test_a_number_out_of_range_is_refused(name, value):
     with pytest.raises(WorkshopError, match=f"{name}={value} is not between"):
-        run.options_from({name: value})
+        execute.options_from({name: value})
 
 
 def test_a_page_folds_what_is_folded_and_needs_nothing_from_anywhere():
     folded = "<details><summary>Why?</summary>\n\nBecause.\n</details>\n\n![](images/gate.svg)"
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(folded)])
-    page = run.page(book)
+    page = execute.page(book)
     assert "</summary>\n<p>Because.</p>\n</details>" in page
     assert 'src="data:image/svg+xml;base64,' in page
     assert 'src="http' not in page
@@ -47,18 +47,18 @@ def test_a_page_folds_what_is_folded_and_needs_nothing_from_anywhere():
 
 def test_a_table_that_is_not_there_is_refused_before_anything_starts(tmp_path):
     with pytest.raises(WorkshopError, match="is no file"):
-        run.options_from({"DATA": str(tmp_path / "nothing.csv")})
+        execute.options_from({"DATA": str(tmp_path / "nothing.csv")})
 
 
 def test_a_path_is_made_absolute_since_notebooks_run_elsewhere(tmp_path, monkeypatch):
     (tmp_path / "mine.csv").write_text("x\n")
     monkeypatch.chdir(tmp_path)
-    assert run.options_from({"DATA": "mine.csv"}) == {"DATA": str(tmp_path / "mine.csv")}
+    assert execute.options_from({"DATA": "mine.csv"}) == {"DATA": str(tmp_path / "mine.csv")}
 
 
 def test_parameters_reach_only_the_notebooks_that_declare_them(tmp_path):
     book = notebook(tmp_path / "a.ipynb", "SEED = 0  # any", "print('seed', SEED)")
-    done = run.execute(book, tmp_path / "out.ipynb", {"SEED": 7, "ROUNDS": 9}, on_cell=lambda doing: None)
+    done = execute.execute(book, tmp_path / "out.ipynb", {"SEED": 7, "ROUNDS": 9}, on_cell=lambda doing: None)
     text = (tmp_path / "out.ipynb").read_text()
     assert "seed 7" in text
     assert "ROUNDS" not in text
@@ -68,23 +68,23 @@ def test_parameters_reach_only_the_notebooks_that_declare_them(tmp_path):
 
 def test_a_kernel_that_dies_is_named_with_the_heading(tmp_path):
     book = notebook(tmp_path / "c.ipynb", "SEED = 0  # any", "import os; os.kill(os.getpid(), 9)")
-    with pytest.raises(run.NotebookFailed, match="c failed, under “A step”\n  Kernel died\n"):
-        run.execute(book, tmp_path / "out.ipynb", {}, on_cell=lambda doing: None)
+    with pytest.raises(execute.NotebookFailed, match="c failed, under “A step”\n  Kernel died\n"):
+        execute.execute(book, tmp_path / "out.ipynb", {}, on_cell=lambda doing: None)
 
 
 def test_an_embedded_aws_that_has_ended_is_named_with_its_log(tmp_path):
     ask = "import boto3; boto3.client('sts', 'us-east-1', endpoint_url='http://localhost:9', aws_access_key_id='a', "
     ask += "aws_secret_access_key='b').get_caller_identity()"
     book = notebook(tmp_path / "d.ipynb", "SEED = 0  # any", ask)
-    with pytest.raises(run.NotebookFailed, match=r"the embedded AWS has ended; its log: .*server\.log"):
-        run.execute(book, tmp_path / "out.ipynb", {}, on_cell=lambda doing: None)
+    with pytest.raises(execute.NotebookFailed, match=r"the embedded AWS has ended; its log: .*server\.log"):
+        execute.execute(book, tmp_path / "out.ipynb", {}, on_cell=lambda doing: None)
 
 
 def test_a_failing_cell_is_named_with_its_heading_and_its_error(tmp_path):
     book = notebook(tmp_path / "b.ipynb", "SEED = 0  # any", "1 / 0")
     seen = []
-    with pytest.raises(run.NotebookFailed) as failure:
-        run.execute(book, tmp_path / "out.ipynb", {}, on_cell=seen.append)
+    with pytest.raises(execute.NotebookFailed) as failure:
+        execute.execute(book, tmp_path / "out.ipynb", {}, on_cell=seen.append)
     assert "b failed in cell [2], under “A step”" in str(failure.value)
     assert "ZeroDivisionError: division by zero" in str(failure.value)
     assert (tmp_path / "out.ipynb").exists()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from workshop import accounts, state
+from workshop import state
+from workshop.aws import accounts
 from workshop.errors import AccountError
 
 CONFIG = """

@@ -1,0 +1,1 @@
+"""AWS: accounts, agreement, stacks, jobs, access, clean-up."""

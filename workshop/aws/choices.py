@@ -1,0 +1,76 @@
+"""What an owner decides for the own account alone: the job's machine, endpoints, when an idle notebook stops."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+
+from workshop import state
+from workshop.errors import AgreementError
+from workshop.files import locked, read_object, write_text
+
+INSTANCE_TYPES = ("ml.t3.medium", "ml.t3.large", "ml.m5.large", "ml.m5.xlarge")  # those of client-access.yaml
+ENDPOINTS = ("needed", "all")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """An owner's choices.
+
+    Parameters
+    ----------
+    instance_type : str
+        The machine of this account's training job.
+    endpoints : str
+        ``needed``: interface endpoints for what is called from inside the VPC, in one zone; a client's job calls
+        nothing, so its account has none. ``all``: for every service, in two zones, in every account, for owners whose
+        rules want it.
+    idle_minutes : int
+        Minutes without work after which the server's notebook instance stops; 0 never.
+    """
+
+    instance_type: str = "ml.m5.large"
+    endpoints: str = "needed"
+    idle_minutes: int = 120
+
+    def __post_init__(self) -> None:
+        if self.instance_type not in INSTANCE_TYPES:
+            raise AgreementError(f"instance type {self.instance_type!r}: choose one of {', '.join(INSTANCE_TYPES)}")
+        if self.endpoints not in ENDPOINTS:
+            raise AgreementError(f"endpoints {self.endpoints!r}: choose {' or '.join(ENDPOINTS)}")
+        if self.idle_minutes != 0 and not 15 <= self.idle_minutes <= 1440:
+            raise AgreementError(f"idle minutes {self.idle_minutes}: choose 15 to 1440, or 0 for never")
+
+
+def load() -> Choices:
+    """Return what was chosen; the defaults where nothing was.
+
+    Raises
+    ------
+    MissingStep, AgreementError
+        If the file is none that this version has written.
+    """
+    try:
+        return Choices(**read_object(_path(), remedy="choose again"))
+    except TypeError as error:
+        raise AgreementError(
+            f"{_path().name} was written by another version ({error}): delete it, choose again"
+        ) from error
+
+
+def choose(**given: str | int | None) -> Choices:
+    """Keep what is given, and what was chosen before of the rest.
+
+    Raises
+    ------
+    AgreementError
+        If there is no such choice; nothing is kept then.
+    """
+    with locked(_path()):
+        chosen = replace(load(), **{name: value for name, value in given.items() if value is not None})
+        write_text(_path(), json.dumps(asdict(chosen), indent=1))
+    return chosen
+
+
+def _path():
+    return state.home() / "choices.json"

@@ -1,0 +1,246 @@
+"""Delete what the workshop created, in every account, and show what is left."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import boto3
+import pandas as pd
+from botocore.client import BaseClient
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+
+from workshop.aws import blueprint, stacks
+from workshop.aws.jobs import LOG_GROUP
+from workshop.errors import AccountError, StackError
+
+PREFIX = "fl-"
+NOTEBOOK_LOGS = "/aws/sagemaker/NotebookInstances"
+# Stacks that SageMaker needs until it has taken its network interfaces back: their roles, and the network itself.
+_NEEDED_BY_INTERFACES = ("fl-client-job", "fl-server-access", "fl-network")
+INTERFACE_SECONDS = 45 * 60.0
+
+
+def delete_jobs(session: boto3.Session) -> int:
+    """Stop the ``fl-*`` training jobs that are running, wait for their end, delete all; return how many there were."""
+    client = session.client("sagemaker")
+    jobs = _jobs(client)
+    for name, status in jobs.items():
+        if status == "InProgress":
+            _stop(client, name)
+    waiter = client.get_waiter("training_job_completed_or_stopped")
+    for name, status in jobs.items():
+        if status in ("InProgress", "Stopping"):
+            with contextlib.suppress(WaiterError):  # it failed instead of stopping: that is an end too
+                waiter.wait(TrainingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+        client.delete_training_job(TrainingJobName=name)
+    return len(jobs)
+
+
+def _stop(client, name: str) -> None:
+    try:
+        client.stop_training_job(TrainingJobName=name)
+    except ClientError:
+        if client.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "InProgress":
+            raise  # else it has ended meanwhile
+
+
+def delete_all(
+    sessions: Mapping[str, boto3.Session],
+    *,
+    progress: Callable[[str, str, str, int, int], None] = lambda *_: None,
+    deadline: float = INTERFACE_SECONDS,
+) -> pd.DataFrame:
+    """Delete jobs, stacks and logs, what depends on others first; doing it twice is harmless.
+
+    Parameters
+    ----------
+    progress : callable
+        Called with account, stack, its status, how many of its resources are left to say so, and of how many; while
+        SageMaker's network interfaces are waited for, with their number.
+    deadline : float
+        Seconds to wait for these.
+
+    Returns
+    -------
+    DataFrame
+        One line per account: how many jobs and stacks it had.
+
+    Raises
+    ------
+    StackError
+        Names the first stack and resource that could not be deleted.
+    AccountError
+        Names the first account that did not answer, or refused.
+    """
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        jobs = dict(zip(sessions, pool.map(_asked(delete_jobs), *_pairs(sessions)), strict=True))
+        found = dict(zip(sessions, map(_asked(stacks.names), *_pairs(sessions)), strict=True))
+        for wave in _waves(found):
+            if any(stack in _NEEDED_BY_INTERFACES for _, stack in wave):
+                owners = list({name: None for name, _ in wave})
+                list(pool.map(lambda name: _wait_for_interfaces(name, sessions[name], progress, deadline), owners))
+            list(pool.map(lambda entry: _delete_stack(sessions, *entry, progress), wave))
+        list(pool.map(_asked(_delete_logs), *_pairs(sessions)))
+    lines = [(name, jobs[name], len(found[name])) for name in sessions]
+    return pd.DataFrame(lines, columns=["account", "jobs", "stacks"]).set_index("account")
+
+
+def _asked(what: Callable) -> Callable:
+    """Return a function of an account's name and session whose errors name the account."""
+
+    def ask(account: str, session: boto3.Session):
+        try:
+            return what(session)
+        except (BotoCoreError, ClientError) as error:
+            raise AccountError(f"account {account}: {error}; run the clean-up again") from error
+
+    return ask
+
+
+def _pairs(sessions: Mapping[str, boto3.Session]) -> tuple[Iterable[str], Iterable[boto3.Session]]:
+    return sessions.keys(), sessions.values()
+
+
+def _delete_stack(sessions: Mapping, account: str, stack: str, progress: Callable) -> None:
+    stacks.delete(
+        sessions[account], stack, account=account,
+        progress=lambda status, done, of: progress(account, stack, status, done, of),
+    )  # fmt: skip
+
+
+def _waves(found: Mapping[str, list[str]]) -> Iterator[list[tuple[str, str]]]:
+    """Yield the stacks of all accounts in the blueprint's order turned round; first those that no blueprint knows."""
+
+    def step(stack: str) -> int:
+        templates = [item.template for item in blueprint.STEPS]
+        fits = [number for number, name in enumerate(templates) if stack in (PREFIX + name,)]
+        fits += [number for number, name in enumerate(templates) if name == "peering" and _is_peering(stack)]
+        return fits[0] if fits else len(templates)
+
+    entries = [(account, stack) for account, names in found.items() for stack in names]
+    for number in sorted({step(stack) for _, stack in entries}, reverse=True):
+        yield [entry for entry in entries if step(entry[1]) == number]
+
+
+def _wait_for_interfaces(name: str, session: boto3.Session, progress: Callable, deadline: float) -> None:
+    """Wait until SageMaker has taken back the network interfaces of jobs and notebooks.
+
+    It does so some time after their end (minutes, seen up to half an hour), with the job's own role: were that deleted
+    before, or the network, the interface would stay, and hold subnet and security group.
+
+    Raises
+    ------
+    StackError
+        If they are still there after ``deadline`` seconds; nothing that they need is deleted then.
+    """
+    ec2, began = session.client("ec2"), time.monotonic()
+    for pause in stacks.pauses(most=15.0):
+        left = [item for kind, item in _network(ec2) if kind == "network interface"]
+        if not left:
+            return
+        waited = time.monotonic() - began
+        progress(name, "SageMaker's network interfaces", f"waited for {waited / 60:.0f} min", 0, len(left))
+        if waited > deadline:
+            raise StackError(
+                f"account {name}: SageMaker has not taken back {', '.join(left)} after {waited / 60:.0f} minutes: "
+                "delete again later; what they need still stands"
+            )
+        time.sleep(pause)
+
+
+def _is_peering(stack: str) -> bool:
+    return stack.startswith("fl-peering-") and stack not in ("fl-peering-accepter", "fl-peering-routes")
+
+
+def left_over(sessions: Mapping[str, boto3.Session]) -> pd.DataFrame:
+    """List what is still there of the workshop, one line per resource; an empty table is what you want.
+
+    A KMS key that waits for its deletion (AWS keeps it for seven days, unusable and free of charge) is not listed.
+
+    Raises
+    ------
+    AccountError
+        Names the first account that did not answer.
+    """
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        lists = pool.map(_asked(lambda session: list(_resources(session))), *_pairs(sessions))
+    lines = [(name, *found) for name, resources in zip(sessions, lists, strict=True) for found in resources]
+    return pd.DataFrame(lines, columns=["account", "kind", "name"])
+
+
+def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
+    sagemaker, iam, logs = (session.client(name) for name in ("sagemaker", "iam", "logs"))
+    yield from (("stack", name) for name in stacks.names(session))
+    yield from (("training job", name) for name in sorted(_jobs(sagemaker)))
+    for kind, client, operation, name, prefixes in (
+        ("notebook instance", sagemaker, "list_notebook_instances", "NotebookInstanceName", PREFIX),
+        (
+            "lifecycle configuration",
+            sagemaker,
+            "list_notebook_instance_lifecycle_configs",
+            "NotebookInstanceLifecycleConfigName",
+            PREFIX,
+        ),
+        ("bucket", session.client("s3"), "list_buckets", "Name", PREFIX),
+        ("role", iam, "list_roles", "RoleName", ("FL-", PREFIX)),
+        ("policy", iam, "list_policies", "PolicyName", "FL-"),
+        ("key alias", session.client("kms"), "list_aliases", "AliasName", "alias/fl-"),
+        ("log group", logs, "describe_log_groups", "logGroupName", "/fl/"),
+    ):
+        own = {"Scope": "Local"} if operation == "list_policies" else {}
+        found = (item[name] for item in _all(client, operation, **own))
+        yield from ((kind, one) for one in found if one.startswith(prefixes))
+    yield from _network(session.client("ec2"))
+    yield from (("log stream", stream) for group in (LOG_GROUP, NOTEBOOK_LOGS) for stream in log_streams(logs, group))
+
+
+def _network(ec2: BaseClient) -> Iterator[tuple[str, str]]:
+    named = [{"Name": "tag:Name", "Values": ["fl-*"]}]
+    vpcs = [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=named)]
+    yield from (("VPC", vpc) for vpc in vpcs)
+    for peering in _all(ec2, "describe_vpc_peering_connections", Filters=named):
+        if peering["Status"]["Code"] in ("active", "pending-acceptance", "provisioning"):
+            yield "peering", peering["VpcPeeringConnectionId"]
+    if vpcs:
+        inside = [{"Name": "vpc-id", "Values": vpcs}]
+        for endpoint in _all(ec2, "describe_vpc_endpoints", Filters=inside):
+            yield "endpoint", endpoint["VpcEndpointId"]
+        for interface in _all(ec2, "describe_network_interfaces", Filters=inside):
+            if interface.get("InterfaceType") != "vpc_endpoint":  # these go with their endpoint
+                yield "network interface", interface["NetworkInterfaceId"]
+
+
+def _all(client: BaseClient, operation: str, **request: object) -> Iterator[dict]:
+    """Yield what an operation lists, page by page."""
+    paginator = client.get_paginator(operation)
+    (key, *_) = paginator.result_keys
+    for page in paginator.paginate(**request):
+        yield from page.get(key.expression, [])
+
+
+def _jobs(client) -> dict[str, str]:
+    found = _all(client, "list_training_jobs", NameContains=PREFIX)
+    return {
+        job["TrainingJobName"]: job["TrainingJobStatus"] for job in found if job["TrainingJobName"].startswith(PREFIX)
+    }
+
+
+def log_streams(logs: BaseClient, group: str) -> list[str]:
+    """Return the names of this kit's streams in a log group; none where there is no such group."""
+    try:
+        found = _all(logs, "describe_log_streams", logGroupName=group, logStreamNamePrefix=PREFIX)
+        return [stream["logStreamName"] for stream in found]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ResourceNotFoundException":
+            return []
+        raise
+
+
+def _delete_logs(session: boto3.Session) -> None:
+    logs = session.client("logs")
+    for group in (LOG_GROUP, NOTEBOOK_LOGS):
+        for stream in log_streams(logs, group):
+            logs.delete_log_stream(logGroupName=group, logStreamName=stream)

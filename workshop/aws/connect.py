@@ -1,0 +1,204 @@
+"""Put every owner's files into the owner's bucket, and write down what the server may know of a client."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import boto3
+import pandas as pd
+from botocore.exceptions import BotoCoreError, ClientError
+
+from data_prep import owners
+from workshop import state
+from workshop.aws import accounts
+from workshop.aws.deployment import Federation
+from workshop.aws.images import training_image  # noqa: F401 (notebook 02 asks for it here)
+from workshop.aws.jobs import ClientAccount
+from workshop.errors import AccountError, BundleError
+from workshop.packing import bundle, wheelhouse
+
+STATE = "state/state.json"
+
+
+def upload(name: str, session: boto3.Session, bucket: str) -> pd.DataFrame:
+    """Copy an owner's folder to ``data/`` of its bucket, and for a client the code to ``code/source.tar.gz``.
+
+    Parameters
+    ----------
+    name : str
+        ``"server"`` or a client's name; its folder was written by 01_prepare_data.
+    session : boto3.Session
+        The owner's own session: nobody else may write here.
+
+    Returns
+    -------
+    DataFrame
+        One line per object: key, kB, and the first characters of its SHA-256.
+
+    Raises
+    ------
+    data_prep.owners.ManifestError
+        If a file is not the one its manifest describes: nothing is uploaded then.
+    AccountError
+        If the bucket refuses; names the account.
+    """
+    objects = _objects(name)
+    client = session.client("s3")
+    for key, body in objects.items():
+        try:
+            client.put_object(Bucket=bucket, Key=key, Body=body)
+        except (BotoCoreError, ClientError) as error:
+            raise AccountError(f"account {name}: bucket {bucket} refused {key}: {error}") from error
+    lines = [(key, round(len(body) / 1000, 1), _sha256(body)[:12]) for key, body in objects.items()]
+    return pd.DataFrame(lines, columns=["object", "kB", "sha256"], index=pd.Index([name] * len(lines), name="owner"))
+
+
+def publish(session: boto3.Session, bucket: str) -> list[str]:
+    """Put what the server's notebooks need to know into its own bucket; return the names of the entries.
+
+    Raises
+    ------
+    AccountError
+        If the bucket does not take it.
+    """
+    names = ["data", "accounts"]
+    entries = dict(zip(names, state.load(*names), strict=True))
+    try:
+        session.client("s3").put_object(Bucket=bucket, Key=STATE, Body=json.dumps(entries).encode())
+    except (BotoCoreError, ClientError) as error:
+        raise AccountError(f"account server: bucket {bucket} refused {STATE}: {error}") from error
+    return names
+
+
+def fetch(session: boto3.Session) -> list[str]:
+    """On the server's notebook instance, take over what ``publish`` has put there; elsewhere do nothing.
+
+    Returns
+    -------
+    list of str
+        What was taken over: entries of the state, and files.
+
+    Raises
+    ------
+    AccountError
+        If the bucket does not give it.
+    """
+    note = state.home() / "server-bucket"  # cloudformation/install-on-notebook.sh wrote it
+    if not note.exists():
+        return []
+    bucket, client = note.read_text().strip(), session.client("s3")
+    folder = state.home() / "data" / "server"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        entries = json.loads(client.get_object(Bucket=bucket, Key=STATE)["Body"].read())
+        test = client.get_object(Bucket=bucket, Key="data/test.csv")["Body"].read()
+    except (BotoCoreError, ClientError) as error:
+        raise AccountError(
+            f"account server: bucket {bucket} does not hold what this notebook needs ({error}): its owner runs "
+            "`python -m workshop upload server` first"
+        ) from error
+    (folder / "test.csv").write_bytes(test)
+    state.save(**entries)
+    return [*entries, "test.csv"]
+
+
+def verify(sessions: Mapping[str, boto3.Session], buckets: Mapping[str, str]) -> bool:
+    """Return whether every bucket gives back, byte for byte, what its owner uploaded.
+
+    Raises
+    ------
+    AccountError
+        If one does not answer.
+    """
+    for name, session in sessions.items():
+        client = session.client("s3")
+        for key, body in _objects(name).items():
+            try:
+                found = client.get_object(Bucket=buckets[name], Key=key)["Body"].read()
+            except (BotoCoreError, ClientError) as error:
+                raise AccountError(f"account {name}: bucket {buckets[name]} does not give {key}: {error}") from error
+            if found != body:
+                return False
+    return True
+
+
+def connection_data(federation: Federation, *, image: str) -> dict:
+    """Gather what notebook 03 needs: what the stacks gave back, and where the server stands, as JSON values."""
+    told = federation.outputs
+    clients = [asdict(client_account(federation, name)) for name in federation.clients]
+    return {
+        "clients": clients,
+        "image": image,
+        "server_bucket": told["server"]["fl-storage"]["Bucket"],
+        "server_role": told["server"]["fl-server-access"]["NotebookRoleArn"],
+        "server_host": server_host(federation.sessions["server"], told["server"]["fl-notebook-instance"]),
+        "server_port": federation.agreed.port,
+        "instance": accounts.instance(),
+    }
+
+
+def client_account(federation: Federation, name: str) -> ClientAccount:
+    """Return what the server may know of a client's account."""
+    told = federation.outputs[name]
+    return ClientAccount(
+        name=name,
+        account=federation.ids[name],
+        bucket=told["fl-storage"]["Bucket"],
+        execution_role=told["fl-client-job"]["ExecutionRoleArn"],
+        kickoff_role=told["fl-client-access"]["KickoffRoleArn"],
+        subnets=tuple(told["fl-network"]["SubnetIds"].split(",")),
+        security_group=told["fl-network"]["FederationGroupId"],
+        region=told["fl-client-access"]["KickoffRegion"],
+        instance_type=told["fl-client-access"]["InstanceType"],
+        external_id=federation.agreed.external_ids[name],
+    )
+
+
+def server_host(session: boto3.Session, outputs: Mapping[str, str]) -> str:
+    """Return the private address of the server's notebook instance: where clients dial.
+
+    Raises
+    ------
+    AccountError
+        If the instance has no address in the VPC.
+    """
+    name = outputs["NotebookInstanceName"]
+    try:
+        instance = session.client("sagemaker").describe_notebook_instance(NotebookInstanceName=name)
+        found = session.client("ec2").describe_network_interfaces(NetworkInterfaceIds=[instance["NetworkInterfaceId"]])
+    except (BotoCoreError, ClientError, KeyError) as error:
+        raise AccountError(f"account server: notebook instance {name} has no address in the VPC: {error!r}") from error
+    return found["NetworkInterfaces"][0]["PrivateIpAddress"]
+
+
+def _objects(name: str) -> dict[str, bytes]:
+    folder: Path = state.home() / "data" / name
+    manifest = owners.verify_owner(folder)
+    objects = {f"data/{file}": (folder / file).read_bytes() for file in sorted(manifest["files"])}
+    if name != "server":
+        objects["code/source.tar.gz"] = bundle.source_archive(wheels=wheels())
+    return objects
+
+
+def wheels() -> Path | None:
+    """Return the wheels that travel with the code: on AWS those for the image; here none, Flower is installed.
+
+    Raises
+    ------
+    BundleError
+        If they were not collected yet.
+    """
+    if accounts.target() == "embedded":
+        return None
+    folder = wheelhouse.FOLDER / wheelhouse.IMAGE.name
+    if not any(folder.glob("*.whl")):
+        raise BundleError("a job on AWS has no internet and brings its own wheels: run `make wheelhouse` first")
+    return folder
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

@@ -1,0 +1,1 @@
+"""Lessons: what notebooks call to show, try, execute and render."""

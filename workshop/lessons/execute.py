@@ -1,0 +1,271 @@
+"""Run every notebook in order, as a learner would, and say how it went (``make workshop``)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbconvert import HTMLExporter
+from papermill.exceptions import PapermillExecutionError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from workshop import state
+from workshop.errors import WorkshopError
+from workshop.files import NOTEBOOKS, REPOSITORY, write_text
+
+QUIET_KERNEL = ["--log-level=CRITICAL"]  # nothing about loopback sockets, and no traceback of zmq's after a Ctrl-C
+UNREACHABLE = 'Could not connect to the endpoint URL: "http://localhost:'  # botocore's words
+# What may be set from outside, as make variables or in the environment, and its type.
+OPTIONS: dict[str, Callable] = {"DATA": str, "CLIENTS": int, "ROUNDS": int, "SEED": int}
+
+
+class NotebookFailed(WorkshopError):
+    """A notebook's cell raised an error."""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """One notebook that ran to its end."""
+
+    name: str
+    seconds: float
+    cells: int
+
+
+def options_from(environment: dict[str, str]) -> dict[str, object]:
+    """Read the options that are set, each in its type.
+
+    Raises
+    ------
+    WorkshopError
+        If a number is not one or out of range, or a table's path leads nowhere.
+    """
+    chosen: dict[str, object] = {}
+    for name, kind in OPTIONS.items():
+        if text := environment.get(name):
+            try:
+                chosen[name] = kind(text)
+            except ValueError as error:
+                raise WorkshopError(f"{name}={text} is not a whole number") from error
+    for name, least, most in (("CLIENTS", 1, 999), ("ROUNDS", 1, 10_000), ("SEED", 0, 2**32 - 1)):
+        if not least <= chosen.get(name, least) <= most:
+            raise WorkshopError(f"{name}={chosen[name]} is not between {least:,} and {most:,}")
+    data = chosen.get("DATA")
+    if data not in (None, "synthetic", "curated"):
+        path = Path(str(data)).expanduser().resolve()
+        if not path.is_file():
+            raise WorkshopError(f"DATA={data} is no file; give a path, synthetic or curated")
+        chosen["DATA"] = str(path)
+    return chosen
+
+
+def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell: Callable[[str], None]) -> Executed:
+    """Run one notebook through papermill with those of the parameters that it declares; write notebook and page.
+
+    Raises
+    ------
+    NotebookFailed
+        Names the notebook, the cell, its heading and the error; the copy up to there is written all the same.
+    """
+    declared = papermill.inspect_notebook(notebook)
+    source = nbformat.read(notebook, as_version=4)
+    titles = headings(source)
+    started, under = time.monotonic(), ""  # the heading of the running cell
+
+    def begin(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        nonlocal under
+        under = titles.get(cell.get("id"), under)
+        on_cell(under)
+
+    try:
+        papermill.execute_notebook(
+            notebook,
+            output,
+            parameters={name: value for name, value in parameters.items() if name in declared},
+            cwd=NOTEBOOKS,
+            progress_bar=False,
+            kernel_name="python3",
+            execution_timeout=900,
+            extra_arguments=QUIET_KERNEL,
+            on_cell_start=begin,
+        )
+    except PapermillExecutionError as error:
+        told = f"{error.ename}: {error.evalue}"
+        if UNREACHABLE in told:
+            told += f"\n  the embedded AWS has ended; its log: {state.home() / 'embedded' / 'server.log'}"
+        raise NotebookFailed(_told(notebook, output, f" in cell [{error.exec_count}]", under, told)) from None
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise NotebookFailed(_told(notebook, output, "", under, str(error).splitlines()[0])) from None
+    finally:
+        if output.exists():
+            output.with_suffix(".html").write_text(page(nbformat.read(output, 4)))
+    cells = sum(cell.cell_type == "code" for cell in source.cells)
+    return Executed(notebook.stem, round(time.monotonic() - started, 1), cells)
+
+
+def _told(notebook: Path, output: Path, cell: str, under: str, what: str) -> str:
+    return f"{notebook.stem} failed{cell}, under “{under}”\n  {what}\n  the copy up to that cell: {output}"
+
+
+def page(notebook: nbformat.NotebookNode) -> str:
+    """Return a notebook as one HTML file, which fetches nothing from anywhere when it is opened."""
+    exporter = HTMLExporter(require_js_url="", jquery_url="", mathjax_url="")
+    text, _ = exporter.from_notebook_node(_linked(notebook))
+
+    def inside(found: re.Match[str]) -> str:
+        picture = base64.b64encode((NOTEBOOKS / found[1]).read_bytes()).decode()
+        return f'src="data:image/svg+xml;base64,{picture}"'
+
+    # nbconvert's own embedding of pictures unfolds what is folded.
+    return re.sub(r'src="(images/\w+\.svg)"', inside, text)
+
+
+def _linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Let links to other notebooks lead to their pages."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\]\((\w+)\.ipynb\)", r"](\1.html)", cell.source)
+    return notebook
+
+
+def headings(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """Return, by cell id, the last heading above each cell."""
+    title, found = "", {}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            lines = [line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")]
+            title = lines[-1] if lines else title
+        found[cell.get("id")] = title
+    return found
+
+
+def run_all(output: Path, parameters: dict[str, object]) -> dict:
+    """Run all notebooks from a clean start, write executed copies, pages and the summary; return the summary."""
+    output.mkdir(parents=True, exist_ok=True)
+    olds = [
+        *output.glob("*.ipynb"),
+        *output.glob("*.html"),
+        output.parent / "summary.json",
+        state.home() / "state.json",
+    ]
+    for old in olds:
+        old.unlink(missing_ok=True)
+    for folder in ("data", "model"):
+        shutil.rmtree(state.home() / folder, ignore_errors=True)
+    notebooks = sorted(NOTEBOOKS.glob("*.ipynb"))
+    if parameters.get("CLIENTS") == 1:  # there is nobody who could go on when the only client is disturbed
+        notebooks = [path for path in notebooks if path.stem != "05_break_it"]
+    started, executed = time.monotonic(), []
+    with _display(len(notebooks)) as show:
+        for number, notebook in enumerate(notebooks, start=1):
+            label = f"notebook {number} of {len(notebooks)}  {notebook.stem}"
+            show(label, "starting its kernel", number - 1)
+            executed.append(
+                execute(notebook, output / notebook.name, parameters,
+                        lambda doing, label=label, number=number: show(label, doing, number - 1))
+            )  # fmt: skip
+        show(f"{len(notebooks)} notebooks", "all done", len(notebooks))
+    summary = summarise(executed, time.monotonic() - started)
+    write_text(output.parent / "summary.json", json.dumps(summary, indent=1))
+    return summary
+
+
+def summarise(executed: list[Executed], seconds: float) -> dict:
+    """Put together what the notebooks left in the state file: one dictionary for scripts."""
+    data, federation, evaluation = state.load("data", "federation", "evaluation")
+    clients = [data["clients"][name] | entry for name, entry in federation["clients"].items()]
+    return {
+        "data": {key: data[key] for key in ("source", "sha256", "rows", "positives")},
+        "clients": clients,
+        "rounds": federation["rounds"],
+        "seed": data["seed"],
+        "metrics": evaluation["metrics"],
+        "history": federation["history"],
+        "seconds": {"total": round(seconds, 1), "federation": federation["seconds"]},
+        "model": os.path.relpath(state.home() / federation["model"], REPOSITORY),
+        "notebooks": [vars(entry) for entry in executed],
+    }
+
+
+def closing_table(summary: dict) -> Table:
+    """Lay out the models of a summary: ROC AUC, average precision, and the real rows each was trained on."""
+    rows = {client["name"]: client["train_rows"] for client in summary["clients"]}
+    metrics = summary["metrics"]
+    rounds = summary["rounds"]
+    title = f"{summary['data']['source']} rows, seed {summary['seed']}, {rounds} round{'s' if rounds > 1 else ''}"
+    table = Table(title=title)
+    for column in ("model", "ROC AUC", "average precision", "training rows"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    lines = [
+        ("global", metrics["global"], sum(rows.values())),
+        ("centralised", metrics["centralised"], sum(rows.values())),
+    ]
+    lines += [(f"{name} alone", scores, rows[name]) for name, scores in metrics["local"].items()]
+    lines += [("nobody flagged", metrics["nobody"], 0)]
+    for name, scores, n_rows in lines:
+        table.add_row(name, f"{scores['roc_auc']:.3f}", f"{scores['average_precision']:.3f}", f"{n_rows:,}")
+    return table
+
+
+def main(output: Path) -> int:
+    """Run the workshop; print the closing table and the paths to open; return the exit status."""
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    try:
+        summary = run_all(output, options_from(dict(os.environ)))
+    except WorkshopError as error:
+        console.print(f"\n[bold]The workshop stopped.[/bold] {error}", highlight=False, soft_wrap=True)
+        return 1
+    console.print(closing_table(summary))
+    here = os.path.relpath(output)
+    seconds = summary["seconds"]
+    console.print(
+        f"finished in {seconds['total']:.0f} s, of which the federation {seconds['federation']:.0f} s\n"
+        f"read:  {here}/00_start_here.html ... 99_clean_up.html\n"
+        f"model: {summary['model']}\n"
+        f"all numbers: {os.path.relpath(output.parent / 'summary.json')}",
+        highlight=False,
+    )
+    return 0
+
+
+class _display:
+    """Progress for people: a moving line on a terminal, one line per heading in a log."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.started = time.monotonic()
+        self.last = ""
+        self.bar: Progress | None = None
+
+    def __enter__(self) -> Callable[[str, str, int], None]:
+        if sys.stdout.isatty():
+            columns = (TimeElapsedColumn(), BarColumn(bar_width=20), TextColumn("{task.description}"))
+            self.bar = Progress(*columns)
+            self.task = self.bar.add_task("", total=self.total)
+            self.bar.start()
+        return self.show
+
+    def show(self, label: str, doing: str, done: int) -> None:
+        text = f"{label}: {doing}"
+        if self.bar:
+            self.bar.update(self.task, description=text, completed=done)
+        elif text != self.last:
+            print(f"{time.monotonic() - self.started:6.1f} s  {text}", flush=True)
+        self.last = text
+
+    def __exit__(self, *_) -> None:
+        if self.bar:
+            self.bar.stop()

@@ -1,0 +1,1 @@
+"""Owners: the commands and checks with which each account's owner works alone."""

@@ -1,0 +1,276 @@
+"""Look at everything that must be right before a federation can run; each line passes, or says what to do."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from itertools import combinations
+
+import boto3
+import pandas as pd
+from botocore.exceptions import BotoCoreError, ClientError
+
+from workshop import federation
+from workshop.aws import accounts, blueprint, connect, images, peering, quotas, stacks
+from workshop.aws.cleanup import NOTEBOOK_LOGS
+from workshop.aws.deployment import Federation
+from workshop.aws.stacks import Stack
+from workshop.errors import NotThisMachine, WorkshopError
+
+Line = tuple[str, str, bool, str, str]  # what was checked, of whom, whether it is right, what was found, what to do
+KIT_REPORT = "model/kit.json"  # cloudformation/install-on-notebook.sh writes it
+CLOCK_SECONDS = 60  # AWS refuses signatures that are five minutes off
+# What is reached through endpoints of the VPC: by a job, by the server's notebook besides, and what else there is.
+JOB_ENDPOINTS, SERVER_ENDPOINTS, OTHER_ENDPOINTS = (
+    ("s3",),
+    ("sagemaker.api", "sts", "logs"),
+    ("kms", "ecr.api", "ecr.dkr"),
+)
+
+
+def examine(federation: Federation, *, image: str = "") -> pd.DataFrame:
+    """Check accounts, networks, roles, buckets, the server's place: of every account at hand its own half.
+
+    Parameters
+    ----------
+    federation : Federation
+        The owners' sessions at hand; what the others' cards do not tell yet is not checked.
+    image : str
+        The training image's address; else the one that SageMaker has in this region.
+
+    Returns
+    -------
+    DataFrame
+        One line per check: what, of whom, whether it is right, what was found, and what to do if it is not.
+    """
+    checks = (
+        _identities, _clocks, _stacks, _networks, _connections, _endpoints, _flow_logs, _roles, _trusts, _buckets,
+        _quotas, _kit, _place, partial(_image, image=image),
+    )  # fmt: skip
+    lines = [line for check in checks for line in _asked(check, federation)]
+    return pd.DataFrame(lines, columns=["checked", "of", "ok", "found", "remedy"]).set_index("of")
+
+
+def _asked(check: Callable[[Federation], Iterator[Line]], members: Federation) -> Iterator[Line]:
+    try:
+        yield from check(members)
+    except (WorkshopError, BotoCoreError, ClientError) as error:
+        yield "can be asked", "somebody", False, str(error), "read the message; then ask again"
+
+
+def _line(checked: str, of: str, ok: bool, found: object, remedy: str) -> Line:
+    return checked, of, bool(ok), str(found), "" if ok else remedy
+
+
+def _identities(members: Federation) -> Iterator[Line]:
+    found = {name: accounts.identity(name, session) for name, session in members.sessions.items()}
+    regions = {who.region for who in found.values()}
+    for name, who in found.items():
+        expected = members.ids[name]
+        yield _line("account", name, who.account == expected, who.account, f"point profile fl-{name} at {expected}")
+    twice = len({who.account for who in found.values()}) < len(found)
+    yield _line("accounts differ", "all", not twice, len(found), "give every member an account of its own")
+    yield _line(
+        "one region", "all", len(regions) == 1, ", ".join(sorted(regions)), "set the same region in every profile"
+    )
+
+
+def _clocks(members: Federation) -> Iterator[Line]:
+    session = next(iter(members.sessions.values()))
+    answer = session.client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
+    off = abs((parsedate_to_datetime(answer["date"]) - datetime.now(UTC)).total_seconds())
+    yield _line("clock", "this machine", off < CLOCK_SECONDS, f"{off:.0f} s off", "set the clock (chronyc, Settings)")
+
+
+def _stacks(members: Federation) -> Iterator[Line]:
+    """Every account at hand: what of the blueprint does not stand there; and take over what stands."""
+    for name, session in members.sessions.items():
+        there = set(stacks.names(session))
+        places = [place for step in blueprint.STEPS for place in members.placements(step)]
+        wanted = [Stack(place.step.template, name, peer=place.peer) for place in places if place.account == name]
+        members.outputs[name] = {one.name: stacks.outputs(session, one) for one in wanted if one.name in there}
+        missing = [one.name for one in wanted if one.name not in there]
+        told = f"missing: {', '.join(missing)}" if missing else f"{len(wanted)} stand"
+        yield _line("stacks", name, not missing, told, f"run notebook 02, or `python -m workshop deploy {name}`")
+
+
+def _networks(members: Federation) -> Iterator[Line]:
+    cidrs = {name: told["fl-network"]["VpcCidr"] for name, told in members.outputs.items() if "fl-network" in told}
+    for (one, first), (other, second) in combinations(cidrs.items(), 2):
+        if ipaddress.ip_network(first).overlaps(ipaddress.ip_network(second)):
+            yield _line(
+                "addresses apart", f"{one}, {other}", False, f"{first}, {second}", "agree on another network (in 02)"
+            )
+            return
+    yield _line("addresses apart", "all", True, ", ".join(cidrs.values()), "")
+
+
+def _connections(members: Federation) -> Iterator[Line]:
+    remedies = {
+        "peering": "deploy fl-peering-accepter there, then fl-peering for it in the server's account",
+        "route there": "deploy fl-peering-routes in the client's account",
+        "route back": "deploy fl-peering for this client in the server's account",
+        "job may call": "deploy fl-peering-routes in the client's account",
+        "server listens": "deploy fl-peering for this client in the server's account",
+    }
+    for name, found in peering.table(members.sessions, members.outputs).iterrows():
+        for what, remedy in remedies.items():
+            if found[what] is not None:
+                yield _line(what, name, found[what] is True or found[what] == "active", found[what], remedy)
+
+
+def _endpoints(members: Federation) -> Iterator[Line]:
+    for name, session in members.sessions.items():
+        if not (network := members.outputs[name].get("fl-network")):
+            continue
+        inside = [{"Name": "vpc-id", "Values": [network["VpcId"]]}]
+        found = session.client("ec2").describe_vpc_endpoints(Filters=inside)["VpcEndpoints"]
+        there = {
+            re.sub(r"^com\.amazonaws\.[^.]+\.", "", item["ServiceName"])
+            for item in found
+            if item["State"].lower() == "available"
+        }
+        wanted = _endpoints_wanted(members, name)
+        missing = [service for service in wanted if service not in there]
+        told = f"missing: {', '.join(missing)}" if missing else f"endpoints: {', '.join(wanted)}"
+        yield _line(
+            "AWS's services", name, not missing, told, "deploy fl-network and fl-endpoints; wait until available"
+        )
+
+
+def _endpoints_wanted(members: Federation, name: str) -> tuple[str, ...]:
+    if members.choices.endpoints == "all":
+        return (*JOB_ENDPOINTS, *SERVER_ENDPOINTS, *OTHER_ENDPOINTS)
+    return (*JOB_ENDPOINTS, *SERVER_ENDPOINTS) if name == "server" else JOB_ENDPOINTS
+
+
+def _flow_logs(members: Federation) -> Iterator[Line]:
+    """A right that the flow log's role lacks shows nowhere else."""
+    for name, session in members.sessions.items():
+        if not (network := members.outputs[name].get("fl-network")):
+            continue
+        status = flow_log_status(session, network["VpcId"])
+        yield _line("flow log", name, status == "SUCCESS", status, "deploy fl-network of this version")
+
+
+def flow_log_status(session: boto3.Session, vpc: str) -> str:
+    """Return what AWS says of the delivery of a VPC's flow logs: ``SUCCESS``, why not, or ``none``."""
+    inside = [{"Name": "resource-id", "Values": [vpc]}]
+    found = session.client("ec2").describe_flow_logs(Filters=inside)["FlowLogs"]
+    words = (f"{log.get('DeliverLogsStatus', '')} {log.get('DeliverLogsErrorMessage', '')}".strip() for log in found)
+    return ", ".join(dict.fromkeys(words)) or "none"
+
+
+def _roles(members: Federation) -> Iterator[Line]:
+    if not (access := members.outputs["server"].get("fl-server-access")) or "server" not in members.sessions:
+        return
+    try:
+        server = accounts.notebook_session(access["NotebookRoleArn"])
+    except WorkshopError as error:
+        remedy = "deploy fl-server-access with your own ARN as OperatorArn"
+        yield _line("notebook role", "server", False, error, remedy)
+        return
+    yield _line("notebook role", "server", True, "can be taken", "")
+    for name in members.clients:
+        if "fl-client-access" not in members.outputs[name]:
+            yield _line("kick-off role", name, False, "not told of", "ask its owner for a new card, and join it")
+            continue
+        try:
+            accounts.borrow(server, connect.client_account(members, name), session_name="doctor")
+        except WorkshopError as error:
+            remedy = f"send {name}'s owner your new card: join it, and `python -m workshop deploy {name}`"
+            yield _line("kick-off role", name, False, error, remedy)
+        else:
+            yield _line("kick-off role", name, True, "can be borrowed", "")
+
+
+def _trusts(members: Federation) -> Iterator[Line]:
+    """In place of a role that is gone, a trust policy shows its unique id: it would lend nothing to a new one."""
+    for name, session in members.sessions.items():
+        if "fl-client-access" not in members.outputs[name]:
+            continue
+        try:
+            role = session.client("iam").get_role(RoleName="FL-kickoff-client-job")["Role"]
+            trusted = [one["Principal"]["AWS"] for one in role["AssumeRolePolicyDocument"]["Statement"]]
+        except ClientError as error:
+            yield _line("trust", name, False, error, "deploy fl-client-access")
+            continue
+        ghosts = [arn for arn in trusted if not str(arn).startswith("arn:")]
+        told = f"trusts {ghosts[0]}, who is gone" if ghosts else "trusts a role that is there"
+        remedy = f"ask the server's owner for a new card; join it, and `python -m workshop deploy {name}`"
+        yield _line("trust", name, not ghosts, told, remedy)
+
+
+def _buckets(members: Federation) -> Iterator[Line]:
+    for name, session in members.sessions.items():
+        if not (storage := members.outputs[name].get("fl-storage")):
+            continue
+        remedy = f"upload this owner's files with notebook 02, or `python -m workshop upload {name}`"
+        try:
+            keys = session.client("s3").list_objects_v2(Bucket=storage["Bucket"], Prefix="data/")["KeyCount"]
+            yield _line("own bucket", name, keys > 0, f"{keys} objects below data/", remedy)
+        except ClientError as error:
+            yield _line("own bucket", name, False, error, "deploy fl-storage")
+
+
+def _image(members: Federation, image: str) -> Iterator[Line]:
+    regions = {session.region_name for session in members.sessions.values()}
+    image = image or images.training_image(min(regions))
+    fits = any(f".{region}." in image for region in regions) or "." not in image.split("/")[0]
+    found = image.rpartition("/")[2]
+    yield _line("training image", "all", fits, found, "run notebook 02 again: the image's address is of another region")
+
+
+def _quotas(members: Federation) -> Iterator[Line]:
+    for name, session in members.sessions.items():
+        need = quotas.needed(name, members.choices)
+        remedy = f"ask for {need.at_least}: `python -m workshop quotas {name} --request`; AWS takes minutes to days"
+        try:
+            has = quotas.value(session, need.quota)
+        except WorkshopError as error:
+            yield _line("quota", name, False, error, "allow servicequotas:GetServiceQuota, or look at AWS's console")
+            continue
+        yield _line("quota", name, has >= need.at_least, f"{need.quota}: {has:.0f}", remedy)
+
+
+def _kit(members: Federation) -> Iterator[Line]:
+    """What the notebook instance wrote down when it had installed the kit, or could not."""
+    instance = members.outputs["server"].get("fl-notebook-instance", {})
+    storage = members.outputs["server"].get("fl-storage")
+    if "server" not in members.sessions or not storage or instance.get("BundleSha256", "none") == "none":
+        return
+    client, expected = members.sessions["server"].client("s3"), instance["BundleSha256"]
+    remedy = "wait some minutes after a start; then read install.log there, or the log group of " + NOTEBOOK_LOGS
+    try:
+        told = json.loads(client.get_object(Bucket=storage["Bucket"], Key=KIT_REPORT)["Body"].read())
+    except client.exceptions.NoSuchKey:
+        yield _line("kit", "server", False, "the notebook instance has not told that it is there", remedy)
+        return
+    except ValueError:
+        told = {}
+    if told.get("bundle") != expected:
+        remedy = "stop and start the notebook instance: it installs the kit that was deployed last"
+        yield _line("kit", "server", False, f"another one is installed ({str(told.get('bundle'))[:12]})", remedy)
+        return
+    yield _line("kit", "server", told.get("ready") is True, "installed" if told.get("ready") else "not ready", remedy)
+
+
+def _place(members: Federation) -> Iterator[Line]:
+    instance = members.outputs["server"].get("fl-notebook-instance")
+    if "server" not in members.sessions or not instance:
+        return
+    host = connect.server_host(members.sessions["server"], instance)
+    here = accounts.target() == "embedded"
+    try:
+        place = federation.place(host, members.agreed.port, forwarded=here)
+    except NotThisMachine:
+        yield _line("port", "server", True, f"{host}:{members.agreed.port}, on {instance['NotebookInstanceName']}", "")
+    except WorkshopError as error:
+        yield _line("port", "server", False, error, "run the federation where the message says")
+    else:
+        yield _line("port", "server", True, f"{place.listen} is free", "")

@@ -1,0 +1,1 @@
+"""Packing: what travels to a job, to a notebook instance."""

@@ -1,0 +1,1 @@
+"""Science: baselines, evaluation, figures, the saved model."""

@@ -1,0 +1,1 @@
+"""Tools: benchmarks and result pages for the makers."""
