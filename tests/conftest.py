@@ -25,6 +25,14 @@ os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what asks for an embedded AWS: `make test FAST=1` leaves it out."""
+    for item in items:
+        if "serve_aws" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+
+
+
 @pytest.fixture(scope="session")
 def real_table_path() -> Path:
     """Return the published table, where somebody has put it beside the repository."""
