@@ -111,7 +111,7 @@ class FlowerClient(NumPyClient):
         return task.statistics(self.data.real_features)
 
     def fit(self, parameters, config):
-        """Train from the global model; return the new parameters and the number of *real* rows behind them.
+        """Train from the global model; return the new parameters, the number of *real* rows behind them, and scores.
 
         ``parameters`` are ``[coef (1, 49), intercept (1,), mean (49,), scale (49,)]``.
         """
@@ -122,7 +122,9 @@ class FlowerClient(NumPyClient):
             self.model, current.parameters, features, self.data.train[1], proximal_mu=config.get("proximal_mu", 0.0)
         )
         logging.info("round %s: trained in %.3f s", config["round"], time.perf_counter() - started)
-        return trained, len(self.data.real_features), {}
+        validation = (task.transform(self.data.validation[0], current.scaler), self.data.validation[1])
+        scores = task.metrics(trained, (features, self.data.train[1]), validation)
+        return trained, len(self.data.real_features), scores
 
     def evaluate(self, parameters, config):
         """Score the global model on this account's validation rows."""

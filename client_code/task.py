@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss, roc_curve
+from sklearn.metrics import log_loss, roc_auc_score, roc_curve
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -220,6 +220,27 @@ def predict(parameters: Parameters, features: np.ndarray) -> np.ndarray:
     """Return the probability of fraud for scaled rows, shape ``(n_rows,)``."""
     coef, intercept = parameters
     return 1.0 / (1.0 + np.exp(-np.clip(features @ coef[0] + intercept[0], -500, 500)))
+
+
+METRICS = ("training_loss", "validation_loss", "validation_auc")
+
+
+def metrics(
+    parameters: Parameters, train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray]
+) -> dict[str, float]:
+    """Return what a client tells of a model that it has trained, by the names of ``METRICS``.
+
+    The loss (log-loss, nats) is that of the rows trained on, which may be resampled, and of the validation rows, which
+    are not. The area under the ROC curve is left out where the validation rows are all of one class.
+    """
+    seen, held_out = (predict(parameters, features) for features in (train[0], validation[0]))
+    known = {
+        "training_loss": float(log_loss(train[1], seen, labels=[0, 1])),
+        "validation_loss": float(log_loss(validation[1], held_out, labels=[0, 1])),
+    }
+    if len(np.unique(validation[1])) > 1:
+        known["validation_auc"] = float(roc_auc_score(validation[1], held_out))
+    return known
 
 
 def evaluate(parameters: Parameters, features: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from embedded_aws import control
+from embedded_aws import PARENT, control
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,7 +21,9 @@ def main(argv: list[str] | None = None) -> int:
         return _COMMANDS[options.command](files, options)
     except control.EmbeddedAWSError as error:
         print(error, file=sys.stderr)
-        return 1
+    except OSError as error:
+        print(f"cannot use {error.filename or files.folder}: {error.strerror or error}", file=sys.stderr)
+    return 1
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -38,10 +40,13 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run a command with an embedded AWS that ends with it")
     run.add_argument("cmd", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command and its arguments")
-    commands.add_parser("start", help="start an embedded AWS in the background")
+    commands.add_parser("start", help="start an embedded AWS in the background, which stays until it is told to stop")
     commands.add_parser("status", help="say whether one runs")
     commands.add_parser("stop", help="end it, with its jobs")
-    commands.add_parser("serve", help="run one in the foreground")
+    serve = commands.add_parser("serve", help="run one in the foreground, which ends with whoever started it")
+    serve.add_argument(
+        "--lifeline", type=int, metavar="FD", help="end with the end of this descriptor, such as a pipe's, too"
+    )
     options = parser.parse_args(argv)
     if not 1 <= options.clients <= 999:
         parser.error("--clients takes 1 to 999")
@@ -70,7 +75,11 @@ def _status(files: control.Files, options: argparse.Namespace) -> int:
     if running := control.find(files):
         print(f"running at {running.endpoint}, process {running.pid}, for {time.time() - running.started:.0f} s")
         return 0
-    print("not running")
+    if process := control.silent(files):
+        print(f"runs, does not answer (process {process.pid}); end it with:")
+        print(f"  python -m embedded_aws --home {files.home} stop")
+    else:
+        print("not running")
     return 1
 
 
@@ -82,7 +91,9 @@ def _stop(files: control.Files, options: argparse.Namespace) -> int:
 def _serve(files: control.Files, options: argparse.Namespace) -> int:
     control.network_mode()
     os.chdir(control.REPOSITORY)
-    command = control.server_command(files, n_clients=options.clients)
+    command = control.server_command(files, n_clients=options.clients, parent=PARENT, lifeline=options.lifeline)
+    if options.lifeline is not None:
+        os.set_inheritable(options.lifeline, True)
     os.execve(command[0], command, control.server_environment())  # noqa: S606 - a list, no shell
 
 

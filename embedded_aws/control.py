@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
+import psutil
+
 from embedded_aws.iam import names
+from embedded_aws.jobs import folders
 from embedded_aws.network import netns
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -24,6 +27,8 @@ NETWORK = "EMBEDDED_AWS_NETWORK"
 NETWORKS = ("gateway", "namespaces")  # the first is the default; the other needs root on Linux
 HEALTH = "/_embedded_aws/health"
 READY_SECONDS = 60.0
+ANSWER_SECONDS = 5.0
+LOCK_SECONDS = 0.5  # whoever looks whether the lock is free has it for a moment
 
 
 class EmbeddedAWSError(Exception):
@@ -63,7 +68,7 @@ class Files:
 
     @property
     def lock(self) -> Path:
-        """Held by the running server."""
+        """Held by the running server, whose process id is in it."""
         return self.folder / "lock"
 
     @property
@@ -113,15 +118,55 @@ def find(files: Files) -> Running | None:
     """Return the server that runs for this home: its token proves that the process is the one on record."""
     try:
         record = json.loads(files.record.read_text())
-        connection = http.client.HTTPConnection("127.0.0.1", record["port"], timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", record["port"], timeout=ANSWER_SECONDS)
         with contextlib.closing(connection):
             connection.request("GET", HEALTH)
             health = json.loads(connection.getresponse().read())
         if (health["pid"], health["token"]) == (record["pid"], record["token"]):
             return Running(record["pid"], record["port"], health["started"], record.get("namespace"))
-    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, http.client.HTTPException):
         pass
     return None
+
+
+def silent(files: Files) -> psutil.Process | None:
+    """Return the server that has this home's lock; ask when :func:`find` finds none, as it does not answer then.
+
+    Raises
+    ------
+    EmbeddedAWSError
+        If something else has the lock.
+    """
+    if not files.lock.exists():
+        return None
+    give_up = time.monotonic() + LOCK_SECONDS
+    while time.monotonic() < give_up:
+        if (lock := take_lock(files)) is not None:
+            lock.close()
+            return None
+        with contextlib.suppress(OSError, ValueError, psutil.Error):
+            process = psutil.Process(int(files.lock.read_text()))
+            if "embedded_aws.server" in process.cmdline():
+                return process
+        time.sleep(0.02)  # it may just have taken the lock
+    raise EmbeddedAWSError(f"another process holds {files.lock}, and it is no embedded AWS: see `lsof {files.lock}`")
+
+
+def _does_not_answer(files: Files, process: psutil.Process) -> EmbeddedAWSError:
+    return EmbeddedAWSError(
+        f"an embedded AWS runs for {files.home} (process {process.pid}) and does not answer: "
+        f"`python -m embedded_aws --home {files.home} stop` ends it"
+    )
+
+
+def _check_files(files: Files) -> None:
+    """Refuse what is in the way of the files that a server writes."""
+    for path in (files.record, files.config, files.lock, files.log):
+        if path.is_dir():
+            raise EmbeddedAWSError(f"{path} is a folder, where the embedded AWS keeps a file: move it away")
+    for path in (files.home, files.folder, files.jobs):
+        if path.exists() and not path.is_dir():
+            raise EmbeddedAWSError(f"{path} is no folder, where the embedded AWS keeps one: move it away")
 
 
 def start(files: Files, *, n_clients: int) -> Running:
@@ -132,39 +177,84 @@ def start(files: Files, *, n_clients: int) -> Running:
     EmbeddedAWSError
         If it does not come up; with the tail of its log.
     """
-    if running := find(files):
-        return running
-    process = _spawn(files, n_clients=n_clients)
-    return _wait_ready(files, process)
+    _check_files(files)
+    give_up = time.monotonic() + READY_SECONDS
+    while True:
+        if running := find(files):
+            return running
+        process = silent(files)
+        if process is None:
+            return _wait_ready(files, _spawn(files, n_clients=n_clients, parent=0))
+        # Somebody else may have started one just now.
+        if time.monotonic() > give_up or process.status() == psutil.STATUS_STOPPED:
+            raise _does_not_answer(files, process)
+        time.sleep(0.1)
 
 
 def stop(files: Files, *, patience: float = 10.0) -> bool:
-    """End the server of this home and wait until it is gone; return False if none runs."""
-    running = find(files)
-    if not running:
+    """End the server of this home, whether it answers or not, and wait until it and its jobs are gone.
+
+    Returns
+    -------
+    bool
+        False if none runs.
+
+    Raises
+    ------
+    EmbeddedAWSError
+        If it does not end.
+    """
+    _check_files(files)
+    process = silent(files)
+    if process is None:
         return False
+    jobs = process.children(recursive=True)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(running.pid, number)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+            process.send_signal(signal.SIGCONT)  # one that is stopped hears of nothing else
         give_up = time.monotonic() + patience
         while time.monotonic() < give_up:
             # The lock is free when the process is gone, and not before: its id proves nothing any more.
             if (lock := take_lock(files)) is not None:
-                lock.close()
+                with lock:
+                    _end(jobs, patience)
+                    _clean_up(files)
                 return True
             time.sleep(0.02)
-    raise EmbeddedAWSError(f"process {running.pid} does not end: see {files.log}")
+    raise EmbeddedAWSError(f"process {process.pid} does not end: see {files.log}")
 
 
-def take_lock(files: Files) -> IO[str] | None:
+def _end(jobs: list[psutil.Process], patience: float) -> None:
+    """Wait until the processes below a server that is gone are gone, too; they end by themselves."""
+    _, left = psutil.wait_procs(jobs, timeout=patience / 2)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=patience / 2)
+
+
+def _clean_up(files: Files) -> None:
+    """Remove what a server removes at its end; of one that was killed it is still there."""
+    files.record.unlink(missing_ok=True)
+    files.config.unlink(missing_ok=True)
+    folders.remove(files.jobs)
+
+
+def take_lock(files: Files, *, patience: float = 0.0) -> IO[str] | None:
     """Take the lock of this home for as long as the returned file stays open; None when a server has it."""
+    give_up = time.monotonic() + patience
     lock = files.lock.open("a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up:
+                lock.close()
+                return None
+            time.sleep(0.02)
+        else:
+            return lock
 
 
 def run(files: Files, command: list[str], *, n_clients: int) -> NoReturn:
@@ -175,15 +265,18 @@ def run(files: Files, command: list[str], *, n_clients: int) -> NoReturn:
     EmbeddedAWSError
         If the server does not come up, or there is no such command.
     """
+    _check_files(files)
     if find(files):
         raise EmbeddedAWSError(
             f"an embedded AWS runs for {files.home} already: `python -m embedded_aws --home {files.home} stop` ends it"
         )
+    if process := silent(files):
+        raise _does_not_answer(files, process)
     lifeline, kept = os.pipe()
-    process = _spawn(files, n_clients=n_clients, lifeline=lifeline)
+    server = _spawn(files, n_clients=n_clients, parent=os.getpid(), lifeline=lifeline)
     os.close(lifeline)
     try:
-        running = _wait_ready(files, process)
+        running = _wait_ready(files, server)
         if running.namespace:
             # The command stands where the server's network interface is.
             with open(running.namespace) as namespace:  # noqa: PTH123 - a descriptor
@@ -228,10 +321,22 @@ def server_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str
     }
 
 
-def server_command(files: Files, *, n_clients: int, lifeline: int | None = None) -> list[str]:
-    """Return the command line of the server process."""
-    command = [sys.executable, "-m", "embedded_aws.server", str(files.home), str(n_clients)]
-    return [*command, str(lifeline), str(os.getpid())] if lifeline is not None else command
+def server_command(files: Files, *, n_clients: int, parent: int, lifeline: int | None = None) -> list[str]:
+    """Return the command line of the server process.
+
+    Parameters
+    ----------
+    files : Files
+        Of its home.
+    n_clients : int
+        Client accounts.
+    parent : int
+        Process with which the server ends, its parent; 0 for one that outlives everybody.
+    lifeline : int, optional
+        Descriptor with whose end it ends, too: the read end of a pipe, say.
+    """
+    command = [sys.executable, "-m", "embedded_aws.server", str(files.home), str(n_clients), str(parent)]
+    return [*command, str(lifeline)] if lifeline is not None else command
 
 
 def log_tail(files: Files, n_lines: int = 15) -> str:
@@ -241,12 +346,12 @@ def log_tail(files: Files, n_lines: int = 15) -> str:
     return ""
 
 
-def _spawn(files: Files, *, n_clients: int, lifeline: int | None = None) -> subprocess.Popen[bytes]:
+def _spawn(files: Files, *, n_clients: int, parent: int, lifeline: int | None = None) -> subprocess.Popen[bytes]:
     network_mode()
     files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with files.log.open("ab") as log:
         return subprocess.Popen(
-            server_command(files, n_clients=n_clients, lifeline=lifeline),
+            server_command(files, n_clients=n_clients, parent=parent, lifeline=lifeline),
             cwd=REPOSITORY,
             env=server_environment(),
             stdin=subprocess.DEVNULL,
@@ -266,6 +371,6 @@ def _wait_ready(files: Files, process: subprocess.Popen[bytes]) -> Running:
         time.sleep(0.05)
     ended = process.poll()
     process.kill()
-    process.wait()
+    process.wait(READY_SECONDS)
     what = "did not answer in time" if ended is None else f"ended with exit code {ended}"
     raise EmbeddedAWSError(f"the embedded AWS {what}; its log ({files.log}) ends so:\n{log_tail(files)}")

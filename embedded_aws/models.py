@@ -8,7 +8,6 @@ import botocore.session
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from moto.core.utils import get_service_model
-from moto.utilities.utils import load_resource
 
 
 class _Models(Loader):
@@ -38,29 +37,9 @@ def service_model(name: str) -> ServiceModel:
     return get_service_model(name)
 
 
-class _Offerings(dict[str, list[dict[str, str]]]):
-    """The instance types that are offered at a kind of location, by region; a region is read when it is asked for."""
-
-    def __init__(self, location_type: str) -> None:
-        super().__init__()
-        self._location_type = location_type
-
-    def __missing__(self, region: str) -> list[dict[str, str]]:
-        path = f"ec2/resources/instance_type_offerings/{self._location_type}/{region}.json"
-        self[region] = [{**offer, "LocationType": self._location_type} for offer in load_resource(path)]
-        return self[region]
-
-    def get(self, region: str, default: Any = None) -> Any:
-        """Return the offers of a region, or the default for one that moto does not know."""
-        try:
-            return self[region]
-        except FileNotFoundError:
-            return default
-
-
 def forget_offerings() -> None:
-    """Free the 46 MB of all regions' instance types."""
+    """Free the 46 MB of all regions' instance types, which nothing asks for."""
     from moto.ec2.models import instance_types  # after the loader is in place
 
-    for location_type in instance_types.INSTANCE_TYPE_OFFERINGS:
-        instance_types.INSTANCE_TYPE_OFFERINGS[location_type] = _Offerings(location_type)
+    for offers in instance_types.INSTANCE_TYPE_OFFERINGS.values():
+        offers.clear()

@@ -248,7 +248,7 @@ class Notebooks:
         network = ec2_backends[self.account_id][self.region_name]
         told = f"[Do not delete] Notebook instance {instance.arn}"
         try:
-            return network.interface(subnet, instance.asked.get("SecurityGroupIds") or [], told, "interface")
+            return interfaces.make(network, subnet, instance.asked.get("SecurityGroupIds") or [], note=told)
         except EC2ClientError as error:
             raise AWSValidationException(f"{error.message} (subnet {subnet})") from None
 

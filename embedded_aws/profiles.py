@@ -35,14 +35,17 @@ def create_admin(account: str) -> tuple[str, str]:
     return key.access_key_id, key.secret_access_key
 
 
-def config(keys: dict[str, tuple[str, str]], *, endpoint: str) -> str:
+def config(keys: dict[str, tuple[str, str]], *, endpoint: str, instance: str) -> str:
     """Write the AWS config file: one profile ``fl-<name>`` per account.
 
-    >>> print(config({"server": ("AKIA1", "secret")}, endpoint="http://127.0.0.1:1"))
+    ``instance`` tells this embedded AWS from the one that was started before it, and had other resources.
+
+    >>> print(config({"server": ("AKIA1", "secret")}, endpoint="http://127.0.0.1:1", instance="1f"))
     [profile fl-server]
     region = us-east-1
     output = json
     endpoint_url = http://127.0.0.1:1
+    embedded_instance = 1f
     aws_access_key_id = AKIA1
     aws_secret_access_key = secret
     s3 =
@@ -51,6 +54,7 @@ def config(keys: dict[str, tuple[str, str]], *, endpoint: str) -> str:
     """
     sections = [
         f"[profile fl-{name}]\nregion = {REGION}\noutput = json\nendpoint_url = {endpoint}\n"
+        f"embedded_instance = {instance}\n"
         f"aws_access_key_id = {key}\naws_secret_access_key = {secret}\ns3 =\n    addressing_style = path\n"
         for name, (key, secret) in keys.items()
     ]

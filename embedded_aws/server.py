@@ -1,6 +1,7 @@
 """The server process: moto with this kit's backends on a free port of 127.0.0.1, until it is told to end.
 
-``python -m embedded_aws.server HOME N_CLIENTS [LIFELINE_FD PARENT_PID]``, in an environment made by ``control``.
+``python -m embedded_aws.server HOME N_CLIENTS [PARENT_PID [LIFELINE_FD]]``, in an environment made by ``control``. It
+ends with its parent, in whatever way that ends, and with the end of the lifeline; ``PARENT_PID`` 0 means that it stays.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 import re
 import secrets
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -28,16 +28,17 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Response
 
-from embedded_aws import answers, control, models, profiles, quotas
+from embedded_aws import PARENT, answers, bodies, control, models, profiles, quotas
 from embedded_aws.iam import calls, handover, isolation, kms_states, names, signature
 from embedded_aws.iam.gate import Endpoint, Gate, Incoming
 from embedded_aws.iam.policy import Policy
 from embedded_aws.iam.refusals import Refused
-from embedded_aws.jobs import process, training
+from embedded_aws.jobs import folders, forkserver, process, training
 from embedded_aws.network.switchboard import WIRES, Switchboard
 from embedded_aws.stacks import requests as stacks
 
 PARENT_SECONDS = 0.5
+CLIENT_SECONDS = 60.0  # for a client's next bytes
 # What clients send as it is in a path and its query; the rest comes percent-encoded.
 _TARGET = re.compile(r"/(?!/)[\w.~%!$&'()*+,:=@/-]*(\?[\w.~%!$&'()*+,:=@/?-]*)?", re.ASCII)
 # What an endpoint without a policy of its own allows.
@@ -71,13 +72,16 @@ class Application:
             handover.hand_over(environ, self._gate.admit(incoming))
         except Refused as refused:
             return refused.response(_protocol(incoming))(environ, start_response)
-        return self._moto(environ, start_response)
+        try:
+            return self._moto(environ, start_response)
+        finally:
+            bodies.forget(environ)
 
 
 def _incoming(environ: dict[str, Any]) -> Incoming:
     """Read a request."""
     request = Request(environ)
-    body = request.get_data(cache=False, parse_form_data=False)
+    body = bodies.read(request)
     path, _, query = environ["RAW_URI"].partition("?")
     headers = {name.lower(): value for name, value in request.headers.items()}
     return Incoming(request.method, path, query, headers, body)
@@ -91,7 +95,9 @@ def _protocol(incoming: Incoming) -> str:
 
 
 class QuietHandler(MotoRequestHandler):
-    """No line per request."""
+    """No line per request, and no thread for ever for a client that says nothing."""
+
+    timeout = CLIENT_SECONDS
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing."""
@@ -113,14 +119,19 @@ def _not_implemented(service: str, error: NotImplementedError) -> Response:
 def main(argv: list[str]) -> int:
     """Serve until SIGTERM, SIGINT, the end of the lifeline or of the parent."""
     files, n_clients = control.Files(Path(argv[0])), int(argv[1])
-    lifeline, parent = (int(argv[2]), int(argv[3])) if len(argv) > 2 else (None, None)
+    parent = int(argv[2]) if len(argv) > 2 else PARENT
+    lifeline = int(argv[3]) if len(argv) > 3 else None
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = control.take_lock(files)
+    lock = control.take_lock(files, patience=control.LOCK_SECONDS)
     if lock is None:
         print(f"an embedded AWS runs for {files.home} already (see {files.record})", file=sys.stderr)
         return 1
-    shutil.rmtree(files.jobs, ignore_errors=True)  # left by a server that was killed
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    folders.remove(files.jobs)  # left by a server that was killed
+    forkserver.adopt_orphans()  # of jobs whose supervisor is killed
     wake = _on_signals()
     server = _serve(files, n_clients)
     try:
@@ -129,7 +140,7 @@ def main(argv: list[str]) -> int:
         process.kill_all()
         files.record.unlink(missing_ok=True)
         files.config.unlink(missing_ok=True)
-        shutil.rmtree(files.jobs, ignore_errors=True)
+        folders.remove(files.jobs)
         server.socket.close()
     # Request and job threads need no good-bye, and would delay the end.
     sys.stderr.flush()
@@ -144,6 +155,7 @@ def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     endpoint = f"http://{names.IN_A_VPC}:{server.server_port}"
     isolation.install(gate.trail)
     handover.install()
+    bodies.install()
     models.forget_offerings()
     kms_states.install()
     quotas.install()
@@ -153,7 +165,7 @@ def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     keys = {name: profiles.create_admin(account) for name, account in profiles.accounts(n_clients).items()}
     threading.Thread(target=server.serve_forever, daemon=True).start()
     outside = f"http://{names.OUTSIDE}:{server.server_port}"
-    profiles.write_private(files.config, profiles.config(keys, endpoint=outside))
+    profiles.write_private(files.config, profiles.config(keys, endpoint=outside, instance=secrets.token_hex(8)))
     record = {**health, "port": server.server_port, "namespace": network.wires.path}
     profiles.write_private(files.record, json.dumps(record))
     threading.Thread(target=_warm_up, args=keys["server"], daemon=True).start()
@@ -196,12 +208,13 @@ def _warm_up(key: str, secret: str) -> None:
 def _on_signals() -> int:
     """Return a pipe that becomes readable when this process is asked to end."""
     readable, writable = os.pipe()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.write(writable, b"."))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: os.write(writable, b"."))
     return readable
 
 
-def _wait(wake: int, *, lifeline: int | None, parent: int | None) -> None:
+def _wait(wake: int, *, lifeline: int | None, parent: int) -> None:
     watched = [wake] if lifeline is None else [wake, lifeline]
     while True:
         readable, _, _ = select.select(watched, [], [], PARENT_SECONDS if parent else None)

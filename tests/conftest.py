@@ -66,16 +66,22 @@ class EmbeddedAWS:
 
 
 def serve(home: Path, *, n_clients: int = 4, **environment: str) -> tuple[subprocess.Popen[bytes], EmbeddedAWS]:
-    """Start an embedded AWS as a child; ``EMBEDDED_AWS_STOP_GRACE`` is short unless said otherwise."""
+    """Start an embedded AWS as a child; ``EMBEDDED_AWS_STOP_GRACE`` is short unless said otherwise.
+
+    It ends with this process, however that ends: the lifeline's other end is open as long.
+    """
     from embedded_aws import control, profiles
 
+    lifeline, _ = os.pipe()
     command = [sys.executable, "-m", "embedded_aws", "--home", str(home), "--clients", str(n_clients), "serve"]
     process = subprocess.Popen(
-        command,
+        [*command, "--lifeline", str(lifeline)],
         cwd=REPOSITORY,
         env={**os.environ, "EMBEDDED_AWS_STOP_GRACE": "1", **environment},
         start_new_session=True,
+        pass_fds=(lifeline,),
     )
+    os.close(lifeline)
     files = control.Files(home)
     give_up = time.monotonic() + 60
     while not (running := control.find(files)):

@@ -13,6 +13,10 @@ class AccountError(WorkshopError):
     """An account cannot be reached, or is not the one it should be."""
 
 
+class StartedAgain(AccountError):
+    """The embedded AWS is another one than that in which the accounts were connected."""
+
+
 class StackError(WorkshopError):
     """A CloudFormation stack did not reach the state it should."""
 

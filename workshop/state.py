@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from workshop.errors import MissingStep
-from workshop.files import WORKPLACE, write_text
+from workshop.files import WORKPLACE, locked, read_object, write_text
 
 # Which notebook writes which entry of the state file.
 MAKERS = {
@@ -31,7 +31,8 @@ def save(**entries: object) -> None:
     unknown = entries.keys() - MAKERS.keys()
     if unknown:
         raise KeyError(f"no notebook makes {sorted(unknown)}")
-    write_text(home() / "state.json", json.dumps(_read() | entries, indent=1))
+    with locked(_path()):
+        write_text(_path(), json.dumps(_read() | entries, indent=1))
 
 
 def load(*names: str) -> list:
@@ -44,22 +45,21 @@ def load(*names: str) -> list:
     """
     entries = _read()
     for name in names:
-        if name not in entries:
+        if not isinstance(entries.get(name), dict):
             raise MissingStep(f"{name!r} is not there yet: run {MAKERS[name]}.ipynb first")
     return [entries[name] for name in names]
 
 
 def forget(*names: str) -> None:
     """Drop entries that are no longer true."""
-    kept = {name: entry for name, entry in _read().items() if name not in names}
-    write_text(home() / "state.json", json.dumps(kept, indent=1))
+    with locked(_path()):
+        kept = {name: entry for name, entry in _read().items() if name not in names}
+        write_text(_path(), json.dumps(kept, indent=1))
 
 
 def _read() -> dict:
-    path = home() / "state.json"
-    if not path.exists():
-        return {}
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise MissingStep(f"{path.name} cannot be read; delete it and start with 00_start_here.ipynb") from error
+    return read_object(_path(), remedy="start with 00_start_here.ipynb")
+
+
+def _path() -> Path:
+    return home() / "state.json"

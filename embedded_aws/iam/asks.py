@@ -1,6 +1,6 @@
 """What an API call asks permission for: actions, resources and condition keys, as the service says.
 
-Source: AWS, Service authorization reference. Where nobody here knows a call's resource, it is asked for as unknown.
+Source: AWS, Service authorization reference.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from embedded_aws.iam.principals import Principal
 from embedded_aws.iam.roles_passed import passed_roles
 from embedded_aws.iam.s3_asks import s3_asks
 from embedded_aws.iam.sagemaker_asks import sagemaker_asks
-from embedded_aws.iam.service_asks import cloudformation_asks, logs_asks
+from embedded_aws.iam.service_asks import cloudformation_asks, logs_asks, quota_asks, trail_asks
 
 # Anybody who can sign may ask who he is; no policy takes that away.
 FREE = {"sts:GetCallerIdentity"}
 _ASKS: dict[str, Callable[[Call, Principal], Iterator[Ask]]] = {
     "cloudformation": cloudformation_asks,
+    "cloudtrail": trail_asks,
     "ec2": ec2_asks,
     "iam": iam_asks,
     "kms": kms_asks,
     "logs": logs_asks,
     "s3": s3_asks,
     "sagemaker": sagemaker_asks,
+    "servicequotas": quota_asks,
     "sts": sts_asks,
 }
 SERVICES = tuple(_ASKS)
-# Of other services, these know no resource.
-_PLAIN = {"cloudtrail:LookupEvents", "ecr:GetAuthorizationToken"}
 
 
 def asks(call: Call, caller: Principal) -> list[Ask]:
@@ -52,7 +52,4 @@ def asks(call: Call, caller: Principal) -> list[Ask]:
     """
     if call.action in FREE:
         return []
-    plain = call.operation.startswith("List") or call.action in _PLAIN
-    special = _ASKS.get(call.service)
-    found = list(special(call, caller)) if special else [Ask(call.action, unknown=not plain)]
-    return found + list(passed_roles(call, caller.account))
+    return [*_ASKS[call.service](call, caller), *passed_roles(call, caller.account)]

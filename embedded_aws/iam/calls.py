@@ -23,8 +23,6 @@ _MODELS = {
     "servicequotas": "service-quotas",
     "tagging": "resourcegroupstaggingapi",
 }
-# SageMaker signs all its services with one name; these speak REST, below paths of their own.
-_SAGEMAKER_PATHS = {"/BatchPutMetrics": "sagemaker-metrics", "/BatchGetMetrics": "sagemaker-metrics"}
 _BUCKET = re.compile(r"/[\w.-]+(/|$)", re.ASCII)
 # S3 tells these apart by a header or an argument that is no part of the path.
 _BY_HEADER = {("PutObject", "x-amz-copy-source"): "CopyObject", ("UploadPart", "x-amz-copy-source"): "UploadPartCopy"}
@@ -84,7 +82,7 @@ def decode(
     CallError
         If the service has no such operation, the operation no such parameter, or botocore knows no such service.
     """
-    model = _model(_SAGEMAKER_PATHS.get(path, service) if service == "sagemaker" else service)
+    model = model_of(service)
     if service != model.metadata.get("signingName", model.metadata["endpointPrefix"]):
         raise CallError(f"requests to {model.service_name} are not signed for {service}")
     protocol = model.metadata["protocol"]
@@ -143,7 +141,7 @@ def check(call: Call) -> None:
         If they are not. What REST puts in headers and XML is not among them.
     """
     if not call.protocol.startswith("rest"):
-        told = complaint(_model(call.service).operation_model(call.operation).input_shape, call.parameters)
+        told = complaint(model_of(call.service).operation_model(call.operation).input_shape, call.parameters)
         if told:
             raise CallError(told, reason="validation")
 
@@ -151,13 +149,20 @@ def check(call: Call) -> None:
 def protocol_of(service: str) -> str:
     """Return how a service speaks; ``rest-json`` where nobody knows the service."""
     try:
-        return _model(service).metadata["protocol"]
+        return model_of(service).metadata["protocol"]
     except CallError:
         return "rest-json"
 
 
 @lru_cache
-def _model(service: str) -> ServiceModel:
+def model_of(service: str) -> ServiceModel:
+    """Return botocore's model of the service that requests are signed for.
+
+    Raises
+    ------
+    CallError
+        If there is no such service.
+    """
     name = _MODELS.get(service, service)
     try:
         return service_model(name)
@@ -191,11 +196,12 @@ class _Route:
     required: frozenset[str]  # query arguments that must be there
     fixed: Mapping[str, str]  # and those with a value
     names: Mapping[str, str]  # query argument -> parameter
+    deprecated: bool  # S3 has two operations of one path, of which the older is never meant
 
 
 @lru_cache
 def _routes(service: str) -> tuple[_Route, ...]:
-    model = _model(service)
+    model = model_of(service)
     routes = []
     for name in model.operation_names:
         operation = model.operation_model(name)
@@ -211,10 +217,19 @@ def _routes(service: str) -> tuple[_Route, ...]:
                     required.add(inner.serialization["name"])
         pattern = re.sub(r"\\\{(\w+)(\\\+)?\\\}", lambda m: f"(?P<{m[1]}>{'.+' if m[2] else '[^/]+'})", re.escape(path))
         routes.append(
-            _Route(name, operation.http["method"], re.compile(pattern, re.DOTALL), frozenset(required), fixed, names)
+            _Route(
+                name,
+                operation.http["method"],
+                re.compile(pattern, re.DOTALL),
+                frozenset(required),
+                fixed,
+                names,
+                operation.deprecated,
+            )
         )
     # The more a route asks for, the earlier it is tried.
-    return tuple(sorted(routes, key=lambda route: (-len(route.required), route.path.pattern.count("(?P<"))))
+    routes.sort(key=lambda route: (-len(route.required), route.deprecated, route.path.pattern.count("(?P<")))
+    return tuple(routes)
 
 
 def _rest(

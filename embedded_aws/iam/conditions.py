@@ -232,6 +232,26 @@ _NEGATED = {
 }
 
 
+def is_operator(name: str) -> bool:
+    """Tell whether there is such a condition operator, set operators and ``IfExists`` included."""
+    quantity, _, bare = name.rpartition(":")
+    plain = bare.removesuffix("IfExists")
+    known = plain in _OPERATORS or plain in _NEGATED or (bare == "Null" and not quantity)
+    return known and quantity in ("", "ForAllValues", "ForAnyValue")
+
+
+def odd_dates(operator_name: str, values: Sequence[Any]) -> str:
+    """Return the first value that a date operator cannot read; "" if there is none."""
+    if not operator_name.rpartition(":")[2].startswith("Date"):
+        return ""
+    for value in values:
+        try:
+            _date(_text(value))
+        except PolicyError:
+            return repr(value)
+    return ""
+
+
 def _operator(name: str) -> tuple[Callable[[str, str], bool], bool]:
     if name in _NEGATED:
         return _OPERATORS[_NEGATED[name]], True

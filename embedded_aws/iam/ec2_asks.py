@@ -19,40 +19,22 @@ from embedded_aws.iam.principals import Principal
 # What an id begins with -> kind of resource, as EC2's ARNs spell it.
 _KINDS = {
     "acl": "network-acl",
-    "ami": "image",
-    "cgw": "customer-gateway",
-    "dopt": "dhcp-options",
-    "eigw": "egress-only-internet-gateway",
-    "eipalloc": "elastic-ip",
     "eni": "network-interface",
     "fl": "vpc-flow-log",
-    "i": "instance",
     "igw": "internet-gateway",
-    "lt": "launch-template",
     "nat": "natgateway",
     "pcx": "vpc-peering-connection",
     "pl": "prefix-list",
     "rtb": "route-table",
     "sg": "security-group",
-    "snap": "snapshot",
+    "sgr": "security-group-rule",
     "subnet": "subnet",
-    "tgw": "transit-gateway",
-    "vgw": "vpn-gateway",
-    "vol": "volume",
     "vpc": "vpc",
     "vpce": "vpc-endpoint",
-    "vpn": "vpn-connection",
 }
 _ID = re.compile(rf"({'|'.join(_KINDS)})-[0-9a-f]{{8,17}}")
 # What these make, where the operation's name does not tell.
-_MADE = {
-    "AllocateAddress": ("elastic-ip",),
-    "CreateDefaultSubnet": ("subnet",),
-    "CreateDefaultVpc": ("vpc",),
-    "CreateFlowLogs": ("vpc-flow-log",),
-    "CreateNatGateway": ("natgateway",),
-    "RunInstances": ("instance", "network-interface", "volume"),
-}
+_MADE = {"CreateFlowLogs": ("vpc-flow-log",)}
 # Of these, AWS asks for less than they name.
 _ONLY = {
     "CreateRoute": {"route-table"},
@@ -63,27 +45,28 @@ _ONLY = {
     "RevokeSecurityGroupEgress": {"security-group"},
     "RevokeSecurityGroupIngress": {"security-group"},
 }
+# And these look at one thing, where all others that look name none.
+_LOOKS_AT = ("DescribeVpcAttribute", "GetManagedPrefixListEntries")
 # Parameters that name what the call is not about, or hold any text.
-_PASSED_OVER = {"Tags", "TagSpecifications", "Filters", "PeerVpcId", "IpPermissions", "Description", "UserData"}
+_PASSED_OVER = {"Tags", "TagSpecifications", "Filters", "PeerVpcId", "IpPermissions", "Description"}
 
 
 def ec2_asks(call: Call, caller: Principal) -> Iterator[Ask]:
     """Yield what a call asks for, one ask per resource."""
     context = tags.in_request(call) | {"ec2:region": (call.region,)}
-    if call.operation.startswith(("Describe", "Get", "Search")):
+    if call.operation.startswith(("Describe", "Get")) and call.operation not in _LOOKS_AT:
         yield Ask(call.action, "*", context)
         return
     here = f"arn:aws:ec2:{call.region}:{caller.account}"
-    named = [name for name in dict.fromkeys(_ids(call.parameters)) if _asked(call, _kind(name))]
+    ids = [*_ids(call.parameters), *_of_association(call, caller.account)]
+    named = [name for name in dict.fromkeys(ids) if _asked(call, _kind(name))]
     made = _made(call.operation)
     context |= _context(call, caller.account, named, here)
     arns = [f"{here}:{kind}/*" for kind in made] + [_arn(name, call.region, caller.account) for name in named]
     if call.operation == "AcceptVpcPeeringConnection":
         arns += context.get("ec2:acceptervpc", ())
-    for arn in arns:
+    for arn in arns or ["*"]:  # an id of no form that there is names nothing
         yield Ask(call.action, arn, context)
-    if not arns or (call.operation == "RunInstances" and not any(name.startswith("subnet-") for name in named)):
-        yield Ask(call.action, "*", context, unknown=True)
     if made and tags.requested(call):
         kinds = {one.get("ResourceType", "*") for one in call.parameters.get("TagSpecifications", [])}
         for kind in sorted(kinds):
@@ -109,9 +92,18 @@ def _asked(call: Call, kind: str) -> bool:
     return call.operation not in _ONLY or kind in _ONLY[call.operation]
 
 
+def _of_association(call: Call, account: str) -> Iterator[str]:
+    """Yield the route table and the subnet that an association binds together."""
+    wanted = call.parameters.get("AssociationId")
+    for table in ec2_backends[account][call.region].route_tables.values() if wanted else ():
+        if wanted in table._associations:
+            yield from filter(None, (table.id, table._associations[wanted]))  # the main one has no subnet
+
+
 def _arn(name: str, region: str, account: str) -> str:
-    owner = "" if _kind(name) in ("image", "snapshot") else account  # these are looked up in all accounts
-    return f"arn:aws:ec2:{region}:{owner}:{_kind(name)}/{name}"
+    if _kind(name) == "prefix-list":
+        account = "aws"  # here there are none but AWS's own
+    return f"arn:aws:ec2:{region}:{account}:{_kind(name)}/{name}"
 
 
 def _made(operation: str) -> tuple[str, ...]:

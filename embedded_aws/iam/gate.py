@@ -9,7 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from embedded_aws.iam import calls, documents, kms_states, names, principals, published, signature, tags
+from embedded_aws.iam import (
+    calls,
+    documents,
+    door,
+    kms_states,
+    names,
+    principals,
+    published,
+    s3_access,
+    signature,
+    tags,
+)
 from embedded_aws.iam.asks import asks
 from embedded_aws.iam.calls import Call, CallError
 from embedded_aws.iam.conditions import Context, PolicyError
@@ -24,8 +35,11 @@ from embedded_aws.models import session
 
 Layers = Mapping[str, Sequence[Policy]]  # by kind of policy; each kind has to allow
 IDENTITY, RESOURCE, ENDPOINT = "identity-based policy", "resource-based policy", "VPC endpoint policy"
+BOUNDARY, SESSION = "permissions boundary", "session policy"
+# How a resource policy of the same account names who asks -> the kinds of policies that need not allow it, too.
+# Source: AWS, IAM user guide, "How AWS enforcement code logic evaluates requests", resource-based policies.
+_SPARED = {"role": (IDENTITY,), "self": (IDENTITY, BOUNDARY, SESSION)}
 
-_UNKNOWN = "the embedded AWS does not know what this action is about: every Deny counts, and only an Allow on *"
 REGIONS = frozenset(session().get_available_regions("ec2"))
 
 
@@ -86,6 +100,7 @@ class Gate:
                 signed.service, signed.region, method=incoming.method, path=incoming.path, query=incoming.query,
                 headers=incoming.headers, body=incoming.body,
             )  # fmt: skip
+            door.check(call)
             asked = asks(call, principal)
             account = carried_out_in(call, asked, principal)
         except CallError as error:
@@ -95,42 +110,53 @@ class Gate:
             endpoint = self.way(signed.access_key_id, signed.service)
         context = context_of(call, principal) | (endpoint.context if endpoint else {})
         denied = set()
-        for ask in asked:
+
+        def judge(ask: Ask) -> None:
             layers = layers_of(principal)
             if endpoint and ask.action.startswith(f"{call.service}:"):  # not what the service asks of other services
                 layers[ENDPOINT] = [endpoint.policy]
+            self._judge(call, principal, ask, context, layers)
+
+        for ask in asked:
             try:
-                self._judge(call, principal, ask, context, layers)
+                judge(ask)
             except Refused:
                 denied.add(ask.resource)
                 # That call answers for every object; one that may delete none of them is refused as a whole.
                 if call.action != "s3:DeleteObjects" or denied >= {one.resource for one in asked}:
                     raise
+        for ask in s3_access.missing(call):
+            judge(ask)
         try:
             calls.check(call)
-            documents.check(call)
+            s3_access.check(call)
+            documents.check(call, principal)
         except CallError as error:
             raise Refused(error.reason, str(error)) from None
         if call.service == "logs" and "kmsKeyId" in call.parameters:
             _check_key_of_logs(call, account)
+        if call.service == "ec2" and call.parameters.get("DryRun"):
+            raise Refused("dry run", "Request would have succeeded, but DryRun flag is set.")
         return Admitted(call, principal, signed, account, frozenset(denied))
 
     def _judge(self, call: Call, principal: Principal, ask: Ask, context: Context, layers: Layers) -> None:
         owner = owner_of(ask, principal.account)
         about = {"aws:resourceaccount": (owner,), **tags.of_resource(ask.resource)}
         told = {**context, **about, **principal.context, **ask.context}
-        if not ask.unknown:
-            told = published.brought(ask.action, ask.resource, told)
+        told = published.brought(ask.action, ask.resource, told)
         request = Request(
-            principal.arn, principal.account, ask.action, ask.resource, told, principal.aliases, ask.unknown
+            principal.arn, principal.account, ask.action, ask.resource, told, principal.aliases,
+            bounded=principal.boundary is not None,
         )  # fmt: skip
-        own = owner == principal.account or ask.action == "iam:PassRole"  # whose foreign roles are refused below
+        # Foreign roles to pass are refused below; who chains roles needs leave for the source identity on both sides.
+        own = (owner == principal.account or ask.action == "iam:PassRole") and ask.action != "sts:SetSourceIdentity"
         decision = decide(request, layers, resource_policy(request), own=own)
+        if decision.allowed and s3_access.is_cut_off(request):
+            decision = Decision(False, "because the bucket's policy is public and RestrictPublicBuckets is on")
         message = ""
         if not decision.allowed:
             message = f"User: {principal.arn} is not authorized to perform: {ask.action} on resource: {ask.resource}"
             message += f" {decision.why}" if decision.why else ""
-            message += f" ({_UNKNOWN})" if ask.unknown else ""
         entry = Entry(
             account=principal.account, owner=owner, principal=principal.arn, region=call.region,
             service=call.service, operation=call.operation, action=ask.action, resource=ask.resource,
@@ -213,23 +239,22 @@ def decide(
         if finding.effect == "Deny":
             article = "an" if kind == IDENTITY else "a"
             return Decision(False, f"with an explicit deny in {article} {kind}", finding.statement, explicit=True)
-    # In the own account a policy of the resource that names the one who asks is enough.
-    by_name = guard.effect == "Allow" and guard.by_name and own
     if guard.effect != "Allow" and (required or not own):
         return _not_allowed(RESOURCE, request, guard)
+    spared = _SPARED.get(guard.names, ()) if guard.effect == "Allow" and own else ()
     for kind, finding in found.items():
-        if finding.effect != "Allow" and not (by_name and kind == IDENTITY):
+        if finding.effect != "Allow" and kind not in spared:
             return _not_allowed(kind, request, finding)
-    return Decision(True, "", guard.statement if by_name else found[IDENTITY].statement)
+    return Decision(True, "", guard.statement if IDENTITY in spared else found[IDENTITY].statement)
 
 
 def layers_of(principal: Principal) -> dict[str, Sequence[Policy]]:
     """Return the kinds of policies that have to allow whatever a principal asks for."""
     layers: dict[str, Sequence[Policy]] = {IDENTITY: principal.policies}
     if principal.boundary:
-        layers["permissions boundary"] = [principal.boundary]
+        layers[BOUNDARY] = [principal.boundary]
     if principal.session_policies:
-        layers["session policy"] = principal.session_policies
+        layers[SESSION] = principal.session_policies
     return layers
 
 
@@ -295,6 +320,6 @@ def role_may(role_arn: str, action: str, resource: str) -> Decision:
     policies, boundary, context = principals.of_role(role_arn)
     layers: dict[str, Sequence[Policy]] = {IDENTITY: policies}
     if boundary:
-        layers["permissions boundary"] = [boundary]
+        layers[BOUNDARY] = [boundary]
     request = Request(role_arn, role_arn.split(":")[4], action, resource, context)
     return decide(request, layers, (None, False), own=True)

@@ -6,7 +6,6 @@ to tell them. Here it takes all of them from the gate.
 
 from __future__ import annotations
 
-import io
 import re
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from moto.moto_server.werkzeug_app import BackendRequest
 from moto.s3.responses import S3Response
 from moto.utilities.utils import get_partition
 
+from embedded_aws import bodies
 from embedded_aws.iam.calls import Call
 from embedded_aws.iam.principals import Principal
 from embedded_aws.iam.signature import Signature
@@ -78,7 +78,7 @@ def hand_over(environ: dict[str, Any], admitted: Admitted) -> None:
         environ["CONTENT_TYPE"] = "application/x-www-form-urlencoded; charset=utf-8"
     if call.protocol != "rest-xml":
         environ.pop("HTTP_CONTENT_ENCODING", None)
-    environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
+    bodies.put_back(environ, body)
 
 
 def install() -> None:
@@ -120,6 +120,7 @@ def install() -> None:
 
     def setup_s3(self: S3Response, request: Any, *args: Any, **kwargs: Any) -> None:
         s3_setup(self, request, *args, **kwargs)
+        bodies.remember(self)
         if found := request.environ.get(_KEY):
             self.region, self.partition = found.call.region, get_partition(found.call.region)
 

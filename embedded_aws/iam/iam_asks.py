@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from moto.iam.models import iam_backends
 
 from embedded_aws.iam import tags
-from embedded_aws.iam.calls import Call
+from embedded_aws.iam.calls import Call, CallError
 from embedded_aws.iam.policy import Ask
 from embedded_aws.iam.principals import Principal
 from embedded_aws.models import service_model
@@ -22,22 +22,7 @@ _KINDS = {
     "RoleName": "role",
     "UserName": "user",
     "PolicyArn": "policy",
-    "PolicySourceArn": "",
     "PolicyName": "policy",
-}
-_RENAMED = {"NewUserName": "user", "NewGroupName": "group"}
-# Calls about the account as a whole, beside those that list.
-_ON_ACCOUNT = {
-    "CreateAccountAlias",
-    "DeleteAccountAlias",
-    "DeleteAccountPasswordPolicy",
-    "GenerateCredentialReport",
-    "GetAccountAuthorizationDetails",
-    "GetAccountPasswordPolicy",
-    "GetAccountSummary",
-    "GetCredentialReport",
-    "SimulateCustomPolicy",
-    "UpdateAccountPasswordPolicy",
 }
 _TAGGING = {
     "CreateInstanceProfile": "TagInstanceProfile",
@@ -60,12 +45,7 @@ def iam_asks(call: Call, caller: Principal) -> Iterator[Ask]:
         context |= {"iam:permissionsboundary": (boundary,)} if boundary else {}
         yield Ask(call.action, resource, context)
     else:
-        plain = call.operation.startswith("List") or call.operation in _ON_ACCOUNT
-        yield Ask(call.action, "*", context, unknown=not plain)
-    for name, kind in _RENAMED.items():
-        if name in given:
-            path = given.get("NewPath", "/")
-            yield Ask(call.action, f"arn:aws:iam::{caller.account}:{kind}{path}{given[name]}", context)
+        yield Ask(call.action, "*", context)
     if call.operation in _TAGGING and tags.requested(call):
         yield Ask(f"iam:{_TAGGING[call.operation]}", resource, context)
 
@@ -77,7 +57,7 @@ def _resource(call: Call, caller: Principal) -> str:
             return value if name.endswith("Arn") else entity(kind, value, caller.account, path=given.get("Path", "/"))
     members = service_model("iam").operation_model(call.operation).input_shape
     # Whoever names nobody means himself.
-    own = call.operation == "ChangePassword" or (members and "UserName" in members.members)
+    own = members and "UserName" in members.members
     return caller.arn if own else ""
 
 
@@ -96,10 +76,12 @@ def entity(kind: str, name: str, account: str, *, path: str = "/") -> str:
 
 def _boundary(arn: str) -> str:
     parts = arn.split(":")
-    if len(parts) < 6 or not parts[5].startswith("role/"):
+    kind = parts[5].partition("/")[0] if len(parts) > 5 else ""
+    if kind not in ("role", "user"):
         return ""
-    roles = (role for role in iam_backends[parts[4]]["aws"].get_roles() if role.arn == arn)
-    return next((role.permissions_boundary_arn or "" for role in roles), "")
+    iam = iam_backends[parts[4]]["aws"]
+    entities = iam.get_roles() if kind == "role" else iam.users.values()
+    return next((getattr(one, "permissions_boundary_arn", None) or "" for one in entities if one.arn == arn), "")
 
 
 def sts_asks(call: Call, caller: Principal) -> Iterator[Ask]:
@@ -110,10 +92,15 @@ def sts_asks(call: Call, caller: Principal) -> Iterator[Ask]:
         for name in ("ExternalId", "RoleSessionName", "SourceIdentity")
         if name in given
     } | tags.in_request(call)
+    # Who somebody is stays with them from session to session, and each role must let it be set.
+    (inherited,) = caller.context.get("aws:sourceidentity", ("",))
+    if inherited and given.get("SourceIdentity", inherited) != inherited:
+        raise CallError("The source identity of a session cannot be changed", reason="denied")
+    identity = given.get("SourceIdentity") or inherited
+    context |= {"sts:sourceidentity": (identity,)} if identity else {}
     resource = given.get("RoleArn", "*")
-    plain = call.operation in ("GetSessionToken", "GetAccessKeyInfo", "DecodeAuthorizationMessage")
-    yield Ask(call.action, resource, context, unknown=resource == "*" and not plain)
+    yield Ask(call.action, resource, context)
     if given.get("Tags"):
         yield Ask("sts:TagSession", resource, context)
-    if given.get("SourceIdentity"):
+    if identity and call.operation == "AssumeRole":
         yield Ask("sts:SetSourceIdentity", resource, context)

@@ -14,15 +14,15 @@ import moto.sts.urls
 from moto.core.responses import ActionResult
 from moto.iam.access_control import PermissionResult
 from moto.s3.exceptions import S3ClientError
-from moto.s3.models import FakeBucket, S3Backend, s3_backends
+from moto.s3.models import FakeBucket, PublicAccessBlock, S3Backend, s3_backends
 from moto.sts.exceptions import STSValidationError
 from moto.sts.models import AssumedRole, STSBackend, sts_backends
 from moto.sts.responses import TokenResponse
 
-from embedded_aws.iam import handover, principals
+from embedded_aws.iam import handover, principals, s3_access
+from embedded_aws.iam.entities import Entities
 from embedded_aws.iam.history import EventHistory
 from embedded_aws.iam.policy import Policy
-from embedded_aws.iam.simulate import Simulator
 from embedded_aws.iam.trail import Trail
 
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -31,7 +31,7 @@ CHAINED_SECONDS = 3600  # AWS: a role taken by a role's session is good for an h
 
 
 class OneNameSpace(S3Backend):
-    """moto's S3 of one account; a bucket's name is taken once for all accounts."""
+    """moto's S3 of one account; a bucket's name is taken once for all accounts, and new buckets are closed."""
 
     @property
     def _url_module(self) -> Any:
@@ -43,7 +43,12 @@ class OneNameSpace(S3Backend):
             raise S3ClientError("InvalidBucketName", "The specified bucket is not valid.")
         if bucket_name in s3_backends.bucket_accounts and bucket_name not in self.buckets:
             raise S3ClientError("BucketAlreadyExists", "The requested bucket name is not available")
-        return super().create_bucket(bucket_name, *args, **kwargs)
+        known = bucket_name in self.buckets
+        bucket = super().create_bucket(bucket_name, *args, **kwargs)
+        if not known:
+            bucket.public_access_block = PublicAccessBlock(True, True, True, True)
+            bucket.ownership_rule = s3_access.ENFORCED
+        return bucket
 
 
 class Sessions(STSBackend):
@@ -68,9 +73,6 @@ class RoleTokens(TokenResponse):
 
     def assume_role(self) -> ActionResult:
         """AssumeRole; the credentials belong to the role's account."""
-        for name in ("SerialNumber", "TokenCode", "TransitiveTagKeys", "ProvidedContexts"):
-            if self._get_param(name):
-                raise NotImplementedError(f"AssumeRole with {name}")
         role = principals.find_role(self._get_param("RoleArn"))
         asked = int(self._get_param("DurationSeconds", 3600))
         longest = int(role.max_session_duration or 3600)
@@ -98,22 +100,6 @@ class RoleTokens(TokenResponse):
             raise STSValidationError(f"Policy {arn} does not exist in account {account}")
         return found
 
-    def assume_role_with_web_identity(self) -> ActionResult:
-        """Refuse: anybody could take any role."""
-        raise NotImplementedError("AssumeRoleWithWebIdentity")
-
-    def assume_role_with_saml(self) -> ActionResult:
-        """Refuse: anybody could take any role."""
-        raise NotImplementedError("AssumeRoleWithSAML")
-
-    def get_federation_token(self) -> ActionResult:
-        """Refuse: moto's token would belong to nobody."""
-        raise NotImplementedError("GetFederationToken")
-
-    def get_session_token(self) -> ActionResult:
-        """Refuse: moto's token would belong to nobody."""
-        raise NotImplementedError("GetSessionToken")
-
 
 def install(trail: Trail) -> None:
     """Put these in the place of moto's; before the first request."""
@@ -121,10 +107,13 @@ def install(trail: Trail) -> None:
     FakeBucket.get_permission = _permission
     os.environ["MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS"] = "true"
     s3_backends.backend = OneNameSpace
+    # A key may hold a line break, which moto's dot does not match.
+    paths = moto.s3.urls.url_paths.items()
+    moto.s3.urls.url_paths = {path.replace("key_name>.+", r"key_name>[\s\S]+"): serve for path, serve in paths}
     sts_backends.backend = Sessions
     EventHistory.trail = trail
     moto.cloudtrail.urls.url_paths = {"{0}/$": EventHistory.dispatch}
-    moto.iam.urls.url_paths = {"{0}/$": Simulator.dispatch}
+    moto.iam.urls.url_paths = {"{0}/$": Entities.dispatch}
     moto.sts.urls.url_paths = {"{0}/$": RoleTokens.dispatch}
 
 

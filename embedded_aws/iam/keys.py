@@ -27,6 +27,16 @@ _KEYS = re.compile(
     |ec2:(accepter|requester)vpc|ec2:(vpc|region|vpceservicename|vpcpeeringconnectionid|subnet|resourcetag/.+)""",
     re.VERBOSE | re.IGNORECASE,
 )
+# Those that AWS lists as global, whether or not the gate fills them.
+_GLOBAL = re.compile(
+    r"""aws:(principal(arn|account|orgpaths|orgid|type|isawsservice|servicename|servicenameslist)|userid|username
+    |assumedroot|federatedprovider|tokenissuetime|multifactorauth(age|present)|chatbotsourcearn|sourceidentity
+    |ec2instancesource(vpc|privateipv4)|sourceip|sourcevpc|sourcevpce|sourcevpcarn|vpcsourceip|vpce(account|orgid|orgpaths)
+    |resource(account|orgid|orgpaths)|calledvia(first|last)?|viaawsservice|viaawsmcpservice|calledviaawsmcp|currenttime
+    |epochtime|referer|requestedregion|securetransport|source(account|arn|orgid|orgpaths|owner)|tagkeys|useragent
+    |ismcpserviceaction|(principal|request|resource)tag/.+)""",
+    re.VERBOSE | re.IGNORECASE,
+)
 # These hold several values in one request, so that a policy must say how to compare them.
 MULTIVALUED = {"sagemaker:vpcsubnets", "sagemaker:vpcsecuritygroupids", "sagemaker:instancetypes", "aws:tagkeys"}
 MULTIVALUED |= {"aws:calledvia", "sts:transitivetagkeys", "kms:resourcealiases"}
@@ -45,6 +55,11 @@ TAGGED = {"ec2", "iam", "kms", "logs", "sagemaker", "sts"}
 def known(key: str) -> bool:
     """Tell whether there is such a key, in whatever case it is spelt."""
     return bool(_KEYS.fullmatch(key))
+
+
+def is_global(key: str) -> bool:
+    """Tell whether AWS lists a key as one that any service may bring."""
+    return bool(_GLOBAL.fullmatch(key))
 
 
 def filled(key: str, action: str) -> bool:

@@ -8,6 +8,7 @@ import moto.kms.urls
 from moto.core.exceptions import JsonRESTError
 from moto.kms.exceptions import NotFoundException, ValidationException
 from moto.kms.models import KmsBackend, kms_backends
+from moto.kms.responses import KmsResponse
 
 from embedded_aws.iam import kms_asks
 
@@ -40,10 +41,6 @@ class Keys(KmsBackend):
             raise ValidationException("PendingWindowInDays must be between 7 and 30")
         return super().schedule_key_deletion(self.get_key_id(key_id), pending_window_in_days)
 
-    def replicate_key(self, key_id: str, replica_region: str) -> Any:
-        """ReplicateKey."""
-        return super().replicate_key(self.get_key_id(key_id), replica_region)
-
     def encrypt(self, key_id: str, *args: Any, **kwargs: Any) -> tuple[bytes, str]:
         """Encrypt, and what makes data keys."""
         self._usable(key_id)
@@ -54,16 +51,6 @@ class Keys(KmsBackend):
         plaintext, arn = super().decrypt(*args, **kwargs)
         self._usable(arn)
         return plaintext, arn
-
-    def sign(self, key_id: str, *args: Any, **kwargs: Any) -> Any:
-        """Sign."""
-        self._usable(key_id)
-        return super().sign(key_id, *args, **kwargs)
-
-    def generate_mac(self, *args: Any, **kwargs: Any) -> Any:
-        """GenerateMac."""
-        self._usable(kwargs["key_id"])
-        return super().generate_mac(*args, **kwargs)
 
     def _usable(self, key_id: str) -> None:
         key = self.keys.get(self.any_id_to_key_id(key_id))
@@ -76,6 +63,13 @@ class Keys(KmsBackend):
         key = self.keys[self.get_key_id(key_id)]
         if key.key_state == "PendingDeletion":
             raise JsonRESTError("KMSInvalidStateException", f"{key.arn} is pending deletion.")
+
+
+class KeyRequests(KmsResponse):
+    """moto's KMS requests; a key has one policy, whose name may be left out."""
+
+    def _get_param(self, param_name: str, if_none: Any = None) -> Any:
+        return super()._get_param(param_name, "default" if param_name == "PolicyName" else if_none)
 
 
 def _unusable(state: str, arn: str) -> tuple[str, str] | None:
@@ -93,3 +87,4 @@ def complaint(arn: str) -> tuple[str, str] | None:
 def install() -> None:
     """Put these in the place of moto's; before the first request."""
     kms_backends.backend = Keys
+    moto.kms.urls.url_paths = {"{0}/$": KeyRequests.dispatch}

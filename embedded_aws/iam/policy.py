@@ -58,14 +58,12 @@ class Policy:
 class Ask:
     """One permission that a call needs; ``context`` are condition keys in lower case.
 
-    ``resource`` is ``*`` where the action has none. ``unknown`` says that it may well have one, and nobody here knows
-    which: then every ``Deny`` counts, and only an ``Allow`` on everything.
+    ``resource`` is ``*`` where the action has none: ``tests/iam/test_door.py`` holds that against what AWS publishes.
     """
 
     action: str
     resource: str = "*"
     context: Context = field(default_factory=dict)
-    unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,8 @@ class Request:
         Condition keys in lower case with their values.
     aliases : tuple of str
         Other names under which a policy may name who asks: the unique id of a user or role, of a session its role.
-    unknown : bool
-        As of :class:`Ask`.
+    bounded : bool
+        Whether who asks has a permissions boundary.
     """
 
     principal: str
@@ -94,20 +92,24 @@ class Request:
     resource: str
     context: Context = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
-    unknown: bool = False
+    bounded: bool = False
+
+
+# How a resource policy may name who asks: only the account; the role that a session was lent from; the user or session
+# itself, or everybody. The further to the right, the fewer of the account's own policies have to allow the request.
+NAMED = ("", "account", "role", "self")
 
 
 @dataclass(frozen=True)
 class Finding:
     """What a set of policies says: ``Allow``, ``Deny`` or nothing (``None``), and which statement says so.
 
-    ``by_name`` tells of a resource policy whether it names the one who asks, and not only the account: then the
-    account's own policies need not allow it too.
+    ``names`` tells how an Allow of a resource policy names who asks: one of :data:`NAMED`.
     """
 
     effect: str | None
     statement: str = ""
-    by_name: bool = False
+    names: str = ""
 
 
 def evaluate(policies: Iterable[Policy], request: Request, *, resource_policy: bool = False) -> Finding:
@@ -131,8 +133,8 @@ def evaluate(policies: Iterable[Policy], request: Request, *, resource_policy: b
             if lacking is None and statement.get("Effect") == "Deny":
                 return Finding("Deny", where)
             if lacking is None and statement.get("Effect") == "Allow":
-                if allowed is None or (named == "name" and not allowed.by_name):
-                    allowed = Finding("Allow", where, by_name=named == "name")
+                if allowed is None or NAMED.index(named) > NAMED.index(allowed.names):
+                    allowed = Finding("Allow", where, named)
             elif lacking and statement.get("Effect") == "Allow" and _closer(lacking, near):
                 near = f"{where}: {lacking}"
     return allowed or Finding(None, near)
@@ -153,7 +155,7 @@ def _applies(
         return "", ""
     if not _covers_resource(policy, statement, request, resource_policy=resource_policy):
         return "", f"it covers other resources, not {request.resource}"
-    named = _names(statement, request) if resource_policy else "name"
+    named = _names(statement, request) if resource_policy else "self"
     if not named:
         return "", f"it trusts other principals, not {request.principal}"
     block = statement.get("Condition", {})
@@ -172,10 +174,8 @@ def _covers(statement: Mapping[str, Any], element: str, test: Callable[[str], bo
 
 def _covers_resource(policy: Policy, statement: Mapping[str, Any], request: Request, *, resource_policy: bool) -> bool:
     if resource_policy and "Resource" not in statement and "NotResource" not in statement:
-        return True  # a role's trust policy: the resource is the role
-    if request.unknown:
-        _covers(statement, "Resource", lambda _: True)
-        return statement["Effect"] == "Deny" or "*" in _listed(statement.get("Resource", []))
+        # In a trust policy the resource is the role; in a key policy such a statement has no effect.
+        return request.action.startswith("sts:")
 
     def test(pattern: str) -> bool:
         filled = substituted(pattern, request.context) if policy.variables else pattern
@@ -185,32 +185,58 @@ def _covers_resource(policy: Policy, statement: Mapping[str, Any], request: Requ
 
 
 def _names(statement: Mapping[str, Any], request: Request) -> str:
-    """Return "name" if a resource policy names who asks, "account" if only the account, "" if neither."""
+    """Return how a statement of a resource policy names who asks: one of :data:`NAMED`."""
     if ("Principal" in statement) == ("NotPrincipal" in statement):
         raise PolicyError("a statement without exactly one of Principal and NotPrincipal")
-    if "NotPrincipal" in statement:
-        # Who is only in an account that is named is not named himself.
-        return "" if _named_by(statement["NotPrincipal"], request) == "name" else "name"
-    return _named_by(statement["Principal"], request)
+    if "NotPrincipal" not in statement:
+        return _named_by(statement["Principal"], request)
+    if statement["Effect"] != "Deny":
+        raise PolicyError("NotPrincipal in a statement that does not deny")
+    return "" if _excepted(statement["NotPrincipal"], request) else "self"
+
+
+def _excepted(principal: Any, request: Request) -> bool:
+    """Tell whether ``NotPrincipal`` excepts who asks; it never excepts who has a boundary.
+
+    The account has to be excepted as well: AWS looks at it first. Of a session it looks at the role, too.
+    """
+    named = _named_by(principal, request)
+    if principal == "*" or not request.account:
+        return named == "self"
+    if request.bounded:
+        return False
+    names = _texts(principal.get("AWS", []), "AWS")
+    whole = any(_is_account(name, request.account) for name in names)
+    himself = named == "self"
+    if ":assumed-role/" in request.principal:
+        himself = any(alias in names for alias in request.aliases)
+    return "*" in names or (whole and himself)
 
 
 def _named_by(principal: Any, request: Request) -> str:
     if principal == "*":
-        return "name"
+        return "self"
     kinds = ("AWS", "Service", "Federated", "CanonicalUser")
     if not isinstance(principal, Mapping) or not set(principal) <= set(kinds):
         raise PolicyError(f"principal {principal!r}")
     if request.principal in _texts(principal.get("Service", []), "Service"):
-        return "name"
-    names = (request.principal, *request.aliases)
-    found = ""
+        return "self"
+    # A user's other name is the unique id, a session's are its role's ARN and unique id.
+    alias = "role" if ":assumed-role/" in request.principal else "self"
+    named = ""
     for value in _texts(principal.get("AWS", []), "AWS") if request.account else []:
-        if value == "*" or value in names:
-            return "name"
-        parts = value.split(":")
-        whole = value == request.account or (len(parts) == 6 and parts[4:] == [request.account, "root"])
-        found = "account" if whole else found
-    return found
+        if value in ("*", request.principal):
+            return "self"
+        if value in request.aliases:
+            named = alias
+        elif not named and _is_account(value, request.account):
+            named = "account"
+    return named
+
+
+def _is_account(value: str, account: str) -> bool:
+    parts = value.split(":")
+    return value == account or (len(parts) == 6 and parts[4:] == [account, "root"])
 
 
 def _texts(value: Any, element: str) -> Sequence[str]:

@@ -78,7 +78,7 @@ def of_role(role_arn: str) -> tuple[tuple[Policy, ...], Policy | None, Mapping[s
 
 
 def of_user(account: str, name: str) -> tuple[tuple[Policy, ...], Policy | None, Mapping[str, tuple[str, ...]]]:
-    """Return a user's policies and those of its groups, no boundary (moto keeps none), and its condition keys."""
+    """Return a user's policies and those of its groups, its boundary, and its condition keys."""
     iam = iam_backends[account][PARTITION]
     user = iam.get_user(name)
     groups = [_policies(group) for group in iam.get_groups_for_user(name)]
@@ -90,7 +90,8 @@ def of_user(account: str, name: str) -> tuple[tuple[Policy, ...], Policy | None,
         "aws:username": (name,),
         **_tags(iam.list_user_tags(name)),
     }
-    return (*_policies(user), *(policy for group in groups for policy in group)), None, context
+    policies = (*_policies(user), *(policy for group in groups for policy in group))
+    return policies, _boundary(account, getattr(user, "permissions_boundary_arn", None)), context
 
 
 def _user(account: str, key: AccessKey) -> Principal | None:

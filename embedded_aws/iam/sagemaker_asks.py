@@ -14,16 +14,12 @@ from embedded_aws.iam.calls import Call
 from embedded_aws.iam.policy import Ask
 from embedded_aws.iam.principals import Principal
 
-# What an operation is about -> kind of resource, where SageMaker's ARNs spell it in another way.
-_KINDS = {"trial": "experiment-trial", "trial-component": "experiment-trial-component", "app-image-config": "app-image"}
-_VERB = re.compile(
-    r"(BatchDescribe|BatchGet|CreatePresigned|Create|Delete|Describe|Disassociate|Associate|Retry|Start|Stop|Update|Render|Put|Get)(?P<thing>\w+?)(Url|Steps|WeightsAndCapacities)?"
-)
+_VERB = re.compile(r"(CreatePresigned|Create|Delete|Describe|Start|Stop|Update)(?P<thing>\w+?)(Url)?")
 # Context key -> names under which requests hold its value, at whatever depth, and below which other name.
 _COLLECTED = {
-    "sagemaker:vpcsubnets": ("Subnets", "SubnetIds", "SubnetId"),
-    "sagemaker:vpcsecuritygroupids": ("SecurityGroupIds", "SecurityGroups"),
-    "sagemaker:instancetypes": ("InstanceType", "InstanceTypes", "DefaultInstanceType"),
+    "sagemaker:vpcsubnets": ("Subnets", "SubnetId"),
+    "sagemaker:vpcsecuritygroupids": ("SecurityGroupIds",),
+    "sagemaker:instancetypes": ("InstanceType",),
     "sagemaker:networkisolation": ("EnableNetworkIsolation",),
     "sagemaker:intercontainertrafficencryption": ("EnableInterContainerTrafficEncryption",),
     "sagemaker:maxruntimeinseconds": ("MaxRuntimeInSeconds",),
@@ -40,12 +36,11 @@ def sagemaker_asks(call: Call, caller: Principal) -> Iterator[Ask]:
     """Yield what a call asks for."""
     context = _context(call)
     resources = list(_resources(call, caller.account))
-    plain = call.operation.startswith("List") or call.operation in ("Search", "GetSearchSuggestions")
     for resource in resources or ["*"]:
-        yield Ask(call.action, resource, context, unknown=not resources and not plain)
+        yield Ask(call.action, resource, context)
     if call.operation.startswith("Create") and tags.requested(call):
         for resource in resources or ["*"]:
-            yield Ask("sagemaker:AddTags", resource, context, unknown=not resources)
+            yield Ask("sagemaker:AddTags", resource, context)
 
 
 def _resources(call: Call, account: str) -> Iterator[str]:
@@ -60,9 +55,7 @@ def _resources(call: Call, account: str) -> Iterator[str]:
     if not name:
         return
     kind = re.sub(r"(?<!^)(?=[A-Z])", "-", thing).lower()
-    yield _lowered(f"arn:aws:sagemaker:{call.region}:{account}:{_KINDS.get(kind, kind)}/{name}")
-    if kind == "trial-component" and (trial := call.parameters.get("TrialName")):
-        yield _lowered(f"arn:aws:sagemaker:{call.region}:{account}:experiment-trial/{trial}")
+    yield _lowered(f"arn:aws:sagemaker:{call.region}:{account}:{kind}/{name}")
 
 
 def _lowered(arn: str) -> str:
@@ -74,7 +67,7 @@ def _lowered(arn: str) -> str:
 def _context(call: Call) -> dict[str, tuple[str, ...]]:
     found = {key: tuple(_collected(call.parameters, names)) for key, names in _COLLECTED.items()}
     found["sagemaker:outputkmskey"] = tuple(_output_keys(call.parameters))
-    if call.operation.endswith(("NotebookInstance", "EndpointConfig", "Domain")) and "KmsKeyId" in call.parameters:
+    if call.operation.endswith("NotebookInstance") and "KmsKeyId" in call.parameters:
         found["sagemaker:volumekmskey"] = (call.parameters["KmsKeyId"],)
     return {key: values for key, values in found.items() if values} | tags.in_request(call)
 

@@ -1,4 +1,4 @@
-"""What CloudWatch Logs and CloudFormation calls ask permission for.
+"""What calls of CloudWatch Logs, CloudFormation, Service Quotas and CloudTrail ask permission for.
 
 Source: AWS, Service authorization reference, one page per service.
 """
@@ -13,28 +13,23 @@ from embedded_aws.iam.policy import Ask
 from embedded_aws.iam.principals import Principal
 from embedded_aws.stacks.state import Stack, book
 
-_OF_GROUP = ("logGroupName", "logGroupIdentifier", "resourceArn", "logGroupArn")
-_OF_GROUPS = ("logGroupNames", "logGroupIdentifiers", "logGroupArnList")
+_OF_GROUP = ("logGroupName", "resourceArn")
 _ON_STREAM = ("GetLogEvents", "PutLogEvents", "DeleteLogStream")
-_LOGS_PLAIN = {"DescribeQueries", "DescribeQueryDefinitions", "GetQueryResults", "StopQuery", "TestMetricFilter"}
-_LOGS_PLAIN |= {"DescribeDestinations", "DescribeExportTasks", "DescribeResourcePolicies", "CancelExportTask"}
-_STACKS_PLAIN = {"DescribeAccountLimits", "EstimateTemplateCost", "GetTemplateSummary", "ListExports", "ListImports"}
-_STACKS_PLAIN |= {"ListStacks", "ValidateTemplate"}
-_NEW = ("CreateStack", "CreateChangeSet")
+# Of quotas, these are about one.
+_ONE_QUOTA = ("GetServiceQuota", "RequestServiceQuotaIncrease", "ListRequestedServiceQuotaChangeHistoryByQuota")
 
 
 def logs_asks(call: Call, caller: Principal) -> Iterator[Ask]:
     """Yield what a call of CloudWatch Logs asks for, once per log group."""
     given, context = call.parameters, tags.in_request(call)
     groups = [given[name] for name in _OF_GROUP if given.get(name)]
-    groups += [group for name in _OF_GROUPS for group in given.get(name, ())]
     stream = given.get("logStreamName", "") if call.operation in _ON_STREAM else ""
     if call.operation == "DescribeLogGroups" and not groups:
         groups = [""]
     for group in groups:
         yield Ask(call.action, _group(group, call, caller.account, stream), context)
     if not groups:
-        yield Ask(call.action, "*", context, unknown=call.operation not in _LOGS_PLAIN)
+        yield Ask(call.action, "*", context)
     if call.operation == "CreateLogGroup" and tags.requested(call):
         yield Ask("logs:TagResource", _group(groups[0], call, caller.account, ""), context)
 
@@ -60,10 +55,10 @@ def cloudformation_asks(call: Call, caller: Principal) -> Iterator[Ask]:
             name if name.startswith("arn:") else f"arn:aws:cloudformation:{call.region}:{caller.account}:stack/{name}/*"
         )
         yield Ask(call.action, arn, context)
-    elif call.operation == "DescribeStacks" or call.operation in _STACKS_PLAIN:
-        yield Ask(call.action, "*", context)
     else:
-        yield Ask(call.action, "*", context, unknown=True)
+        yield Ask(call.action, "*", context)
+        if call.operation == "DescribeStacks":  # without a name it lists them
+            yield Ask("cloudformation:ListStacks", "*", context)
 
 
 def _stack(call: Call, account: str) -> Stack | None:
@@ -76,3 +71,17 @@ def _stack(call: Call, account: str) -> Stack | None:
         holding = (one for one in there if any(r.there and r.physical_id == physical for r in one.resources.values()))
         return next(holding, None)
     return None
+
+
+def quota_asks(call: Call, caller: Principal) -> Iterator[Ask]:
+    """Yield what a call of Service Quotas asks for."""
+    resource = "*"
+    if call.operation in _ONE_QUOTA:
+        code = f"{call.parameters.get('ServiceCode')}/{call.parameters.get('QuotaCode')}"
+        resource = f"arn:aws:servicequotas:{call.region}:{caller.account}:{code}"
+    yield Ask(call.action, resource, {"servicequotas:service": (str(call.parameters.get("ServiceCode")),)})
+
+
+def trail_asks(call: Call, _: Principal) -> Iterator[Ask]:
+    """Yield what a call of CloudTrail asks for."""
+    yield Ask(call.action)

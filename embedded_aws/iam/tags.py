@@ -91,7 +91,7 @@ def _of_kms(region: str, account: str, _: str, name: str) -> Mapping[str, str]:
 def _of_sagemaker(region: str, account: str, arn: str, name: str) -> Mapping[str, str]:
     kind = name.partition("/")[0].replace("-", "_")
     owner = sagemaker_backends[account][region]
-    things = getattr(owner, {"model": "_models"}.get(kind, f"{kind}s"), {})
+    things = getattr(owner, f"{kind}s", {})
     return next((_pairs(one.tags) for one in things.values() if one.arn.lower() == arn.lower()), {})
 
 

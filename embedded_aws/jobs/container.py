@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import sys
 import threading
 import time
@@ -14,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedded_aws.jobs import contract, requirements, transfer
+from embedded_aws.jobs import contract, folders, requirements, transfer
 from embedded_aws.jobs.archive import ArchiveError, unpack
 from embedded_aws.jobs.forkserver import Job
 from embedded_aws.jobs.joblog import JobLog
@@ -68,7 +67,8 @@ class Container:
         self._plug_in, self._line = plug_in, None
         self.base = folder / "opt" / "ml"
         self.site = folder / "site"  # what the bundle's wheels hold
-        self._client = client
+        self._make_client = client
+        self._clients: dict[str, Any] = {}
         self._process: JobProcess | None = None
         self._stopping: str | None = None
         self._lock = threading.Lock()
@@ -88,6 +88,11 @@ class Container:
             if self._process:
                 self._process.terminate(grace=grace)
 
+    def _client(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self._make_client(service)
+        return self._clients[service]
+
     def run(self) -> None:
         """Take the job from Starting to its end, whatever happens on the way."""
         try:
@@ -100,11 +105,12 @@ class Container:
             self._finish("Failed", f"ClientError: Failed to upload: {error}")
         except Exception as error:
             log.exception("job %s", self.job.name)
-            self._finish("Failed", f"InternalServerError: {type(error).__name__}: {error}")
+            reason = f"InternalServerError: the embedded AWS failed, see its log ({type(error).__name__}: {error})"
+            self._finish("Failed", reason.replace(str(self.base), "/opt/ml"))
 
     def _prepare(self) -> None:
         NURSERY.prepare(self._installed)  # while the data comes
-        shutil.rmtree(self.folder, ignore_errors=True)
+        folders.remove(self.folder)
         for name in ("input/config", "input/data", "model", "output/data", "code"):
             (self.base / name).mkdir(parents=True)
         (self.folder / "home").mkdir()
@@ -121,8 +127,9 @@ class Container:
                 source = channel["DataSource"]["S3DataSource"]["S3Uri"]
                 transfer.download_prefix(s3, source, self.base / "input" / "data" / channel["ChannelName"])
             if checkpoints := request.get("CheckpointConfig"):
-                source = f"{checkpoints['S3Uri'].rstrip('/')}/"
-                transfer.download_prefix(s3, source, self.base / "checkpoints", empty=True)
+                transfer.download_prefix(
+                    s3, transfer.below(checkpoints["S3Uri"]), self.base / "checkpoints", empty=True
+                )
             bundle = self.folder / "source.tar.gz"
             transfer.download_file(s3, self._values["sagemaker_submit_directory"], bundle)
         except transfer.TransferError as error:
@@ -219,7 +226,9 @@ class Container:
 
     def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
         own = self.job.request.get("Environment", {})
-        python_path = [str(JOB_SITE), str(self.site), *filter(None, [own.get("PYTHONPATH")])]
+        # The bundle's folder is on the path of the script's own children, too: see test_toolkit_conformance.
+        own_path = filter(None, [own.get("PYTHONPATH")])
+        python_path = [str(JOB_SITE), str(self.site), str(self.base / "code"), *own_path]
         return {
             **self._installed,
             "HOME": own.get("HOME", str(self.folder / "home")),
@@ -240,22 +249,30 @@ class Container:
         request, s3 = self.job.request, self._client("s3")
         if self._stopping is None:
             self.job.enter("Uploading", "Uploading generated training model")
-        output = f"{request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.job.name}/output"
-        failure = self.base / "output" / "failure"
-        try:
-            if unreached := self._s3_out_of_reach():
-                raise transfer.TransferError(unreached)
-            if not failed:
-                transfer.upload_archive(s3, self.base / "model", f"{output}/model.tar.gz")
-                self.job.model_artifacts = f"{output}/model.tar.gz"
-            if failure.is_file() or any((self.base / "output" / "data").iterdir()):
-                also = failure if failure.is_file() else None
-                transfer.upload_archive(s3, self.base / "output" / "data", f"{output}/output.tar.gz", also=also)
-            if (self.base / "checkpoints").is_dir():
-                transfer.upload_folder(s3, self.base / "checkpoints", request["CheckpointConfig"]["S3Uri"])
-        except transfer.TransferError:
-            if not failed:  # else the script's own reason is the one to tell
-                raise
+        output = transfer.below(request["OutputDataConfig"]["S3OutputPath"], f"{self.job.name}/output")
+
+        def model() -> None:
+            transfer.upload_archive(s3, self.base / "model", f"{output}/model.tar.gz", base=self.base)
+            self.job.model_artifacts = f"{output}/model.tar.gz"
+
+        def data() -> None:
+            failure, folder = self.base / "output" / "failure", self.base / "output" / "data"
+            also = failure if failure.is_file() else None
+            if also or any(folders.walk(folder)):
+                transfer.upload_archive(s3, folder, f"{output}/output.tar.gz", base=self.base, also=also)
+
+        def checkpoints() -> None:
+            if config := request.get("CheckpointConfig"):  # without it the folder is the script's own affair
+                transfer.upload_folder(s3, self.base / "checkpoints", config["S3Uri"], base=self.base)
+
+        errors = [unreached] if (unreached := self._s3_out_of_reach()) else []
+        for upload in () if errors else (data, checkpoints) if failed else (model, data, checkpoints):
+            try:
+                upload()
+            except transfer.TransferError as error:  # what can be stored is
+                errors.append(str(error))
+        if errors and not failed:  # else the script's own reason is the one to tell
+            raise transfer.TransferError("; ".join(dict.fromkeys(errors)))
         if failed:
             self._finish("Failed", self._reason(code))
         else:
@@ -265,18 +282,32 @@ class Container:
         if self._log:
             self.job.final_metrics = list(self._log.final_metrics.values())
         if self._line:
-            self._line.unplug()
+            try:
+                self._line.unplug()
+            except Exception:  # the job has ended all the same
+                log.exception("the network of job %s", self.job.name)
         secondary = self._stopping if status == "Stopped" and self._stopping else status
         # Before the end is told: from then on a new job may have this name.
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.job.finish(status, secondary, reason)
+        folders.remove(self.folder)
+        for client in self._clients.values():
+            client.close()
+        self.job.finish(status, secondary, reason and reason[:REASON_CHARACTERS])
+
+    def _failure_file(self) -> str:
+        failure = self.base / "output" / "failure"
+        if not failure.is_file():  # to open a pipe would wait for ever
+            return ""
+        try:
+            with failure.open("rb") as file:
+                text = file.read(4 * REASON_CHARACTERS)
+        except OSError:
+            return ""
+        return text.decode(errors="replace").replace(str(self.base), "/opt/ml").strip()
 
     def _reason(self, code: int) -> str:
-        failure = self.base / "output" / "failure"
         tail = f", exit code: {code}"
-        if failure.is_file():
-            text = failure.read_bytes()[: 4 * REASON_CHARACTERS].decode(errors="replace").strip()
-        else:
+        text = self._failure_file()
+        if not text:
             error = "\n".join(self._log.last_errors)[-500:]
             extra = '\nExtraInfo "Process killed by SIGKILL (signal 9)"' if code == KILLED else ""
             command = " ".join(["python", *self.command])

@@ -40,7 +40,7 @@ def decoded(raw: Mapping[str, str]) -> dict[str, Any]:
     for name, text in raw.items():
         try:
             values[name] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             values[name] = text
     return values
 

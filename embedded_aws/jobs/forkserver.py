@@ -3,8 +3,11 @@
 Runs as ``python forkserver.py SOCKET_FD`` in a session of its own, until the other end of the socket is closed. For
 every message on it, which brings a job's pipes, two processes come into being: a supervisor with a session of its own,
 and the script as its child. On the supervisor's standard input comes what to run, a :class:`Job` as JSON on one line;
-later ``T`` asks for SIGTERM, and its end means that the server is gone. On the status pipe goes ``T`` back, and
-``E<code>`` when the script has ended.
+later ``K`` asks for the job's end, and the end of that input means that the server is gone. On the status pipe goes
+``E<code>`` when the script has ended, and ``A`` when all is ended that it left.
+
+The supervisor is a child subreaper where there is such a thing (Linux): a daemon that has left the script's session and
+group still becomes the supervisor's child when its parent ends, and ends with the job.
 """
 
 import _thread
@@ -21,6 +24,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import types
 from typing import NamedTuple, NoReturn
 
@@ -28,11 +32,15 @@ import setproctitle
 
 # Elsewhere system libraries do not stand a fork: every job is a new interpreter.
 FORKS = sys.platform.startswith("linux")
+ADOPTS = sys.platform.startswith("linux")  # child subreapers
 # Of the libraries in SageMaker's scikit-learn image and of Flower, those that take long.
 LIBRARIES = ("pandas", "sklearn.linear_model", "sklearn.pipeline", "botocore.session", "flwr.client")
 MESSAGE = b"job"
 CLONE_NEWNET = 0x40000000
-END_OF_SERVER = b""
+PR_SET_CHILD_SUBREAPER = 36
+KILL = b"K"
+ALL_ENDED = b"A"
+REAP_SECONDS = 5.0  # for processes that have been sent SIGKILL
 
 
 class Job(NamedTuple):
@@ -90,23 +98,70 @@ def settle(pipes: list[int]) -> tuple[Job, int]:
     return job, status
 
 
+def adopt_orphans() -> None:
+    """Become a child subreaper: a descendant whose parent ends becomes this process's child, whatever its session."""
+    if ADOPTS:
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 def supervise(script: int, status: int) -> NoReturn:
-    """Wait for the script's end, report it, and take what is left of the group along."""
-    _thread.start_new_thread(obey, (script, status))
-    _, ended = os.waitpid(script, 0)
+    """Wait for the script's end, report it, and take along every process that it has left."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # a script may send them to its whole group
+    _thread.start_new_thread(obey, (status,))
+    pid, ended = None, 0
+    while pid != script:  # others are orphans that ended by themselves
+        try:
+            pid, ended = os.waitpid(-1, 0)
+        except ChildProcessError:  # the other thread ends the job
+            end_all(status)
     code = os.waitstatus_to_exitcode(ended)
     with contextlib.suppress(OSError):
         os.write(status, b"E%d\n" % (code if code >= 0 else 128 - code))
-    os.killpg(0, signal.SIGKILL)
+    end_all(status)
 
 
-def obey(script: int, status: int) -> None:
-    """Read the server's wishes until it is gone; then end everything in this process group."""
-    while (wish := os.read(0, 1)) != END_OF_SERVER:
-        if wish == b"T":
+def obey(status: int) -> None:
+    """Wait until the server wants the end, or is gone; then end every process of the job."""
+    os.read(0, 1)
+    end_all(status)
+
+
+def end_all(status: int) -> NoReturn:
+    """Send SIGKILL to every descendant until there is none, then to this process group."""
+    give_up = time.monotonic() + REAP_SECONDS
+    while ADOPTS and time.monotonic() < give_up:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
             with contextlib.suppress(OSError):
-                os.write(status, b"T")  # the server looks at its clock anew
+                os.write(status, ALL_ENDED)
+            break
+        for pid in descendants(os.getpid()):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.001)
     os.killpg(0, signal.SIGKILL)
+    os._exit(1)  # not reached
+
+
+def descendants(ancestor: int) -> list[int]:
+    """Return the ids of all processes below one, as Linux tells them; elsewhere none."""
+    children: dict[int, list[int]] = {}
+    with contextlib.suppress(OSError):
+        for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+                    # The command stands in brackets, and may hold brackets and blanks itself.
+                    parent = int(file.read().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(name))
+    below, ahead = [], [ancestor]
+    while ahead:
+        own = children.pop(ahead.pop(), [])
+        below += own
+        ahead += own
+    return below
 
 
 def run(job: Job) -> NoReturn:
@@ -117,7 +172,8 @@ def run(job: Job) -> NoReturn:
         numpy.random.seed()  # else all jobs would draw the same numbers; ``random`` sees to it itself
     path = os.path.join(job.cwd, job.command[0])  # noqa: PTH118 - pathlib is not needed here
     sys.argv = job.command
-    sys.path.insert(0, job.cwd)
+    # As the toolkit starts `python src/train.py` with the bundle's folder on PYTHONPATH.
+    sys.path[:0] = dict.fromkeys([os.path.dirname(path), job.cwd])  # noqa: PTH120
     main = types.ModuleType("__main__")
     loader = importlib.machinery.SourceFileLoader("__main__", path)
     main.__dict__.update(__annotations__={}, __builtins__=builtins, __cached__=None, __file__=path, __loader__=loader)
@@ -174,6 +230,7 @@ def main() -> None:
     if FORKS:
         load()
     job, status = settle(serve(channel))
+    adopt_orphans()
     if script := os.fork():
         setproctitle.setproctitle(f"supervisor of {job.name}")
         supervise(script, status)

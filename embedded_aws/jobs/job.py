@@ -80,6 +80,7 @@ class TrainingJob:
             self.ended = self._transitions[-1]["EndTime"] = self.modified
             self.started = self.started or self.ended
             self.status, self.reason = status, reason
+            self.container = None  # with its clients, its log and what is left of its process
 
     def stop(self) -> None:
         """Ask the job to end."""
@@ -89,7 +90,8 @@ class TrainingJob:
                     f"The request was rejected because the training job is in status {self.status}."
                 )
             self.enter("Stopping", "Stopping the training job")
-        self.container.stop()
+            container = self.container
+        container.stop()
 
     @property
     def training_job_name(self) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 from embedded_aws.jobs import contract
 
+CHECKPOINTS = "/opt/ml/checkpoints"
+
 
 def not_emulated(request: dict[str, Any]) -> str | None:
     """Name what a request lacks to be run here, or None."""
@@ -28,6 +30,10 @@ def not_emulated(request: dict[str, Any]) -> str | None:
         "channels that are not compressed": all(
             channel.get("CompressionType", "None") == "None" for channel in channels
         ),
+        "checkpoints in /opt/ml/checkpoints": request.get("CheckpointConfig", {})
+        .get("LocalPath", CHECKPOINTS)
+        .rstrip("/")
+        == CHECKPOINTS,
         "channel names that differ": len(set(names)) == len(names),
         "metric expressions that Python's re understands": all(
             _is_pattern(item["Regex"]) for item in request["AlgorithmSpecification"].get("MetricDefinitions", [])

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 from embedded_aws.jobs.forkserver import MESSAGE
 
 FORK_SERVER = Path(__file__).with_name("forkserver.py")
 FORK_SECONDS = 60.0  # for a fork, the first of which waits for imports
+ORPHAN_SECONDS = 2.0  # for processes that have been sent SIGKILL
 
 
 class ForkServer:
@@ -60,7 +67,12 @@ class ForkServer:
         """Let it end; jobs that it has forked go on."""
         self._channel.close()
         self._process.kill()
-        self._process.wait()
+        self._process.wait(FORK_SECONDS)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
 
 class Nursery:
@@ -68,6 +80,7 @@ class Nursery:
 
     def __init__(self) -> None:
         self._server: ForkServer | None = None
+        self._supervisors: set[int] = set()
         self._lock = threading.Lock()
 
     def fork(self, environment: Mapping[str, str], pipes: Sequence[int]) -> int:
@@ -75,11 +88,50 @@ class Nursery:
         with self._lock:
             server = self._standing(environment)
             try:
-                return server.fork(pipes)
+                supervisor = server.fork(pipes)
             except OSError:  # it was killed, perhaps
                 server.close()
                 self._server = None
-                return self._standing(environment).fork(pipes)
+                supervisor = self._standing(environment).fork(pipes)
+            self._supervisors.add(supervisor)
+            return supervisor
+
+    def leave(self, supervisor: int) -> None:
+        """Forget a supervisor that ends, and wait until it is gone: its children have another parent then."""
+        give_up = time.monotonic() + ORPHAN_SECONDS
+        with contextlib.suppress(ProcessLookupError):
+            while time.monotonic() < give_up:
+                with contextlib.suppress(ChildProcessError):  # it is this process's if its fork server was killed
+                    os.waitpid(supervisor, os.WNOHANG)
+                os.kill(supervisor, 0)
+                time.sleep(0.0005)
+        self._supervisors.discard(supervisor)
+
+    def end_orphans(self) -> None:
+        """Send SIGKILL to the processes that jobs have left whose supervisor was killed, so that nobody ended them.
+
+        They are this process's children, as it is a child subreaper, too. Its other children are of its own session,
+        but for fork servers, and supervisors whose fork server was killed.
+        """
+        give_up = time.monotonic() + ORPHAN_SECONDS
+        while time.monotonic() < give_up and (orphans := self._orphans()):
+            for pid in orphans:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.001)
+
+    def _orphans(self) -> list[int]:
+        with self._lock:
+            spared = {*self._supervisors.copy(), *([self._server.pid] if self._server else [])}
+            children = {child.pid for child in psutil.Process().children()} - spared
+            orphans = []
+            for pid in children:
+                with contextlib.suppress(ProcessLookupError):
+                    if os.getsid(pid) != os.getsid(0):
+                        orphans.append(pid)
+            return orphans
 
     def prepare(self, environment: Mapping[str, str]) -> None:
         """Begin to import what a job with this environment will need."""

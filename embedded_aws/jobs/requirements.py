@@ -22,7 +22,10 @@ def install(wheels: Path, site: Path) -> str | None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
     # --target knows nothing of what is installed elsewhere, hence no dependencies: they are wheels too, or the image's.
     command += ["--no-index", "--no-deps", "--target", str(site), *files]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"pip did not end within {INSTALL_SECONDS} s"
     return run.stderr.strip()[-500:] if run.returncode else None
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 CLONE_NEWNET = 0x40000000
+COMMAND_SECONDS = 60  # for a command of iproute2 or nftables
 T = TypeVar("T")
 
 
@@ -97,7 +98,11 @@ class Namespace:
         NamespacesError
             If it fails; with what it says.
         """
-        done = self.call(lambda: subprocess.run(command, input=text, capture_output=True, text=True, check=False))
+        about = {"input": text, "capture_output": True, "text": True, "timeout": COMMAND_SECONDS}
+        try:
+            done = self.call(lambda: subprocess.run(command, check=False, **about))
+        except subprocess.TimeoutExpired as error:
+            raise NamespacesError(f"`{' '.join(command)}` did not end within {COMMAND_SECONDS} s") from error
         if done.returncode != 0:
             raise NamespacesError(f"`{' '.join(command)}` failed: {done.stderr.strip()[:500]}")
         return done.stdout

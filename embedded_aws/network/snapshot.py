@@ -88,13 +88,9 @@ def _route(route: Any) -> Route | None:
 
 
 def _peering(peering: Any, vpcs: dict[str, Vpc]) -> Peering:
-    one, other, state = peering.vpc.id, peering.peer_vpc.id, peering.status["Code"]
-    if one not in vpcs or other not in vpcs:
-        return Peering(peering.id, "deleted", one, other)
-    overlap = any(mine.overlaps(theirs) for mine in vpcs[one].cidrs for theirs in vpcs[other].cidrs)
-    if overlap and state in ("pending-acceptance", "active"):
-        state = "failed"  # on AWS such a connection fails at once; moto lets it become active
-    return Peering(peering.id, state, one, other)
+    one, other = peering.vpc.id, peering.peer_vpc.id
+    gone = peering.state == "active" and not {one, other} <= set(vpcs)
+    return Peering(peering.id, "deleted" if gone else peering.state, one, other)
 
 
 def _groups(backend: EC2Backend) -> Iterator[Group]:

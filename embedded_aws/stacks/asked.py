@@ -23,9 +23,6 @@ from embedded_aws.stacks.types import TYPES
 _PAGE = 100
 _NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
 _STABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
-_NOT_DONE = {"RoleARN", "NotificationARNs", "StackPolicyBody", "StackPolicyURL", "RollbackConfiguration",
-             "ResourceTypes", "ResourcesToImport", "ImportExistingResources", "IncludeNestedStacks",
-             "StackPolicyDuringUpdateBody", "StackPolicyDuringUpdateURL", "DeletionMode"}  # fmt: skip
 
 
 class Asked(BaseResponse):
@@ -72,7 +69,6 @@ class Asked(BaseResponse):
 
     def _wanted(self, before: Stack | None) -> Wanted:
         """Read what the request wants; what it leaves to the stack is taken from there."""
-        self._refuse_not_done()
         there = before.wanted if before else None
         if self._get_param("UsePreviousTemplate"):
             if there is None:
@@ -132,11 +128,6 @@ class Asked(BaseResponse):
                     raise ValidationError(
                         f"Parameter validation failed: parameter value {item} for parameter name {name} does not exist"
                     ) from None
-
-    def _refuse_not_done(self) -> None:
-        for name in sorted(_NOT_DONE):
-            if self._get_param(name):
-                raise NotImplementedError(f"{name} of {self._get_action()}")
 
     def _template_body(self) -> str:
         body, url = self._get_param("TemplateBody"), self._get_param("TemplateURL")

@@ -14,9 +14,10 @@ from botocore.exceptions import BotoCoreError
 from embedded_aws.stacks.clients import Clients
 from embedded_aws.stacks.errors import ResourceError, ValidationError
 from embedded_aws.stacks.plan import changed_properties
+from embedded_aws.stacks.reasons import reason_of
 from embedded_aws.stacks.scope import Scope
 from embedded_aws.stacks.state import Book, Resource, Stack, Wanted
-from embedded_aws.stacks.steps import Failed, Steps, reason_of
+from embedded_aws.stacks.steps import Failed, Steps
 from embedded_aws.stacks.types import TYPES
 
 log = logging.getLogger(__name__)

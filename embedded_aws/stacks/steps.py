@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import graphlib
-import logging
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from embedded_aws.stacks.clients import Clients
-from embedded_aws.stacks.errors import ResourceError, ValidationError
+from embedded_aws.stacks.reasons import reason_of
 from embedded_aws.stacks.state import Resource, Stack
 from embedded_aws.stacks.types import TYPES
 from embedded_aws.stacks.types.base import ResourceType, Scene, is_gone
 
 _REPLACES = "Requested update requires the creation of a new physical resource; hence creating one."
-log = logging.getLogger(__name__)
 
 
 class Failed(Exception):
@@ -154,17 +152,3 @@ def _dependents_first(resources: list[Resource]) -> list[Resource]:
 def _known(kind: ResourceType, properties: dict[str, Any]) -> dict[str, Any]:
     """Leave out what a failed resource was refused for."""
     return {name: value for name, value in properties.items() if name in kind.known()}
-
-
-def reason_of(error: Exception) -> str:
-    """Return the reason that an event gives."""
-    if isinstance(error, ClientError):
-        said, meta = error.response["Error"], error.response.get("ResponseMetadata", {})
-        return (
-            f"{said.get('Message', '')} (Service: {error.operation_name}, Status Code: {meta.get('HTTPStatusCode')}, "
-            f"Error Code: {said.get('Code')})"
-        )
-    if isinstance(error, (ResourceError, ValidationError, BotoCoreError)):
-        return str(getattr(error, "message", None) or error)
-    log.error("a resource handler failed", exc_info=error)
-    return f"Internal Failure: {type(error).__name__}: {error}"

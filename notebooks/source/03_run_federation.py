@@ -174,7 +174,7 @@ result = federation.run(
     test=schema.to_arrays(test),
     terms=terms,
     checkpoints=run.checkpoints,
-    progress=LiveRounds(),
+    sinks=[LiveRounds(), run.journal],
 )
 
 # %% [markdown]
@@ -226,7 +226,11 @@ path = model.save(
 model.upload(path.parent, server, connection["server_bucket"])
 
 # %%
-state.save(federation=federation.record(result, started, model_path=path))
+state.save(
+    federation=federation.record(
+        result, started, model_path=path, billed=jobs.billed(started)
+    )
+)
 run.finish()
 n_rows = sum(result.client_rows.values())
 print(f"threshold {result.threshold:.3f}, from {n_rows:,} training rows before SMOTE")

@@ -80,7 +80,7 @@ print(f"ROC AUC after {ROUNDS_EACH} rounds: {calm.history[-1].roc_auc:.3f}")
 started = ring.kick_off()
 stopped = ring.lead(
     started,
-    when=f"round 2 of {ROUNDS_EACH}",
+    in_round=2,
     do=partial(ring.stop, started[second]),
     **terms,
 )
@@ -90,16 +90,16 @@ stopped.table()[columns].round(3)
 # %% [markdown]
 # ## Send a NaN
 # Now you are the owner of the last client. You change your own code so that the coefficients it sends are not numbers.
-# This is what stands behind `client.py` in your bucket:
+# This `client.py` takes the place of the real one in your bucket, and imports it:
 
 # %%
-print(arena.CHANGE.format(changed="coef * float('nan')").strip())
+print(arena.ENTRY.format(changed="coef * float('nan')").strip())
 
 # %%
 owner = accounts.session(last)
 with ring.tampered(owner, last, "coef * float('nan')"):
     poisoned = ring.lead(ring.kick_off(), **terms)
-print("\n".join(poisoned.events))
+print("\n".join(poisoned.notes))
 
 # %% [markdown]
 # The gate reads every update before anything is averaged: the number of arrays, their shapes and types, finite values,
@@ -113,7 +113,7 @@ print("\n".join(poisoned.events))
 # %%
 with ring.tampered(owner, last, "-10 * coef"):
     scaled = ring.lead(ring.kick_off(), **terms)
-print("\n".join(scaled.events))
+print("\n".join(scaled.notes))
 
 # %% [markdown]
 # ## Let a stranger dial in
@@ -124,8 +124,8 @@ print("\n".join(scaled.events))
 started = ring.kick_off()
 stranger = started.pop(last)
 turned_away = partial(jobs.wait, [stranger], needed=0)
-invited = ring.lead(started, when=f"round 2 of {ROUNDS_EACH}", do=turned_away, **terms)
-print("\n".join(invited.events))
+invited = ring.lead(started, in_round=2, do=turned_away, **terms)
+print("\n".join(invited.notes))
 
 # %% [markdown]
 # ## Cut the network
@@ -136,7 +136,7 @@ print("\n".join(invited.events))
 started = ring.kick_off()
 cut = ring.lead(
     started,
-    when=f"round 2 of {ROUNDS_EACH}",
+    in_round=2,
     do=partial(ring.cut_network, accounts.session(first), first, seconds=CUT),
     **terms,
 )
@@ -152,7 +152,7 @@ print(f"one round waited: {cut.table()['seconds'].max() > CUT / 2}")
 scratch = tempfile.TemporaryDirectory()  # goes with the kernel
 folder = Path(scratch.name)
 started = ring.kick_off()
-code = ring.lead_and_die(started, folder, when=f"round 2 of {ROUNDS_EACH}", **terms)
+code = ring.lead_and_die(started, folder, in_round=2, **terms)
 revived = ring.lead(started, **terms, checkpoints=Checkpoints(folder, "run"))
 print(f"the first server ended with {code}; rounds it had saved: {revived.resumed}")
 
@@ -216,7 +216,7 @@ results = (stopped, poisoned, scaled, invited, cut, revived)
 assert all(len(result.history) == ROUNDS_EACH for result in results), "a round is missing"
 assert second in stopped.history[-1].left_out, "the stopped client is in the model"
 assert last in poisoned.history[-1].left_out and last in scaled.history[-1].left_out
-assert stranger.client.account in " ".join(invited.events), "the stranger was not named"
+assert stranger.client.account in " ".join(invited.notes), "the stranger was not named"
 assert revived.resumed == 1, "the second server did not carry on"
 models = {
     b"".join(array.tobytes() for array in result.parameters)

@@ -142,7 +142,7 @@ def test_a_role_that_nobody_made_is_refused(aws, account):
     ],
 )
 def test_what_is_not_emulated_is_said_once(aws, service, operation, arguments):
-    with pytest.raises(ClientError, match="the embedded AWS does not do this") as refused:
+    with pytest.raises(ClientError, match="the embedded AWS does not serve") as refused:
         getattr(aws.session("server").client(service), operation)(**arguments)
     metadata = refused.value.response["ResponseMetadata"]
     assert (metadata["HTTPStatusCode"], metadata["RetryAttempts"]) == (501, 0)

@@ -88,16 +88,15 @@ def test_a_killed_server_is_not_in_the_way(home):
     assert server_of(home).pid != killed.pid
 
 
-def test_stop_spares_a_process_that_is_not_the_server(home):
+def test_stop_ends_the_server_and_spares_a_process_that_the_record_takes_for_it(home):
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         call(home, "start")
         record = home / "embedded" / "server.json"
         server = server_of(home)
         record.write_text(record.read_text().replace(f'"pid": {server.pid}', f'"pid": {bystander.pid}'))
-        assert call(home, "stop").stdout == "was not running\n"
+        assert call(home, "stop").stdout == "stopped\n"
         assert bystander.poll() is None
-        os.kill(server.pid, signal.SIGTERM)
         assert gone(server.pid, within=2)
     finally:
         bystander.kill()
@@ -106,12 +105,187 @@ def test_stop_spares_a_process_that_is_not_the_server(home):
 
 def test_a_server_that_does_not_start_says_why(home):
     (home / "embedded").mkdir()
-    (home / "embedded" / "jobs").mkdir()
-    (home / "embedded" / "aws-config").mkdir()  # in the way of the config file
+    (home / "embedded" / "network.jsonl").mkdir()  # in the way of a file that the server writes
     failed = call(home, "start")
     assert failed.returncode == 1
     assert "ended with exit code 1" in failed.stderr
     assert "IsADirectoryError" in failed.stderr
+
+
+@pytest.mark.parametrize("command", [["start"], ["stop"], ["run", "--", "true"]])
+@pytest.mark.parametrize("file", ["server.json", "aws-config", "lock", "server.log"])
+def test_a_folder_in_the_place_of_a_file_is_named(home, file, command):
+    (home / "embedded" / file).mkdir(parents=True)
+    failed = call(home, *command)
+    assert failed.returncode == 1
+    assert failed.stderr == f"{home}/embedded/{file} is a folder, where the embedded AWS keeps a file: move it away\n"
+    assert call(home, "status").returncode == 1
+    (home / "embedded" / file).rmdir()
+
+
+@pytest.mark.parametrize("place", ["", "embedded", "embedded/jobs"])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path, place):
+    path = tmp_path / "home" / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    failed = call(tmp_path / "home", "start")
+    assert (failed.returncode, failed.stderr) == (
+        1,
+        f"{path} is no folder, where the embedded AWS keeps one: move it away\n",
+    )
+
+
+ODD = ["", "null", "3", "[]", '"x"', "{", '{"pid": 1', "{}", '{"port": 99999999, "pid": 1, "token": ""}', "\udcff"]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_an_odd_record_is_no_server_and_is_in_nobody_s_way(home, text):
+    (home / "embedded").mkdir()
+    (home / "embedded" / "server.json").write_text(text, errors="surrogateescape")
+    status = call(home, "status")
+    assert (status.returncode, status.stdout, status.stderr) == (1, "not running\n", "")
+    stopped = call(home, "stop")
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "was not running\n", "")
+
+
+@pytest.mark.parametrize("text", ["null", "{", None])
+def test_a_server_whose_record_is_spoilt_can_be_ended(home, text):
+    call(home, "start")
+    server, record = server_of(home), home / "embedded" / "server.json"
+    record.write_text(text) if text else record.unlink()
+    status = call(home, "status")
+    assert status.returncode == 1
+    assert status.stdout.startswith(f"runs, does not answer (process {server.pid})")
+    assert call(home, "stop").stdout == "stopped\n"
+    assert gone(server.pid, within=1)
+
+
+def test_a_lock_that_something_else_holds_is_named(home):
+    import fcntl
+
+    (home / "embedded").mkdir()
+    with (home / "embedded" / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (["status"], ["stop"], ["start"]):
+            failed = call(home, *command)
+            assert failed.returncode == 1
+            assert f"another process holds {home}/embedded/lock, and it is no embedded AWS" in failed.stderr
+
+
+PATIENT_JOB = r"""
+import boto3, sys
+sys.path.insert(0, {tests!r})
+from training_desk import Desk
+desk = Desk.open(boto3.Session(profile_name="fl-client-1"), "jobs")
+script = [
+    "import subprocess, time",
+    "subprocess.Popen(['sleep', '600'], start_new_session=True, cwd='/', env={{}})",
+    "print('ready', flush=True)",
+    "time.sleep(600)",
+]
+desk.start("\n".join(script), name="fl-job")
+desk.says("fl-job", "ready")
+"""
+
+
+def start_with_a_job(home):
+    """Start a server and a job whose script has left a process of another session; return server and all below it."""
+    call(home, "start")
+    server = server_of(home)
+    config = str(home / "embedded" / "aws-config")
+    files = {"AWS_CONFIG_FILE": config, "AWS_SHARED_CREDENTIALS_FILE": config}
+    script = PATIENT_JOB.format(tests=str(Path(__file__).parent))
+    subprocess.run([sys.executable, "-c", script], env={**os.environ, **files}, check=True, timeout=60)
+    return server, psutil.Process(server.pid).children(recursive=True)
+
+
+def test_a_stopped_server_is_told_as_such_and_ended_with_its_jobs(home):
+    server, jobs = start_with_a_job(home)
+    assert len(jobs) == 4  # fork server, supervisor, script, and what that has left
+    os.kill(server.pid, signal.SIGSTOP)
+    status = call(home, "status")
+    assert (status.returncode, status.stderr) == (1, "")
+    assert status.stdout.startswith(f"runs, does not answer (process {server.pid})")
+    for command in (["start"], ["run", "--", "true"]):
+        refused = call(home, *command)
+        assert refused.returncode == 1
+        assert (
+            f"(process {server.pid}) and does not answer: `python -m embedded_aws --home {home} stop`" in refused.stderr
+        )
+    stopped = call(home, "stop")
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "stopped\n", "")
+    assert gone(server.pid, within=0)
+    assert all(gone(job.pid, within=0) for job in jobs)
+    assert sorted(path.name for path in (home / "embedded").iterdir()) == ["lock", "server.log"]
+    assert call(home, "start").returncode == 0
+
+
+def test_a_deaf_server_is_killed_after_a_bound_with_its_jobs(home, monkeypatch):
+    """Its threads hang, SIGTERM does nothing: as when it is stopped again and again."""
+    from embedded_aws import control
+
+    server, jobs = start_with_a_job(home)
+    plain = psutil.Process.send_signal
+
+    def deafened(process, number):
+        plain(process, signal.SIGSTOP if number in (signal.SIGTERM, signal.SIGCONT) else number)
+
+    monkeypatch.setattr(psutil.Process, "send_signal", deafened)
+    before = time.monotonic()
+    assert control.stop(control.Files(home), patience=1)
+    assert time.monotonic() - before < 4
+    assert gone(server.pid, within=0)
+    assert all(gone(job.pid, within=0) for job in jobs)
+
+
+STARTED = {
+    "serve": ["-m", "embedded_aws", "--home", "{home}", "--clients", "1", "serve"],
+    "the module": ["-m", "embedded_aws.server", "{home}", "1"],
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", STARTED)
+def test_a_server_ends_with_the_process_that_started_it(home, how, number):
+    """A test run that is killed, a terminal that is closed: nothing stays, jobs included."""
+    command = [sys.executable, *(part.format(home=home) for part in STARTED[how])]
+    starter = f"import subprocess, time; subprocess.Popen({command!r}, start_new_session=True); time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", starter], cwd=REPOSITORY)
+    try:
+        give_up = time.monotonic() + 60
+        while not (server := server_of(home)):
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        process.send_signal(number)
+        process.wait(10)
+        assert gone(server.pid, within=2)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_server_ends_with_its_lifeline_though_its_parent_lives(home):
+    lifeline, kept = os.pipe()
+    command = [sys.executable, "-m", "embedded_aws", "--home", str(home), "--clients", "1", "serve"]
+    process = subprocess.Popen([*command, "--lifeline", str(lifeline)], cwd=REPOSITORY, pass_fds=(lifeline,))
+    os.close(lifeline)
+    try:
+        give_up = time.monotonic() + 60
+        while not server_of(home):
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        os.close(kept)
+        assert process.wait(5) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_started_server_stays(home):
+    """`start` says so: it is for those who come back."""
+    call(home, "start")  # that process is gone
+    time.sleep(1.2)  # the server looks for its parent twice a second
+    assert call(home, "status").returncode == 0
 
 
 def test_run_gives_the_command_the_profiles_and_no_other_aws(home):

@@ -101,7 +101,7 @@ def test_endpoints_are_in_route_tables_and_subnets(desk):
         "PrivateDnsEnabled": True,
     }
     endpoints = {name: {"Type": "AWS::EC2::VPCEndpoint", "Properties": p} for name, p in (("E", s3), ("I", api))}
-    network = {"V": VPC, "S": SUBNET, "T": TABLE, "G": GROUP}
+    network = {"V": changed(VPC, EnableDnsHostnames=True), "S": SUBNET, "T": TABLE, "G": GROUP}
     desk.create("endpoints", template(**network, **endpoints))
     ec2 = desk.client("ec2")
     (table,) = ec2.describe_route_tables(RouteTableIds=[desk.physical("endpoints", "T")])["RouteTables"]

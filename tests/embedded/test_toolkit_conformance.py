@@ -14,6 +14,7 @@ import time
 
 import psutil
 import pytest
+from test_training_jobs import wheel
 
 from embedded_aws.jobs import contract
 
@@ -82,6 +83,55 @@ def both(desk, tmp_path_factory):
     assert ran.returncode == 0, ran.stderr
     theirs = json.loads((base / "model" / "told.json").read_text())
     return normalised(theirs, str(base)), normalised(ours, ours["cwd"].removesuffix("/code"))
+
+
+NEIGHBOURS = {
+    "src/train.py": """
+import json, os, subprocess, sys
+import helper, top
+child = [sys.executable, "-c", "import top; print(top.__name__)"]
+told = [helper.__file__, top.__file__, sys.path[:2], sys.argv, os.getcwd(), __file__]
+told += [subprocess.run(child, cwd="/", capture_output=True, text=True).stdout]
+json.dump(told, open(os.path.join(os.environ["SM_MODEL_DIR"], "told.json"), "w"))
+""",
+    "src/helper.py": "",
+    "top.py": "",
+}
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_script_in_a_folder_of_the_bundle_finds_the_modules_that_it_finds_under_the_toolkit(
+    desk, name, tmp_path, fresh
+):
+    program = {"sagemaker_program": "src/train.py"}
+    wheels = {"wheels/fl_brought-1.5-py3-none-any.whl": wheel("fl_brought", "1.5", "")} if fresh else {}
+    job = desk.run(name=name, files={**NEIGHBOURS, **wheels}, HyperParameters=program)
+    assert job["TrainingJobStatus"] == "Completed", job
+    ours = json.loads(desk.artefact(job["ModelArtifacts"]["S3ModelArtifacts"])["told.json"])
+
+    base = tmp_path / "opt" / "ml"
+    for folder in ("input/config", "input/data/train", "model", "output/data", "code/src"):
+        (base / folder).mkdir(parents=True)
+    for file, content in NEIGHBOURS.items():
+        (base / "code" / file).write_text(content)
+    where = {"sagemaker_submit_directory": str(base / "code"), "sagemaker_region": "us-east-1"}
+    configuration = {
+        "hyperparameters": {**program, **where},
+        "resourceconfig": contract.resource_config("ml.m5.large"),
+        "inputdataconfig": {},
+    }
+    for file, content in configuration.items():
+        (base / "input" / "config" / f"{file}.json").write_text(json.dumps(content))
+    environment = {"PATH": os.environ["PATH"], "SAGEMAKER_BASE_DIR": str(base), "SM_STUDIO_LOCAL_MODE": "true"}
+    command = [TOOLKIT, "-m", "sagemaker_training.cli.train"]
+    ran = subprocess.run(command, env=environment, cwd=base, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    theirs = normalised(json.loads((base / "model" / "told.json").read_text()), str(base))
+    ours = normalised(ours, ours[4].removesuffix("/code"))
+    # Behind the script's folder: the bundle's, where the toolkit has its own `bin` between the two.
+    ours_path, theirs_path = ours.pop(2), theirs.pop(2)
+    assert ours_path[0] == theirs_path[0] == "/opt/ml/code/src"
+    assert ours == theirs
 
 
 STAND_IN = """

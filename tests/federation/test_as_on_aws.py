@@ -75,7 +75,7 @@ def test_a_quota_that_is_used_up_is_waited_for_and_else_named(stage, sessions):
         jobs.start(client, session, third)
     # Nobody is there whom they could join: they end after three seconds, and then there is room.
     started = jobs.start(client, session, third, patience=60)
-    assert started.status() in ("InProgress", "Failed")
+    assert started.lookup() in ("InProgress", "Failed")
 
 
 def test_a_server_s_role_that_is_made_anew_is_trusted_again_by_a_deployment(stage, sessions):

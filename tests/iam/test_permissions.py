@@ -200,23 +200,6 @@ def test_a_policy_that_cannot_be_evaluated_allows_nothing_and_says_why(user, buc
     assert "granted: S1" in told
 
 
-def test_the_simulator_and_the_calls_agree(aws, user, bucket):
-    deny = {"Effect": "Deny", "Action": "s3:Delete*", "Resource": "*"}
-    ann = user(allow("s3:GetObject", "arn:aws:s3:::decided/data/*"), deny)
-    iam = aws.session("client-1").client("iam")
-    resources = ["arn:aws:s3:::decided/data/a.csv", "arn:aws:s3:::decided/code/b"]
-    asked = {"ActionNames": ["s3:GetObject", "s3:DeleteObject"], "ResourceArns": resources}
-    results = iam.simulate_principal_policy(PolicySourceArn=ann.arn, **asked)["EvaluationResults"]
-    assert [(item["EvalActionName"], item["EvalDecision"]) for item in results] == [
-        ("s3:GetObject", "allowed"),
-        ("s3:GetObject", "implicitDeny"),
-        ("s3:DeleteObject", "explicitDeny"),
-        ("s3:DeleteObject", "explicitDeny"),
-    ]
-    assert ann.client("s3").get_object(Bucket="decided", Key="data/a.csv")
-    assert refusal(ann.client("s3").get_object, Bucket="decided", Key="code/b.tar.gz")["Code"] == "AccessDenied"
-
-
 def test_every_decision_is_on_the_trail_of_both_accounts(aws, user, bucket):
     ann = user(account="client-2")
     refusal(ann.client("s3").get_object, Bucket="decided", Key="data/a.csv")

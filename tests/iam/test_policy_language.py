@@ -1,5 +1,7 @@
 """Statements: effects, actions, resources, principals; what came closest is named."""
 
+from dataclasses import replace
+
 import pytest
 
 from embedded_aws.iam.conditions import PolicyError
@@ -74,9 +76,9 @@ def test_a_statement_that_cannot_be_evaluated_is_an_error_and_no_allow():
 @pytest.mark.parametrize(
     ("principal", "named"),
     [
-        ("*", "name"),
-        ({"AWS": "*"}, "name"),
-        ({"AWS": USER}, "name"),
+        ("*", "self"),
+        ({"AWS": "*"}, "self"),
+        ({"AWS": USER}, "self"),
         ({"AWS": ["arn:aws:iam::999999999999:root", "111122223333"]}, "account"),
         ({"AWS": "arn:aws:iam::111122223333:root"}, "account"),
         ({"AWS": "arn:aws:iam::999999999999:root"}, None),
@@ -87,7 +89,7 @@ def test_a_statement_that_cannot_be_evaluated_is_an_error_and_no_allow():
 def test_a_trust_policy_names_a_user_or_its_account(principal, named):
     finding = evaluate([trust(principal)], request("sts:AssumeRole", ROLE), resource_policy=True)
     assert finding.effect == ("Allow" if named else None)
-    assert finding.by_name == (named == "name")
+    assert finding.names == (named or "")
 
 
 @pytest.mark.parametrize(("principal", "effect"), [(SESSION, "Allow"), (ROLE, "Allow"), (USER, None)])
@@ -141,22 +143,6 @@ def test_a_key_policy_has_to_allow_even_in_its_own_account():
 
 
 @pytest.mark.parametrize(
-    ("statement", "effect"),
-    [
-        (allow("sqs:*"), "Allow"),
-        (allow("sqs:*", "arn:aws:sqs:*:*:*"), None),
-        ({"Effect": "Allow", "Action": "*", "NotResource": "arn:aws:sqs:*:*:other"}, None),
-        ({"Effect": "Deny", "Action": "sqs:*", "Resource": "arn:aws:sqs:*:*:other"}, "Deny"),
-        ({"Effect": "Deny", "Action": "sqs:*", "NotResource": "arn:aws:sqs:*:*:mine"}, "Deny"),
-        ({"Effect": "Deny", "Action": "s3:*", "Resource": "*"}, None),
-    ],
-)
-def test_of_a_resource_that_is_not_known_the_worst_is_assumed(statement, effect):
-    unknown = Request(USER, "111122223333", "sqs:DeleteQueue", "*", unknown=True)
-    assert evaluate([policy(statement)], unknown).effect == effect
-
-
-@pytest.mark.parametrize(
     "document",
     ["no json", "[1]", '"x"', '{"Statement": "x"}', '{"Statement": [7]}', '{"Statement": {"Effect": "allow"}}',
      '{"Statement": {"Effect": "Allow", "Action": 7, "Resource": "*"}}',
@@ -178,9 +164,66 @@ def test_without_a_version_a_resource_holds_no_variable():
     assert evaluate([Policy.of("old", {"Statement": [statement]})], here).effect is None
 
 
-def test_whose_account_alone_is_excepted_is_not_excepted():
-    base = {"Effect": "Deny", "Action": "*", "Resource": "*"}
-    root = {"AWS": ["arn:aws:iam::111122223333:root"]}
-    for excepted, effect in ((root, "Deny"), ({"AWS": [USER, *root["AWS"]]}, None)):
-        given = policy({**base, "NotPrincipal": excepted})
-        assert evaluate([given], request(), resource_policy=True).effect == effect
+ROOT = "arn:aws:iam::111122223333:root"
+
+
+@pytest.mark.parametrize(
+    ("excepted", "bounded", "effect"),
+    [
+        ([ROOT], False, "Deny"),
+        ([USER], False, "Deny"),  # AWS looks at the account first
+        ([USER, ROOT], False, None),
+        ([USER, "111122223333"], False, None),
+        ([USER, ROOT], True, "Deny"),  # whoever has a boundary is always denied
+    ],
+)
+def test_of_a_user_the_account_is_excepted_too_and_of_who_has_a_boundary_nobody(excepted, bounded, effect):
+    given = policy({"Effect": "Deny", "Action": "*", "Resource": "*", "NotPrincipal": {"AWS": excepted}})
+    assert evaluate([given], replace(request(), bounded=bounded), resource_policy=True).effect == effect
+
+
+@pytest.mark.parametrize(
+    ("excepted", "effect"),
+    [([ROLE, ROOT], None), ([SESSION, ROLE, ROOT], None), ([SESSION, ROOT], "Deny"), ([ROLE], "Deny")],
+)
+def test_of_a_session_its_role_is_excepted_and_the_account(excepted, effect):
+    given = policy({"Effect": "Deny", "Action": "*", "Resource": "*", "NotPrincipal": {"AWS": excepted}})
+    asked = request(principal=SESSION, aliases=(ROLE, "AROAEXAMPLE"))
+    assert evaluate([given], asked, resource_policy=True).effect == effect
+
+
+def test_not_principal_allows_nobody():
+    given = policy({"Effect": "Allow", "Action": "*", "Resource": "*", "NotPrincipal": {"AWS": ROOT}})
+    with pytest.raises(PolicyError, match="NotPrincipal"):
+        evaluate([given], request(), resource_policy=True)
+
+
+# AWS, IAM user guide, how AWS enforcement code logic evaluates requests: what an Allow of a resource policy in the
+# same account is worth when identity policies, boundary or session policy say nothing.
+@pytest.mark.parametrize("layer", [IDENTITY, "permissions boundary", "session policy"])
+@pytest.mark.parametrize(
+    ("who", "named", "spared"),
+    [
+        ("user", USER, (IDENTITY, "permissions boundary", "session policy")),
+        ("user", "*", (IDENTITY, "permissions boundary", "session policy")),
+        ("user", ROOT, ()),
+        ("session", SESSION, (IDENTITY, "permissions boundary", "session policy")),
+        ("session", ROLE, (IDENTITY,)),
+        ("session", "AROAEXAMPLE", (IDENTITY,)),
+        ("session", "*", (IDENTITY, "permissions boundary", "session policy")),
+        ("session", ROOT, ()),
+    ],
+)
+def test_how_a_resource_policy_names_who_asks_decides_what_else_must_allow(who, named, spared, layer):
+    asked = request() if who == "user" else request(principal=SESSION, aliases=(ROLE, "AROAEXAMPLE"))
+    theirs = policy(allow(Principal={"AWS": named}))
+    layers = {IDENTITY: [policy(allow())], layer: [policy(allow("iam:*"))]}
+    assert decide(asked, layers, (theirs, False), own=True).allowed == (layer in spared)
+    silent = {IDENTITY: [policy(allow())], layer: [policy({**allow(), "Effect": "Deny"})]}
+    assert not decide(asked, silent, (theirs, False), own=True).allowed
+
+
+def test_a_statement_of_a_key_policy_without_a_resource_has_no_effect():
+    given = policy({"Effect": "Allow", "Principal": "*", "Action": "kms:*"})
+    asked = request("kms:Decrypt", "arn:aws:kms:us-east-1:111122223333:key/k")
+    assert evaluate([given], asked, resource_policy=True).effect is None

@@ -158,9 +158,9 @@ def test_a_parameter_that_the_operation_does_not_have_is_refused(aws, user):
 @pytest.mark.parametrize(
     ("service", "target", "body"),
     [
-        ("sagemaker", "SageMaker.DeleteModel", {"ModelName": "prod", "TrainingJobName": "mine"}),
-        ("sagemaker", "SageMaker.DeleteModel", {"ModelName": ["prod"]}),
-        ("sagemaker", "SageMaker.CreateModel", {"ModelName": "prod", "VpcConfig": {"Subnet": "s"}}),
+        ("sagemaker", "SageMaker.StopTrainingJob", {"ModelName": "prod", "TrainingJobName": "mine"}),
+        ("sagemaker", "SageMaker.StopTrainingJob", {"TrainingJobName": ["prod"]}),
+        ("sagemaker", "SageMaker.CreateTrainingJob", {"TrainingJobName": "prod", "VpcConfig": {"Subnet": "s"}}),
         ("logs", "Logs_20140328.GetLogEvents", {"logGroupName": "a", "logGroup": "b", "logStreamName": "s"}),
         ("kms", "TrentService.DescribeKey", {"KeyId": 7}),
     ],

@@ -9,15 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import moto.ec2.urls
 import network_world
 import probing
 import probing_desk
 import pytest
+from moto import mock_aws
+from moto.ec2.models import ec2_backends
 from network_world import World
+from networks import Networks
 from probing_desk import Desk
 
 from embedded_aws import control
-from embedded_aws.network import netns, trail
+from embedded_aws.network import ec2, netns, trail
 
 
 @dataclass
@@ -60,6 +64,23 @@ def _live(mode: str, serve_aws: Any, home: Path) -> Iterator[Live]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def mended_ec2() -> Iterator[None]:
+    """Put the mended EC2 in the place of moto's, in this very process."""
+    before, paths = ec2_backends.backend, moto.ec2.urls.url_paths
+    ec2.install()
+    yield
+    ec2_backends.backend, moto.ec2.urls.url_paths = before, paths
+    ec2_backends.clear()
+
+
+@pytest.fixture
+def networks(mended_ec2) -> Iterator[Networks]:
+    """Return empty networks of the server and four clients, in this very process."""
+    with mock_aws():
+        yield Networks()
 
 
 @pytest.fixture(scope="module", params=["gateway", "namespaces"])

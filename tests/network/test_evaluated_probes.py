@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-import boto3
 import network_world
 import pytest
 from moto import mock_aws
-from network_world import JOBS, PROBES, REGION
+from network_world import ACCOUNTS, JOBS, PROBES, REGION, session
 
-from embedded_aws import profiles
 from embedded_aws.network import interfaces, reachability, snapshot
-
-ACCOUNTS = profiles.accounts(4)
-
-
-def session(name: str) -> boto3.Session:
-    """Return a session in an account of moto, which takes any role."""
-    sts = boto3.client("sts", region_name=REGION, aws_access_key_id="AKIAX", aws_secret_access_key="x")
-    lent = sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNTS[name]}:role/any", RoleSessionName="any")["Credentials"]
-    return boto3.Session(lent["AccessKeyId"], lent["SecretAccessKey"], lent["SessionToken"], region_name=REGION)
 
 
 @pytest.fixture(scope="module")
-def state():
+def state(mended_ec2):
     """Return the world's ids, its snapshot, and the interface of each job."""
     with mock_aws():
         world = network_world.build(session, port=8080, other=8081, closed=8082)

@@ -1,6 +1,6 @@
 """A federation in one process: the real server, clients in threads, gRPC and TLS between them; only AWS is left out.
 
-Who a client is, is believed here; ``tests/federation/test_who_may_join.py`` tries that with STS.
+Who a client is, is believed here; ``tests/federation/test_access_is_enforced.py`` tries that with STS.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from data_prep import prepare, sources
 from workshop import federation
 from workshop.federation import tls
 from workshop.federation.identity import Caller, IdentityError
+from workshop.federation.participants import Phase, Status
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "client_code"))  # as a job imports its modules
 
@@ -30,31 +31,25 @@ import task
 ROLE = "FL-client-job-execution"
 
 
-@dataclass(frozen=True)
-class Account:
-    """What the server knows of a client's account."""
+@dataclass
+class Job:
+    """A participant that is a thread."""
 
     name: str
     account: str
-    execution_role: str
-
-
-@dataclass
-class Job:
-    """A training job that is a thread."""
-
-    client: Account
-    name: str
-    status: str = "InProgress"
+    job_name: str
+    outcome: str = ""  # once it has ended
     reason: str = ""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
+    role = ROLE
     pace = 0.2
 
-    def describe(self):
-        return {"TrainingJobStatus": self.status, "SecondaryStatus": self.status, "CreationTime": self.created}
+    def status(self):
+        phase = Phase.ENDED if self.outcome else Phase.RUNNING
+        return Status(phase, self.outcome, self.reason, self.created)
 
-    def account_of_failure(self):
-        return f"{self.client.name} (account {self.client.account}), job {self.name}: {self.status}\n  {self.reason}"
+    def log_tail(self, most=5):
+        return []
 
     def stop(self):
         """A thread cannot be stopped; it ends when its server is gone."""
@@ -124,18 +119,15 @@ class Cohort:
         self.rows, self.patience = rows, patience
         self.meddling, self.member = dict(meddling), dict(member)
         self.place, self.certificates = federation.place("127.0.0.1"), tls.make_certificates("127.0.0.1")
-        self.jobs = {
-            name: Job(Account(name, f"{number:012d}", f"arn:aws:iam::{number:012d}:role/{ROLE}"), f"fl-{name}-0-1")
-            for number, name in enumerate(rows.clients, 1)
-        }
+        self.jobs = {name: Job(name, f"{number:012d}", f"fl-{name}-0-1") for number, name in enumerate(rows.clients, 1)}
         self.threads = []
         self.lines, self.federation = [], ""
 
     def caller(self, proof, nonce):
         """Believe the name of a job."""
         for job in self.jobs.values():
-            if proof.get("job") == job.name and proof.get("nonce") == nonce:
-                return Caller(job.client.account, ROLE, job.name)
+            if proof.get("job") == job.job_name and proof.get("nonce") == nonce:
+                return Caller(job.account, ROLE, job.job_name)
         raise IdentityError("it brings no proof of its account")
 
     def join(self, *names: str) -> None:
@@ -144,12 +136,12 @@ class Cohort:
             self.threads.append(threading.Thread(target=self._be, args=(name,), daemon=True))
             self.threads[-1].start()
 
-    def run(self, progress=None, checkpoints=None, **terms) -> federation.FederationResult:
+    def run(self, progress=None, checkpoints=None, sinks=(), **terms) -> federation.FederationResult:
         """Be the server."""
         return federation.run(
             list(self.jobs.values()), listen=self.place.listen, certificates=self.certificates, caller=self.caller,
             test=self.rows.test, terms=federation.Terms(**terms), checkpoints=checkpoints,
-            progress=progress or (lambda message, history: self.lines.append(message)),
+            sinks=[federation.narrate(progress or (lambda message, history: self.lines.append(message))), *sinks],
         )  # fmt: skip
 
     def leave(self) -> None:
@@ -161,15 +153,15 @@ class Cohort:
     def _be(self, name: str) -> None:
         job = self.jobs[name]
         kind = self.member.get(name, Member)
-        member = kind(task.new_model(), self.rows.clients[name], job_name=job.name, federation=self.federation)
+        member = kind(task.new_model(), self.rows.clients[name], job_name=job.job_name, federation=self.federation)
         client = Meddling(member, self.meddling[name]) if name in self.meddling else member.to_client()
         try:
             connection.stay(
                 client, self.place.address, root_certificates=self.certificates.authority, deadline=self.patience
             )
-            job.status = "Completed" if member.finished else "Failed"
+            job.outcome = "Completed" if member.finished else "Failed"
         except Exception as error:
-            job.reason, job.status = f"{type(error).__name__}: {error}", "Failed"
+            job.reason, job.outcome = f"{type(error).__name__}: {error}", "Failed"
 
 
 def wait_until(condition, *, seconds: float = 20.0) -> None:

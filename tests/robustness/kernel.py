@@ -59,7 +59,7 @@ def lead(attempt: Attempt, *, progress=lambda message, history: None, **terms) -
     return federation.run(
         attempt.started, listen=attempt.place.listen, certificates=attempt.run.certificates, test=test,
         caller=attempt.verifier.caller, terms=federation.Terms(**terms), checkpoints=attempt.run.checkpoints,
-        progress=progress,
+        sinks=[federation.narrate(progress)],
     )  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def desk(stage, proxy, tmp_path):
     )  # fmt: skip
     job = jobs.TrainingJob(client, request["TrainingJobName"], accounts.borrow(server, client, session_name="faults"))
     yield Desk(proxy, client, server, known["server_bucket"], folder, job, request, run)
-    if job.status() == "InProgress":
+    if job.lookup() == "InProgress":
         job.stop()
 
 
@@ -137,17 +137,17 @@ CALLS = {
     "a job is started": (
         ("sagemaker", "CreateTrainingJob", ""),
         running,
-        lambda desk: (JobError, f"client-1 (account {desk.client.account}) did not start job {desk.job.name}"),
+        lambda desk: (JobError, f"client-1 (account {desk.client.account}) did not start job {desk.job.job_name}"),
     ),
     "a job is described": (
         ("sagemaker", "DescribeTrainingJob", ""),
         lambda desk: running(desk).describe(),
-        lambda desk: (JobError, f"client-1 (account {desk.client.account}) says nothing about job {desk.job.name}"),
+        lambda desk: (JobError, f"client-1 (account {desk.client.account}) says nothing about job {desk.job.job_name}"),
     ),
     "a job is stopped": (
         ("sagemaker", "StopTrainingJob", ""),
         lambda desk: running(desk).stop(),
-        lambda desk: (JobError, f"client-1 (account {desk.client.account}) does not stop job {desk.job.name}"),
+        lambda desk: (JobError, f"client-1 (account {desk.client.account}) does not stop job {desk.job.job_name}"),
     ),
     "jobs are cleaned up": (
         ("sagemaker", "ListTrainingJobs", ""),
@@ -209,7 +209,7 @@ def test_a_federation_finishes_whatever_fails_a_few_times(stage, proxy, undistur
         model.upload(_saved(result), stage.sessions["server"], state.load("accounts")[0]["server_bucket"])
     assert all(fault.met > len(fault.how) for fault in faults)
     assert [entry.clients for entry in result.history] == [2, 2, 2]
-    assert not result.events
+    assert not result.notes
     for ours, theirs in zip(result.parameters, undisturbed.parameters, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -221,7 +221,7 @@ def test_a_federation_goes_on_without_a_copy_of_its_checkpoints_and_says_so(prox
         jobs.wait(attempt.started)
     assert fault.met == TRIES * 3
     bucket = state.load("accounts")[0]["server_bucket"]
-    assert [line.partition(":")[0] for line in result.events] == [f"no copy of the checkpoint in bucket {bucket}"] * 3
+    assert [line.partition(":")[0] for line in result.notes] == [f"no copy of the checkpoint in bucket {bucket}"] * 3
     assert attempt.run.checkpoints.latest().history == list(result.history)
     np.testing.assert_array_equal(result.parameters[0], undisturbed.parameters[0])
 
@@ -255,8 +255,8 @@ def test_a_job_whose_start_was_not_confirmed_is_found_and_not_started_twice(stag
         attempt = kernel.start({})
     assert one.met == (TRIES if always else 2)
     for client, job in zip(stage.clients, attempt.started, strict=True):
-        assert _jobs(stage, client, run=attempt.run.id) == {job.name: "InProgress"}
-        assert job.name.endswith("-1")
+        assert _jobs(stage, client, run=attempt.run.id) == {job.job_name: "InProgress"}
+        assert job.job_name.endswith("-1")
     jobs.stop_all(attempt.started)
     _ended(attempt.started)
 
@@ -264,7 +264,7 @@ def test_a_job_whose_start_was_not_confirmed_is_found_and_not_started_twice(stag
 def test_another_job_of_the_same_name_is_no_success(desk):
     running(desk)
     other = desk.request | {"HyperParameters": desk.request["HyperParameters"] | {"seed": "7"}}
-    with pytest.raises(JobError, match=f"did not start job {desk.job.name}: .*already exists"):
+    with pytest.raises(JobError, match=f"did not start job {desk.job.job_name}: .*already exists"):
         jobs.start(desk.client, desk.job.session, other)
 
 
@@ -324,11 +324,11 @@ def test_a_checkpoint_that_is_damaged_here_is_taken_from_the_bucket(desk):
 @pytest.mark.promise("F-07", "A borrowed role is borrowed again before it ends")
 def test_a_borrowed_role_is_borrowed_again_before_it_ends(desk):
     with desk.proxy.failing("sts", "AssumeRole", about="kickoff") as counted:
-        assert desk.job.status() is None
+        assert desk.job.lookup() is None
         assert counted.met == 0
         before = _ends_in(desk.job.session, minutes=5)
-        assert desk.job.status() is None
-        assert desk.job.status() is None
+        assert desk.job.lookup() is None
+        assert desk.job.lookup() is None
         assert counted.met == 1
     after = desk.job.session.get_credentials()
     assert after.get_frozen_credentials().access_key != before
@@ -339,11 +339,11 @@ def test_a_role_that_cannot_be_borrowed_again_serves_as_long_as_it_lasts(desk):
     running(desk)
     with desk.proxy.failing("sts", "AssumeRole", "InternalError", always=True, about="kickoff") as fault:
         before = _ends_in(desk.job.session, minutes=12)
-        assert desk.job.status() == "InProgress"
+        assert desk.job.lookup() == "InProgress"
         assert fault.met == TRIES
         assert desk.job.session.get_credentials().get_frozen_credentials().access_key == before
         _ends_in(desk.job.session, minutes=5)
-        with pytest.raises(JobError, match=f"says nothing about job {desk.job.name}: .*AssumeRole"):
+        with pytest.raises(JobError, match=f"says nothing about job {desk.job.job_name}: .*AssumeRole"):
             desk.job.describe()
 
 
@@ -371,4 +371,4 @@ def _jobs(stage, client, *, run):
 
 
 def _ended(started):
-    wait_until(lambda: all(job.status() in jobs.FINISHED for job in started))
+    wait_until(lambda: all(job.lookup() in jobs.FINISHED for job in started))

@@ -103,10 +103,10 @@ def results(crowd):
 @pytest.mark.promise("R-01", "Twenty-one kinds of malformed updates are left out, each named with account and reason")
 def test_every_malformed_update_is_left_out_and_named_with_account_and_reason(results, figure):
     together, _, hostile = results
-    told = "\n".join(together.events)
+    told = "\n".join(together.notes)
     for number, (name, (_, reason)) in enumerate(hostile.items(), 4):
         assert f"{name} (account {number:012d}) is left out" in told
-        assert reason in "\n".join(line for line in together.events if line.startswith(name)), name
+        assert reason in "\n".join(line for line in together.notes if line.startswith(name)), name
     figure(f"{len(hostile)} of {len(MALFORMED)} left out")
 
 
@@ -125,7 +125,7 @@ def test_the_model_is_the_one_of_a_run_without_them(results, figure):
 def test_after_two_of_them_a_client_takes_part_no_longer(results):
     together, _, hostile = results
     for name in hostile:
-        assert f"{name} takes part no longer" in together.events
+        assert f"{name} takes part no longer" in together.notes
     assert all(name in together.history[-1].left_out for name in hostile)
 
 
@@ -140,7 +140,7 @@ def test_a_single_bad_update_costs_a_client_one_round(three):
     assert [entry.clients for entry in result.history] == [3, 2, 3]
     assert "not finite" in result.history[1].left_out["client-2"]
     cohort.leave()
-    assert cohort.jobs["client-2"].status == "Completed"
+    assert cohort.jobs["client-2"].outcome == "Completed"
 
 
 def test_too_many_bad_updates_end_the_run_and_say_whose(three):
@@ -164,9 +164,7 @@ def test_who_lies_about_its_sums_is_left_out_and_the_others_begin(three):
     cohort.join()
     result = cohort.run(rounds=2)
     assert [entry.clients for entry in result.history] == [2, 2]
-    assert (
-        f"client-2 (account {2:012d}) is left out: sums that no table of amounts and counts can have" in result.events
-    )
+    assert f"client-2 (account {2:012d}) is left out: sums that no table of amounts and counts can have" in result.notes
     other = Cohort(three, member={"client-2": Liar})
     other.join()
     with pytest.raises(FederationError, match=r"client-2 is left out: sums that no table.*; 3 clients are needed"):

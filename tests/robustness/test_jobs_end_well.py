@@ -118,10 +118,10 @@ def test_it_leaves_its_model_and_its_checkpoint_in_its_own_bucket(stage, cut_off
 def test_the_next_attempt_restores_it_and_the_run_goes_on_after_its_last_round(cut_off, undisturbed):
     description, _, second, result = cut_off
     assert second.run.rounds_done == result.resumed == 2
-    names = [job.name for job in second.started]
+    names = [job.job_name for job in second.started]
     assert names == [f"fl-client-{number}-{second.run.id}-2" for number in (1, 2, 3)]
     assert description["TrainingJobName"] == f"fl-client-2-{second.run.id}-1"
-    assert "carrying on with the global model of /opt/ml/checkpoints/global.npz" in second.started[1].log_lines(50)
+    assert "carrying on with the global model of /opt/ml/checkpoints/global.npz" in second.started[1].log_tail(50)
     assert [entry.round for entry in result.history] == [1, 2, 3, 4]
     for ours, theirs in zip(result.parameters, undisturbed.parameters, strict=True):
         np.testing.assert_array_equal(ours, theirs)  # bit by bit
@@ -133,7 +133,7 @@ def test_a_kernel_that_was_killed_after_the_kick_off_finds_its_jobs(stage):
     kernel.killed("start", SETTINGS, at="started")
     before = _running(stage)
     again = kernel.start(SETTINGS)
-    assert {job.client.name: [job.name] for job in again.started} == before == _running(stage)
+    assert {job.name: [job.job_name] for job in again.started} == before == _running(stage)
     assert all(name.endswith("-1") for names in before.values() for name in names)
 
 
@@ -142,8 +142,8 @@ def test_with_other_settings_they_are_stopped_before_new_ones_start(stage):
     before = _running(stage)
     again = kernel.start(SETTINGS | {"seed": 1}, seed=1)
     assert again.run.before == tuple({name.split("-")[3] for names in before.values() for name in names})
-    assert {job.client.name: [job.name] for job in again.started} == _running(stage)
-    assert not {name for names in before.values() for name in names} & {job.name for job in again.started}
+    assert {job.name: [job.job_name] for job in again.started} == _running(stage)
+    assert not {name for names in before.values() for name in names} & {job.job_name for job in again.started}
     again.run.finish()
     for job in again.started:
         job.stop()
@@ -153,7 +153,7 @@ def test_a_kernel_that_was_killed_in_a_round_carries_on_with_the_very_same_jobs(
     kernel.killed("lead", SETTINGS, at=f"round 2 of {ROUNDS} is done")
     before = _running(stage)
     again = kernel.start(SETTINGS)
-    assert {job.client.name: [job.name] for job in again.started} == before
+    assert {job.name: [job.job_name] for job in again.started} == before
     result = kernel.lead(again, rounds=ROUNDS)
     jobs.wait(again.started)
     again.run.finish()
@@ -328,5 +328,5 @@ def _running(stage) -> dict[str, list[str]]:
 def _wait_for(job) -> None:
     give_up = time.monotonic() + 20
     while job.describe()["TrainingJobStatus"] not in jobs.FINISHED:
-        assert time.monotonic() < give_up, "\n".join([job.name, *job.log_lines(30)])
+        assert time.monotonic() < give_up, "\n".join([job.job_name, *job.log_tail(30)])
         time.sleep(0.05)

@@ -17,6 +17,7 @@ from workshop.aws import jobs
 from workshop.errors import FederationError
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
+from workshop.federation.words import narrate
 from workshop.lessons import rehearsal
 
 TIMES = 20
@@ -57,7 +58,9 @@ def test_a_client_is_killed_in_round_2(stage, kill_job, figure):
                 killed.set()
                 kill_job(victim.name)
 
-        result = rehearsal.lead(stage, started, place=place, certificates=certificates, progress=strike, round=30)
+        result = rehearsal.lead(
+            stage, started, place=place, certificates=certificates, sinks=[narrate(strike)], round=30
+        )
         assert [entry.clients for entry in result.history] in ([3, 2, 2], [3, 3, 2])  # it may just have answered
         assert victim.client.name in result.history[-1].left_out
         took.append(max(entry.seconds for entry in result.history))
@@ -75,10 +78,10 @@ def test_a_client_is_killed_and_everybody_is_needed(stage, kill_job, figure):
     def strike(message, history):
         if message.startswith("round 2 of 3: ") and not began:
             began.append(time.monotonic())
-            kill_job(started[1].name)
+            kill_job(started[1].job_name)
 
     with pytest.raises(FederationError, match=r"client-2: no answer \(its job has ended\)") as error:
-        rehearsal.lead(stage, started, place=place, certificates=certificates, progress=strike, quorum=3)
+        rehearsal.lead(stage, started, place=place, certificates=certificates, sinks=[narrate(strike)], quorum=3)
     figure(f"{time.monotonic() - began[0]:.1f} s from the kill to the error")
     assert "Failed" in str(error.value)
     stopped(started)
@@ -90,7 +93,6 @@ from pathlib import Path
 import numpy as np
 from workshop import federation
 from workshop.aws import accounts, jobs
-from workshop.federation import tls
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
 
@@ -110,7 +112,7 @@ def strike(message, history):
 result = federation.run(
     started, listen=told["listen"], certificates=certificates,
     caller=federation.Verifier(accounts.session("server"), certificates.fingerprint).caller,
-    test=(rows["features"], rows["labels"]), checkpoints=Checkpoints(folder, "run"), progress=strike,
+    test=(rows["features"], rows["labels"]), checkpoints=Checkpoints(folder, "run"), sinks=[federation.narrate(strike)],
 )
 parameters = [array.tolist() for array in result.parameters]
 print(json.dumps({"parameters": parameters, "resumed": result.resumed, "seconds": [e.seconds for e in result.history]}))
@@ -137,7 +139,7 @@ def test_the_server_is_killed_in_round_2(stage, undisturbed, tmp_path, figure):
     for _ in range(TIMES):
         place = federation.place(stage.server_host, stage.port)
         started = rehearsal.kick_off(stage, certificates=authority.issue(stage.server_host), address=place.address)
-        names = [(asdict(job.client), job.name) for job in started]
+        names = [(asdict(job.client), job.job_name) for job in started]
         told = {"folder": str(tmp_path), "host": stage.server_host, "listen": place.listen, "jobs": names}
         assert serve(told, die="round 2 of 3: ").returncode == -signal.SIGKILL
         began = time.monotonic()

@@ -111,7 +111,7 @@ def tapped(federation):
     """Run on good cables and listen to one; then have a message sent over it as it is."""
     with federation.wires.tapped("client-1") as tap:
         result = federation.run(rounds=ROUNDS)
-    names = {"features": " ".join(schema.FEATURES), "jobs": " ".join(job.name for job in federation.jobs.values())}
+    names = {"features": " ".join(schema.FEATURES), "jobs": " ".join(job.job_name for job in federation.jobs.values())}
     message = fit_ins_to_proto(FitIns(pack([*result.parameters, *result.scaler]), names)).SerializeToString()
     with federation.wires.tapped("client-1") as plain:
         send(federation.wires, message)
@@ -167,8 +167,8 @@ def run_all(folder):
             outcome = future.result()
             if outcome.result and not outcome.result.history[-1].left_out:
                 federation.leave()
-            outcome.jobs = tuple(job.name for job in federation.jobs.values())
-            outcome.statuses = tuple(job.describe()["TrainingJobStatus"] for job in federation.jobs.values())
+            outcome.jobs = tuple(job.job_name for job in federation.jobs.values())
+            outcome.statuses = tuple(job.status().says or "InProgress" for job in federation.jobs.values())
         return {name: future.result() for name, (_, future) in running.items()}
 
 

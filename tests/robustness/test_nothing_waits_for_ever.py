@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from cohort import Cohort, Member, wait_until
 
-from workshop.aws.jobs import stop_all
 from workshop.errors import FederationError, JobError
-from workshop.federation import endings
+from workshop.federation import endings, participants
 from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.seats import Seat
 
@@ -48,7 +47,7 @@ def test_a_slow_client_is_left_out_of_the_round_and_welcome_in_the_next(three, f
     assert result.history[1].left_out == {"client-3": "no answer (too slow)"}
     assert 2.5 <= result.history[1].seconds < 7.5
     cohort.leave()
-    assert cohort.jobs["client-3"].status == "Completed"
+    assert cohort.jobs["client-3"].outcome == "Completed"
     figure(f"a deadline of 2.5 s closed the round after {result.history[1].seconds:.1f} s")
 
 
@@ -60,7 +59,7 @@ def test_a_client_that_dies_is_noticed_at_once_and_the_others_go_on(three, figur
     assert [entry.clients for entry in result.history] == [3, 2, 2]
     assert result.history[1].left_out == {"client-2": "no answer (its job has ended)"}
     assert result.history[1].seconds < 5
-    assert not any("8675309" in line for line in (*result.events, *cohort.lines))
+    assert not any("8675309" in line for line in (*result.notes, *cohort.lines))
     figure(f"its round took {result.history[1].seconds:.1f} s")
 
 
@@ -150,7 +149,7 @@ def test_a_second_process_with_the_same_credentials_does_not_take_the_first_one_
         rounds=9, progress=lambda message, history: (twins.told.append(message), second(message, history))
     )
     assert all(entry.clients == 3 for entry in result.history)
-    assert "a connection was turned away: client-2 takes part already" in result.events
+    assert "a connection was turned away: client-2 takes part already" in result.notes
 
 
 @pytest.mark.promise("F-03", "A client that comes before the server waits for it")
@@ -187,7 +186,7 @@ def test_a_server_that_was_away_finds_its_clients_again_and_carries_on_where_it_
         np.testing.assert_array_equal(ours, theirs)  # bit by bit
     assert [entry.roc_auc for entry in result.history] == [entry.roc_auc for entry in undisturbed.history]
     cohort.leave()
-    assert {job.status for job in cohort.jobs.values()} == {"Completed"}
+    assert {job.outcome for job in cohort.jobs.values()} == {"Completed"}
 
 
 @pytest.mark.parametrize("strategy", ["FedAvgM", "FedAdam", "FedYogi"])
@@ -215,16 +214,16 @@ def test_an_account_that_says_nothing_holds_up_nobody(three, monkeypatch):
     silent, *others = cohort.jobs.values()
     stopped = []
     for job in cohort.jobs.values():
-        monkeypatch.setattr(job, "stop", lambda job=job: stopped.append(job.name))
-    for name in ("describe", "account_of_failure", "stop"):
+        monkeypatch.setattr(job, "stop", lambda job=job: stopped.append(job.job_name))
+    for name in ("status", "log_tail", "stop"):
         monkeypatch.setattr(silent, name, lambda: released.wait(60))
     started = time.monotonic()
     error = endings.early([Seat(job, missed=True) for job in cohort.jobs.values()], "everybody is missing")
     assert f"client-1 (account {1:012d}), job fl-client-1-0-1: no answer" in str(error)
-    assert all(job.account_of_failure() in str(error) for job in others)
+    assert all(participants.report(job) in str(error) for job in others)
     with pytest.raises(JobError, match=r"job fl-client-1-0-1: no answer$"):
-        stop_all(list(cohort.jobs.values()), seconds=0.5)
-    assert sorted(stopped) == [job.name for job in others]
+        participants.stop_all(list(cohort.jobs.values()), seconds=0.5)
+    assert sorted(stopped) == [job.job_name for job in others]
     assert time.monotonic() - started < 5
     released.set()
 
@@ -249,4 +248,4 @@ def test_rows_that_changed_since_the_run_was_cut_off_begin_it_again(three, tmp_p
     result = second.run(rounds=3, checkpoints=Checkpoints(tmp_path, "run"))
     assert result.resumed == 0
     assert len(result.history) == 3
-    assert any("rows have changed" in line for line in result.events)
+    assert any("rows have changed" in line for line in result.notes)

@@ -144,9 +144,7 @@ def honest(aws, credentials, three):
     def make():
         cohort = Cohort(three, member={name: member(credentials[name, ROLE]) for name in three.clients})
         for name, job in cohort.jobs.items():
-            account = aws.accounts[name]
-            arn = f"arn:aws:iam::{account}:role/{ROLE}"
-            job.client = type(job.client)(name, account, arn)
+            job.account = aws.accounts[name]
         cohort.caller = Verifier(aws.session("server"), FEDERATION).caller
         cohort.federation = FEDERATION
         return cohort
@@ -167,7 +165,7 @@ def test_invited_accounts_prove_themselves_and_strangers_are_named_while_the_oth
         whose, sign, _ = REFUSALS[case]
         job = cohort.jobs["client-1"]
         stranger = member(credentials[whose], sign)(
-            task.new_model(), three.clients["client-1"], job_name=job.name, federation=FEDERATION
+            task.new_model(), three.clients["client-1"], job_name=job.job_name, federation=FEDERATION
         )
         started = time.monotonic()
         try:
@@ -193,7 +191,7 @@ def test_invited_accounts_prove_themselves_and_strangers_are_named_while_the_oth
     for case, (_, _, reason) in REFUSALS.items():
         assert reason in told[case], case
         assert took[case] < 10, case
-        assert any(reason in line for line in result.events), case
+        assert any(reason in line for line in result.notes), case
     assert result.client_rows.keys() == three.clients.keys()
     figure(f"{len(told)} of {len(REFUSALS)} turned away, the slowest in {max(took.values()):.1f} s")
 
@@ -288,7 +286,7 @@ def test_a_client_talks_to_no_server_but_its_own(three, make, told):
     served = threading.Thread(target=serve, daemon=True)
     served.start()
     job = cohort.jobs["client-1"]
-    client = Member(task.new_model(), three.clients["client-1"], job_name=job.name, federation="")
+    client = Member(task.new_model(), three.clients["client-1"], job_name=job.job_name, federation="")
     started = time.monotonic()
     with pytest.raises(connection.ServerError, match=told):
         connection.stay(client.to_client(), cohort.place.address, root_certificates=trusted, deadline=8)
@@ -341,7 +339,7 @@ def test_a_new_certificate_is_accepted_by_clients_that_are_there(three, tmp_path
     result = cohort.run(checkpoints=checkpoints)
     assert (result.resumed, [entry.clients for entry in result.history]) == (1, [3, 3, 3])
     cohort.leave()
-    assert {job.status for job in cohort.jobs.values()} == {"Completed"}
+    assert {job.outcome for job in cohort.jobs.values()} == {"Completed"}
 
 
 @pytest.mark.promise("T-04", "Running the cell again gives the server a new certificate for the same clients")

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cohort import ROLE, Account, Cohort, Job, Rows
+from cohort import ROLE, Cohort, Job, Rows
 
 from embedded_aws.network import netns
 from workshop import federation
@@ -252,14 +252,14 @@ class Middle:
 
 @dataclass
 class ProcessJob(Job):
-    """A training job that is a process."""
+    """A participant that is a process."""
 
     process: subprocess.Popen | None = None
 
-    def describe(self):
+    def status(self):
         code = self.process.poll() if self.process else None
-        self.status = "InProgress" if code is None else "Failed" if code else "Completed"
-        return super().describe()
+        self.outcome = "" if code is None else "Failed" if code else "Completed"
+        return super().status()
 
     def stop(self):
         """As SageMaker does: ask it to end."""
@@ -288,8 +288,7 @@ class Wired(Cohort):
         self.data, self.home, self.wires = data, home, Wires(list(rows.clients))
         self.certificates = tls.make_certificates(SERVER)
         self.jobs = {
-            name: ProcessJob(Account(name, f"{number:012d}", f"arn:aws:iam::{number:012d}:role/{ROLE}"), f"fl-{name}-0")
-            for number, name in enumerate(rows.clients, 1)
+            name: ProcessJob(name, f"{number:012d}", f"fl-{name}-0") for number, name in enumerate(rows.clients, 1)
         }
 
     def __enter__(self) -> Wired:
@@ -309,8 +308,8 @@ class Wired(Cohort):
         """Believe the name of a job in a proof that is made for this connection."""
         told = {name.lower(): value for name, value in proof.items()}
         for job in self.jobs.values():
-            if (told.get("x-fl-job"), told.get("x-fl-nonce")) == (job.name, nonce):
-                return Caller(job.client.account, ROLE, job.name)
+            if (told.get("x-fl-job"), told.get("x-fl-nonce")) == (job.job_name, nonce):
+                return Caller(job.account, ROLE, job.job_name)
         raise IdentityError("it brings no proof of its account")
 
     def join(self, *names: str) -> None:
@@ -338,7 +337,7 @@ class Wired(Cohort):
         folder = self.home / name
         (folder / "model").mkdir(parents=True)
         own = {
-            "TRAINING_JOB_NAME": self.jobs[name].name,
+            "TRAINING_JOB_NAME": self.jobs[name].job_name,
             "SM_CHANNEL_TRAIN": str(self.data / name),
             "SM_MODEL_DIR": str(folder / "model"),
             "SM_OUTPUT_DIR": str(folder),

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import create_loader
 
 from workshop import state
-from workshop.errors import AccountError
+from workshop.errors import AccountError, MissingStep, StartedAgain
 
 if TYPE_CHECKING:
     from workshop.aws.jobs import ClientAccount
@@ -55,6 +55,22 @@ def config_file(target: str) -> Path:
         return embedded
     chosen = Path(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config")).expanduser()
     return Path("~/.aws/config").expanduser() if chosen == embedded else chosen
+
+
+def instance() -> str:
+    """Return which embedded AWS the profiles lead to: another one after every start; none on AWS."""
+    if target() != "embedded":
+        return ""
+    return _botocore_session("server", config_file("embedded")).get_scoped_config().get("embedded_instance", "")
+
+
+def _started_again() -> bool:
+    """Tell whether the embedded AWS holds nothing of what was connected: all its state is in memory."""
+    try:
+        (connection,) = state.load("accounts")
+    except MissingStep:
+        return False
+    return connection.get("instance", "") not in ("", instance())
 
 
 def client_names(n_clients: int) -> list[str]:
@@ -144,6 +160,11 @@ def assume_role(by: boto3.Session, role_arn: str, *, session_name: str, external
     try:
         keys = RefreshableCredentials.create_from_metadata(borrow_again(), borrow_again, method="assume-role")
     except (BotoCoreError, ClientError) as error:
+        if _started_again():
+            raise StartedAgain(
+                "this embedded AWS was started after the accounts had been connected, and holds nothing of them: run "
+                f"02_connect_accounts.ipynb again ({role_arn} cannot be borrowed: {error})"
+            ) from error
         raise AccountError(f"{role_arn} cannot be borrowed: {error}") from error
     core = _botocore_session(by.profile_name.removeprefix("fl-"), config_file(target()))
     core._credentials = keys  # boto3 has no public way in for credentials that renew themselves
@@ -168,6 +189,8 @@ def borrow(server: boto3.Session, client: ClientAccount, *, session_name: str) -
     """
     try:
         return assume_role(server, client.kickoff_role, session_name=session_name, external_id=client.external_id)
+    except StartedAgain:
+        raise
     except AccountError as error:
         raise AccountError(
             f"{client.name}: {error}; its owner's stack fl-client-access must trust the server's role, with the "

@@ -13,7 +13,7 @@ from itertools import combinations
 
 from workshop import state
 from workshop.errors import AgreementError, MissingStep
-from workshop.files import write_text
+from workshop.files import read_object, write_text
 
 PORT = 8080  # on AWS, where the notebook instance has all its ports to itself
 _PORTS = 20_000, 32_000  # below what Linux (32768) and macOS (49152) give to calls
@@ -124,7 +124,11 @@ def load() -> Agreement:
         If nothing was yet.
     """
     if not (known := _read()):
-        raise MissingStep("nothing is agreed on yet: run 02_connect_accounts.ipynb, or `python -m workshop agree`")
+        raise MissingStep(
+            "nothing is agreed on yet. Who has all accounts runs 02_connect_accounts.ipynb; the server's owner runs "
+            "`python -m workshop agree`; a client's owner asks the server's for a card, which `python -m workshop card "
+            "server --for client-1` writes, and joins it: `python -m workshop join FILE`"
+        )
     try:
         return Agreement(**known)
     except TypeError as error:
@@ -139,7 +143,7 @@ def _path():
 
 
 def _read() -> dict:
-    return json.loads(_path().read_text()) if _path().exists() else {}
+    return read_object(_path(), remedy="agree again: run 02_connect_accounts.ipynb, or `python -m workshop agree`")
 
 
 def _any_port() -> int:

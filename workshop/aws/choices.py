@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 from workshop import state
 from workshop.errors import AgreementError
-from workshop.files import write_text
+from workshop.files import locked, read_object, write_text
 
 INSTANCE_TYPES = ("ml.t3.medium", "ml.t3.large", "ml.m5.large", "ml.m5.xlarge")  # those of client-access.yaml
 ENDPOINTS = ("needed", "all")
@@ -43,9 +43,19 @@ class Choices:
 
 
 def load() -> Choices:
-    """Return what was chosen; the defaults where nothing was."""
-    path = _path()
-    return Choices(**json.loads(path.read_text())) if path.exists() else Choices()
+    """Return what was chosen; the defaults where nothing was.
+
+    Raises
+    ------
+    MissingStep, AgreementError
+        If the file is none that this version has written.
+    """
+    try:
+        return Choices(**read_object(_path(), remedy="choose again"))
+    except TypeError as error:
+        raise AgreementError(
+            f"{_path().name} was written by another version ({error}): delete it, choose again"
+        ) from error
 
 
 def choose(**given: str | int | None) -> Choices:
@@ -56,8 +66,9 @@ def choose(**given: str | int | None) -> Choices:
     AgreementError
         If there is no such choice; nothing is kept then.
     """
-    chosen = replace(load(), **{name: value for name, value in given.items() if value is not None})
-    write_text(_path(), json.dumps(asdict(chosen), indent=1))
+    with locked(_path()):
+        chosen = replace(load(), **{name: value for name, value in given.items() if value is not None})
+        write_text(_path(), json.dumps(asdict(chosen), indent=1))
     return chosen
 
 

@@ -137,6 +137,7 @@ def connection_data(federation: Federation, *, image: str) -> dict:
         "server_role": told["server"]["fl-server-access"]["NotebookRoleArn"],
         "server_host": server_host(federation.sessions["server"], told["server"]["fl-notebook-instance"]),
         "server_port": federation.agreed.port,
+        "instance": accounts.instance(),
     }
 
 

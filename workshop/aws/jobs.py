@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +19,14 @@ from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop.errors import JobError
+from workshop.federation.participants import Phase, Status, report, stop_all, together
 
 FINISHED = ("Completed", "Failed", "Stopped")
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 HERE_SECONDS, AWS_SECONDS = 0.2, 3.0  # between two looks at a job
 STOPPING_SECONDS = 240.0  # a job that is being stopped counts against the account's quota for minutes
+
+QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "GRPC_VERBOSITY": "NONE"}
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,26 @@ class ClientAccount:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One client's job, seen through the kick-off role of its account."""
+    """Participant whose client is a SageMaker training job, seen through the kick-off role of its account."""
 
     client: ClientAccount
-    name: str
+    job_name: str
     session: boto3.Session
+
+    @property
+    def name(self) -> str:
+        """The client's name."""
+        return self.client.name
+
+    @property
+    def account(self) -> str:
+        """The client's account."""
+        return self.client.account
+
+    @property
+    def role(self) -> str:
+        """The name of the job's execution role."""
+        return self.client.execution_role.rpartition("/")[2]
 
     @cached_property
     def _sagemaker(self) -> BaseClient:
@@ -65,10 +83,6 @@ class TrainingJob:
         host = urlsplit(self._sagemaker.meta.endpoint_url).hostname
         return HERE_SECONDS if host in ("localhost", "127.0.0.1") else AWS_SECONDS
 
-    @property
-    def _where(self) -> str:
-        return f"{self.client.name} (account {self.client.account})"
-
     def describe(self) -> dict[str, Any]:
         """Return SageMaker's description of the job.
 
@@ -78,12 +92,12 @@ class TrainingJob:
             If the account does not answer, or knows no such job.
         """
         try:
-            return self._sagemaker.describe_training_job(TrainingJobName=self.name)
+            return self._sagemaker.describe_training_job(TrainingJobName=self.job_name)
         except (BotoCoreError, ClientError) as error:
-            raise JobError(f"{self._where} says nothing about job {self.name}: {error}") from error
+            raise JobError(f"{self._where} says nothing about job {self.job_name}: {error}") from error
 
-    def status(self) -> str | None:
-        """Return the job's status; none if the account has no such job.
+    def lookup(self) -> str | None:
+        """Return SageMaker's word for the job's status; none if the account has no such job.
 
         Raises
         ------
@@ -98,7 +112,19 @@ class TrainingJob:
                 return None
             raise
 
-    def log_lines(self, most: int = 5) -> list[str]:
+    def status(self) -> Status:
+        """Return how the job stands; see ``Participant``."""
+        job = self.describe()
+        status, step = job["TrainingJobStatus"], job["SecondaryStatus"]
+        if status in FINISHED:
+            phase = Phase.ENDED
+        elif status == "Stopping":
+            phase = Phase.STOPPING
+        else:
+            phase = Phase.RUNNING if step in ("Training", "Uploading", "Interrupted") else Phase.WAITING
+        return Status(phase, f"{status} ({step})", job.get("FailureReason", ""), job["CreationTime"])
+
+    def log_tail(self, most: int = 5) -> list[str]:
         """Return the last lines of the job's log; none when it has not written any.
 
         Raises
@@ -108,7 +134,7 @@ class TrainingJob:
         """
         logs = self.session.client("logs")
         try:
-            streams = logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.name}/")
+            streams = logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.job_name}/")
             if not streams["logStreams"]:
                 return []
             stream = streams["logStreams"][0]["logStreamName"]
@@ -116,7 +142,7 @@ class TrainingJob:
         except logs.exceptions.ResourceNotFoundException:
             return []
         except (BotoCoreError, ClientError) as error:
-            raise JobError(f"{self._where} does not show the log of job {self.name}: {error}") from error
+            raise JobError(f"{self._where} does not show the log of job {self.job_name}: {error}") from error
         return [event["message"].rstrip() for event in events["events"]][-most:]
 
     def stop(self) -> None:
@@ -130,25 +156,14 @@ class TrainingJob:
         if self.describe()["TrainingJobStatus"] != "InProgress":
             return
         try:
-            self._sagemaker.stop_training_job(TrainingJobName=self.name)
+            self._sagemaker.stop_training_job(TrainingJobName=self.job_name)
         except (BotoCoreError, ClientError) as error:
             if self.describe()["TrainingJobStatus"] == "InProgress":  # else it has ended meanwhile
-                raise JobError(f"{self._where} does not stop job {self.name}: {error}") from error
+                raise JobError(f"{self._where} does not stop job {self.job_name}: {error}") from error
 
-    def account_of_failure(self) -> str:
-        """Say in a few lines who this job is, how it stands, why, and what it wrote last."""
-        description = self.describe()
-        lines = [
-            f"{self.client.name} (account {self.client.account}), job {self.name}: "
-            f"{description['TrainingJobStatus']} ({description['SecondaryStatus']})"
-        ]
-        if reason := description.get("FailureReason"):
-            lines.append(f"  reason: {reason}")
-        try:
-            lines += [f"  log: {line}" for line in self.log_lines()]
-        except JobError as error:  # how it stands is worth telling all the same
-            lines.append(f"  log: {error}")
-        return "\n".join(lines)
+    @property
+    def _where(self) -> str:
+        return f"{self.name} (account {self.account})"
 
 
 def job_name(client: str, run: str = "", attempt: int = 1) -> str:
@@ -215,8 +230,9 @@ def training_request(
         "ResourceConfig": {"InstanceType": client.instance_type, "InstanceCount": 1, "VolumeSizeInGB": 10},
         "StoppingCondition": {"MaxRuntimeInSeconds": max_seconds},
         "VpcConfig": {"Subnets": list(client.subnets), "SecurityGroupIds": [client.security_group]},
-        # One BLAS thread: the same sums on every machine.
-        "Environment": dict.fromkeys(threads, "1") | {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"},
+        # One BLAS thread: the same sums on every machine. What client.py sets for itself is set here, too, for
+        # libraries that read it before the script runs: gRPC's own lines would push the job's out of the log's end.
+        "Environment": dict.fromkeys(threads, "1") | QUIET,
         "EnableNetworkIsolation": False,  # it would cut the link to the server; subnet and group do that job
     }
 
@@ -250,7 +266,7 @@ def start(
                 where = f"{client.name} (account {client.account})"
                 remedy = f" - its owner asks for more: python -m workshop quotas {client.name} --request"
                 limit = remedy if _code(error) == "ResourceLimitExceeded" else ""
-                raise JobError(f"{where} did not start job {job.name}: {message}{limit}") from error
+                raise JobError(f"{where} did not start job {job.job_name}: {message}{limit}") from error
         return job
 
 
@@ -311,7 +327,7 @@ def stop_run(client: ClientAccount, session: boto3.Session, run: str) -> None:
     """Stop whatever a run has left running in a client's account."""
     for attempt in count(1):
         job = TrainingJob(client, job_name(client.name, run, attempt), session)
-        if (status := job.status()) is None:
+        if (status := job.lookup()) is None:
             return
         if status == "InProgress":
             job.stop()
@@ -322,8 +338,8 @@ def _keep_or_start(
 ) -> TrainingJob:
     for attempt in count(1):
         job = TrainingJob(client, job_name(client.name, run, attempt), session)
-        request = training_request(client, name=job.name, run=run, **settings)
-        status = job.status()
+        request = training_request(client, name=job.job_name, run=run, **settings)
+        status = job.lookup()
         if status is None:
             return start(client, session, request, patience=patience)
         if status == "InProgress":
@@ -333,41 +349,6 @@ def _keep_or_start(
         if status not in FINISHED:
             patience = STOPPING_SECONDS
     raise AssertionError("there is always a next attempt")
-
-
-def stop_all(jobs: Sequence[TrainingJob], *, seconds: float = 30.0) -> None:
-    """Stop every job that is still running.
-
-    Raises
-    ------
-    JobError
-        If an account refuses, or does not answer in time; the others' jobs are stopped all the same.
-    """
-
-    def stop(job: TrainingJob) -> str:
-        try:
-            job.stop()
-        except JobError as error:
-            return str(error)
-        return ""
-
-    if complaints := [told for told in together(stop, jobs, seconds=seconds) if told]:
-        raise JobError("; ".join(complaints))
-
-
-def together(act: Callable[[TrainingJob], str], jobs: Sequence[TrainingJob], *, seconds: float) -> list[str]:
-    """Do something with all jobs at the same time; return what is to be told of each.
-
-    An account that is silent holds up nobody for longer than ``seconds``: then that is what is told of its job.
-    """
-    told = {job.name: f"{job.client.name} (account {job.client.account}), job {job.name}: no answer" for job in jobs}
-    threads = [threading.Thread(target=lambda job=job: told.update({job.name: act(job)}), daemon=True) for job in jobs]
-    for thread in threads:
-        thread.start()
-    give_up = time.monotonic() + seconds
-    for thread in threads:
-        thread.join(timeout=max(0.0, give_up - time.monotonic()))
-    return list(told.values())
 
 
 def wait(
@@ -393,35 +374,71 @@ def wait(
         If fewer completed, or one did not end before ``deadline`` seconds were over: says which, how it stands and why.
     """
     give_up = clock() + deadline
+    needed = len(jobs) if needed is None else needed
     while True:
-        statuses = [job.describe()["TrainingJobStatus"] for job in jobs]
-        if all(status in FINISHED for status in statuses):
+        known = described(jobs)
+        statuses = {job.name: known[job.name].get("TrainingJobStatus") for job in jobs}
+        completed = sum(status == "Completed" for status in statuses.values())
+        # An account that does not answer counts as one whose job did not complete; it is waited for if it must.
+        if all(status in FINISHED or (status is None and completed >= needed) for status in statuses.values()):
             break
         if clock() > give_up:
-            late = [job for job, status in zip(jobs, statuses, strict=True) if status not in FINISHED]
-            told = "\n".join(job.account_of_failure() for job in late)
-            raise JobError(f"still running after {deadline:.0f} s:\n{told}")
+            late = [job for job in jobs if statuses[job.name] not in FINISHED]
+            raise JobError("\n".join([f"still running after {deadline:.0f} s:", *_reports(late)]))
         sleep(max(job.pace for job in jobs))
-    failed = [job for job, status in zip(jobs, statuses, strict=True) if status != "Completed"]
-    if len(jobs) - len(failed) < (len(jobs) if needed is None else needed):
-        raise JobError("\n".join(job.account_of_failure() for job in failed))
-    return table(jobs)
+    if completed < needed:
+        raise JobError("\n".join(_reports([job for job in jobs if statuses[job.name] != "Completed"])))
+    return _table(jobs, known)
+
+
+def described(jobs: Sequence[TrainingJob], *, seconds: float = 10.0) -> dict[str, dict[str, Any]]:
+    """Return SageMaker's descriptions by client, all asked at once; empty for an account that does not answer."""
+    known: dict[str, dict[str, Any]] = {job.name: {} for job in jobs}
+
+    def ask(job: TrainingJob) -> str:
+        with contextlib.suppress(JobError):
+            known[job.name] = job.describe()
+        return ""
+
+    together(ask, jobs, seconds=seconds)
+    return dict(known)
+
+
+def billed(jobs: Sequence[TrainingJob]) -> dict[str, int | None]:
+    """Return the seconds that AWS charges for, by client; none where nobody says."""
+    return {name: job.get("BillableTimeInSeconds") for name, job in described(jobs).items()}
 
 
 def table(jobs: Sequence[TrainingJob]) -> pd.DataFrame:
     """Return one line per job: client, account, status, seconds billed, model artefact."""
+    return _table(jobs, described(jobs))
+
+
+def _table(jobs: Sequence[TrainingJob], known: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     lines = []
     for job in jobs:
-        description = job.describe()
+        description = known[job.name]
         artefact = description.get("ModelArtifacts", {}).get("S3ModelArtifacts", "")
         lines.append(
             {
-                "client": job.client.name,
-                "account": job.client.account,
-                "status": description["TrainingJobStatus"],
-                "step": description["SecondaryStatus"],
+                "client": job.name,
+                "account": job.account,
+                "status": description.get("TrainingJobStatus", "no answer"),
+                "step": description.get("SecondaryStatus", ""),
                 "billable seconds": description.get("BillableTimeInSeconds"),
                 "artefact": artefact.rpartition("/")[2],
             }
         )
     return pd.DataFrame(lines).set_index("client")
+
+
+def _reports(jobs: Sequence[TrainingJob]) -> list[str]:
+    """Report on jobs, all at once; of an account that does not answer, that."""
+
+    def ask(job: TrainingJob) -> str:
+        try:
+            return report(job)
+        except JobError as error:
+            return str(error)
+
+    return together(ask, jobs, seconds=20.0)

@@ -5,5 +5,6 @@ from workshop.federation.place import Place, place
 from workshop.federation.runs import Run, open_run
 from workshop.federation.server import FederationResult, record, run
 from workshop.federation.terms import Terms
+from workshop.federation.words import narrate
 
-__all__ = ["FederationResult", "Place", "Run", "Terms", "Verifier", "open_run", "place", "record", "run"]
+__all__ = ["FederationResult", "Place", "Run", "Terms", "Verifier", "narrate", "open_run", "place", "record", "run"]

@@ -26,6 +26,9 @@ from workshop.errors import FederationError
 from workshop.federation.rounds import Round
 
 PREFIX = "model/checkpoints"  # in the server's bucket
+VERSION = 2  # of what a checkpoint holds: raise it with every change
+# What is written down as JSON, besides the history.
+_ENTRIES = ("rows", "faults", "out", "checksums", "settings")
 _NAME = re.compile(r"round-(\d{4})-([0-9a-f]{64})\.npz")
 log = logging.getLogger(__name__)
 
@@ -50,21 +53,21 @@ class Progress:
         arrays = {f"model {i}": array for i, array in enumerate([*self.parameters, *self.scaler])}
         for kind, entries in (("sums", self.sums), ("memory", self.memory)):
             arrays |= {f"{kind} {i} {name}": array for name, each in entries.items() for i, array in enumerate(each)}
-        about = {
-            "history": [asdict(entry) for entry in self.history],
-            "rows": self.rows,
-            "faults": self.faults,
-            "out": self.out,
-            "checksums": self.checksums,
-            "settings": self.settings,
-        }
+        about = {name: getattr(self, name) for name in _ENTRIES}
+        about |= {"history": [asdict(entry) for entry in self.history], "version": VERSION}
         file = io.BytesIO()
         np.savez(file, about=np.array(json.dumps(about)), **arrays)
         return file.getvalue()
 
     @classmethod
     def of_bytes(cls, content: bytes) -> Progress:
-        """Read what :meth:`to_bytes` has written."""
+        """Read what :meth:`to_bytes` has written.
+
+        Raises
+        ------
+        Exception
+            Of many kinds, if another version has.
+        """
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             about = json.loads(str(arrays["about"]))
             model = task.GlobalModel.of([arrays[f"model {i}"] for i in range(4)])
@@ -73,9 +76,12 @@ class Progress:
                 kind, _, rest = key.partition(" ")
                 if kind in groups:
                     groups[kind].setdefault(rest.partition(" ")[2], []).append(arrays[key])
-        history = [Round(**entry) for entry in about["history"]]
-        told = {name: about[name] for name in about if name != "history"}
-        return cls(*model, groups["sums"], history, groups["memory"], **told)
+        if about.pop("version") != VERSION:
+            raise ValueError("the checkpoint is of another version")
+        history = [Round(**entry) for entry in about.pop("history")]
+        if about.keys() != set(_ENTRIES):
+            raise ValueError(f"it holds {sorted(about)}")
+        return cls(*model, groups["sums"], history, groups["memory"], **about)
 
 
 class Checkpoints:
@@ -152,19 +158,26 @@ class Checkpoints:
             If the run had other settings, or the bucket is needed and cannot be read.
         """
         here = [(path.name, str(self.folder), path.read_bytes) for path in sorted(self.folder.glob("round-*.npz"))]
-        if here and (content := _whole(*here.pop())):
-            return self._opened(content)
+        if here and (progress := self._opened(*here.pop())):
+            return progress
         try:
             # What is damaged here may be whole there; of the same round, what is here comes first.
             for found in sorted([*here, *self._in_bucket()], key=lambda one: one[0], reverse=True):
-                if content := _whole(*found):
-                    return self._opened(content)
+                if progress := self._opened(*found):
+                    return progress
         except (BotoCoreError, ClientError) as error:
             raise FederationError(f"the checkpoints in bucket {self.bucket} cannot be read: {error}") from error
         return None
 
-    def _opened(self, content: bytes) -> Progress:
-        found = Progress.of_bytes(content)
+    def _opened(self, name: str, source: str, read: Callable[[], bytes]) -> Progress | None:
+        """Read a checkpoint; none if it is damaged, or if another version of the kit has written it."""
+        if (content := _whole(name, source, read)) is None:
+            return None
+        try:
+            found = Progress.of_bytes(content)
+        except Exception as error:  # whatever a file of another shape leads to
+            log.warning("checkpoint %s in %s is of another version (%r) and passed over", name, source, error)
+            return None
         if found.settings != self.settings:
             raise FederationError(
                 f"run {self.run} had other data, training parameters or terms: choose those again to carry on with it, "

@@ -1,4 +1,4 @@
-"""How the early end of a run is told: what happened, how each missing job stands, what to do next."""
+"""Error messages for runs that end early: what happened, how each missing participant stands, what to do next."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from workshop.aws.jobs import FINISHED, TrainingJob, together
 from workshop.errors import FederationError, JobError
+from workshop.federation import words
+from workshop.federation.events import Event, TurnedAway
+from workshop.federation.participants import Participant, Phase, report, together, where
 from workshop.federation.seats import Seat, names
 
-PATIENCE = 3.0  # seconds that SageMaker has to say how a job ended whose connection broke
+PATIENCE = 3.0  # seconds that whoever runs a client has to say how it ended when its connection broke
 ANSWER = 10.0  # seconds more for the answer itself
 
 
-def not_joined(absent: Sequence[Seat], *, seconds: float, quorum: int, events: Iterable[str]) -> FederationError:
+def not_joined(absent: Sequence[Seat], *, seconds: float, quorum: int, events: Iterable[Event]) -> FederationError:
     """Say who is missing before round 1: whoever is out, else whoever's job has ended, else whoever did not come."""
     if out := [seat for seat in absent if seat.out]:
         told = "; ".join(f"{seat.name} is left out: {seat.out}" for seat in out)
         return early(out, f"{told}; {quorum} clients are needed")
     if ended := [seat for seat in absent if seat.ended]:
-        return early(ended, f"{names(ended)} ended before it joined")
-    turned_away = list(dict.fromkeys(line for line in events if "turned away" in line))
-    told = "; ".join([f"{names(absent)} did not join within {seconds:.0f} s", *turned_away[-3:]])
+        return early(ended, f"{', '.join(names(ended))} ended before it joined")
+    turned_away = words.notes(event for event in events if isinstance(event, TurnedAway))
+    told = "; ".join([f"{', '.join(names(absent))} did not join within {seconds:.0f} s", *turned_away[-3:]])
     return early(absent, told)
 
 
@@ -42,31 +44,33 @@ def early(seats: Sequence[Seat], what: str, *, patience: float = 0.0, kept: str 
     Parameters
     ----------
     seats : sequence of Seat
-        Whose jobs are told of.
+        Whose participants are reported on.
     what : str
         What happened.
     patience : float
-        Seconds that SageMaker has to say how jobs ended.
+        Seconds in which they may still end, and it be known how.
     kept : str
         What the next run starts from.
     """
     give_up = time.monotonic() + patience
-    gone = {seat.job.name: seat.missed or bool(seat.out) for seat in seats}
+    gone = {seat.name: seat.missed or bool(seat.out) for seat in seats}
     told = together(
-        lambda job: _account(job, gone[job.name], give_up), [seat.job for seat in seats], seconds=patience + ANSWER
+        lambda participant: _account(participant, gone[participant.name], give_up),
+        [seat.participant for seat in seats],
+        seconds=patience + ANSWER,
     )
     return FederationError(
         "\n".join([f"{what}.", *told, f"Mend that client, then run 03_run_federation.ipynb again{kept}."])
     )
 
 
-def _account(job: TrainingJob, gone: bool, give_up: float) -> str:
-    """Say how a job stands; give SageMaker a moment where the connection broke."""
+def _account(participant: Participant, gone: bool, give_up: float) -> str:
+    """Report on a participant; where its connection broke, give it a moment to be seen to have ended."""
     try:
         with contextlib.suppress(JobError):
-            while gone and time.monotonic() < give_up and job.describe()["TrainingJobStatus"] not in FINISHED:
+            while gone and time.monotonic() < give_up and participant.status().phase is not Phase.ENDED:
                 time.sleep(0.2)
-        return job.account_of_failure()
+        return report(participant)
     except Exception as error:  # what matters more is told already
         why = str(error) if isinstance(error, JobError) else type(error).__name__
-        return f"{job.client.name} (account {job.client.account}), job {job.name}: no answer ({why})"
+        return f"{where(participant)}: no answer ({why})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,9 +24,6 @@ class Round:
     bytes_down: int
     clients: int  # whose updates are in the model
     left_out: Mapping[str, str] = field(default_factory=dict)  # by client: why its update is not
-
-
-Report = Callable[[str, Sequence[Round]], None]
 
 
 def fit_round(server_round: int) -> dict[str, int]:

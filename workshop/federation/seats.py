@@ -20,14 +20,15 @@ from flwr.server.client_manager import SimpleClientManager
 from flwr.server.client_proxy import ClientProxy
 from flwr.server.superlink.fleet.grpc_bidi.grpc_bridge import GrpcBridgeClosed
 
-from workshop.aws.jobs import FINISHED, TrainingJob
 from workshop.errors import JobError
+from workshop.federation import events
 from workshop.federation.identity import Caller, IdentityError
+from workshop.federation.participants import Participant, Phase
 
 INTRODUCTION = 8.0  # seconds that a new connection has to prove who it is
 STRANGERS = 24  # connections besides the invited that may be open without having said who they are
-LOOK = 1.0  # seconds between two looks at the jobs of empty seats
-STOP_LOOK = 4.0  # that much seldomer, in units of the job's pace, at the jobs of those who sit
+LOOK = 1.0  # seconds between two looks at who runs the clients of empty seats
+STOP_LOOK = 4.0  # that much seldomer, in units of a participant's pace, at those who sit
 FAREWELL = 4.0  # seconds in which somebody who is busy may answer before the good-bye
 STOP_SECONDS = 100.0  # SageMaker kills a job 120 s after it was told to stop it
 log = logging.getLogger(__name__)
@@ -35,13 +36,13 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Seat:
-    """One expected client: its job, its connection while it has one, and what is held against it."""
+    """One expected client: who runs it, its connection while it has one, and what is held against it."""
 
-    job: TrainingJob
+    participant: Participant
     connection: ClientProxy | None = None
     instance: str = ""  # which process sits here: two with the same credentials do not take turns
     rows: str = ""  # the checksum of its rows, as it says
-    ended: bool = False  # SageMaker says that the job is over
+    ended: bool = False  # whoever runs it says that it is over
     missed: bool = False  # it had no connection when the last question's time was up
     spared: bool = False  # the last question ended before its time, as too few others could answer
     out: str = ""  # why it takes part no longer
@@ -49,7 +50,7 @@ class Seat:
     @property
     def name(self) -> str:
         """The client's name."""
-        return self.job.client.name
+        return self.participant.name
 
     @property
     def absence(self) -> str:
@@ -71,34 +72,34 @@ class Seats(SimpleClientManager):
 
     Parameters
     ----------
-    jobs : sequence of TrainingJob
-        The jobs that were started for this federation, one per account.
+    participants : sequence of Participant
+        Those that were started for this federation, one per account.
     caller : callable
         Gets a proof and the nonce that it must be made for; returns who sent it (``identity.Verifier.caller``).
 
     Attributes
     ----------
     tell : callable
-        Called with one line whenever somebody is turned away.
+        Called with an event whenever somebody takes a seat or is turned away.
     """
 
     def __init__(
         self,
-        jobs: Sequence[TrainingJob],
+        participants: Sequence[Participant],
         *,
         caller: Callable[[Mapping, str], Caller],
     ) -> None:
         super().__init__()
-        self.all_seats = {job.client.name: Seat(job) for job in sorted(jobs, key=lambda job: job.client.name)}
+        self.all_seats = {each.name: Seat(each) for each in sorted(participants, key=lambda each: each.name)}
         self.caller = caller
-        self.tell: Callable[[str], None] = log.info
+        self.tell: events.Sink = lambda event: log.info("%s", event)
         self._changes = 0
         self._told: frozenset[str] = frozenset()  # why connections were turned away
         self._unproven: list[ClientProxy] = []  # connections that have not said who they are, the oldest first
         self._leaving: set[ClientProxy] = set()  # connections that are told that their job is being stopped
         self._over = threading.Event()
         for seat in self.all_seats.values():  # each by itself: an account that is silent holds up no other
-            threading.Thread(target=self._watch_job, args=(seat,), daemon=True).start()
+            threading.Thread(target=self._watch, args=(seat,), daemon=True).start()
 
     def close(self) -> None:
         """Say good-bye to everybody, and look at no job any more."""
@@ -248,17 +249,17 @@ class Seats(SimpleClientManager):
         with self._cv:
             known, self._told = self._told, self._told | {why}
         if why not in known:  # a crowd is told of once
-            self.tell(f"a connection was turned away: {why}")
+            self.tell(events.TurnedAway(why))
 
     def _seat(self, proxy: ClientProxy, caller: Caller, instance: str, rows: str) -> None:
-        seats = {seat.job.client.account: seat for seat in self.all_seats.values()}
+        seats = {seat.participant.account: seat for seat in self.all_seats.values()}
         seat = seats.get(caller.account)
         if seat is None:
             raise IdentityError(f"account {caller.account} is not part of this federation")
-        expected = seat.job.client.execution_role.rpartition("/")[2]
+        expected = seat.participant.role
         if caller.role != expected:
             raise IdentityError(f"role {caller.role} of account {caller.account} is not {expected}, which runs its job")
-        if caller.job != seat.job.name:
+        if caller.job != seat.participant.job_name:
             raise IdentityError(f"account {caller.account} runs this federation's job under another name")
         if seat.out:
             raise IdentityError(f"{seat.name} takes part no longer: {seat.out}")
@@ -270,24 +271,25 @@ class Seats(SimpleClientManager):
             seat.missed = seat.ended = False
         if before is not None:
             _hang_up(before)
+        self.tell(events.Joined(seat.name))
 
-    def _watch_job(self, seat: Seat) -> None:
-        """Ask SageMaker how a job stands: one that is over will not come, one that is being stopped is let go.
+    def _watch(self, seat: Seat) -> None:
+        """Ask how a participant stands: one that is over will not come, one that is being stopped is let go.
 
-        Its script does not hear of that by itself (SageMaker's toolkit hands no signal on), and has 120 s.
+        A job's script does not hear of that by itself (SageMaker's toolkit hands no signal on), and has 120 s.
         """
         looked = time.monotonic()
         while not self._over.wait(LOOK / 2):
             taken = seat.connection is not None
-            if seat.ended or (taken and time.monotonic() - looked < STOP_LOOK * seat.job.pace):
+            if seat.ended or (taken and time.monotonic() - looked < STOP_LOOK * seat.participant.pace):
                 continue
             looked = time.monotonic()
             with contextlib.suppress(JobError):  # an account that does not answer is not a job that ended
-                status = seat.job.describe()["TrainingJobStatus"]
-                if status in FINISHED:
+                phase = seat.participant.status().phase
+                if phase is Phase.ENDED:
                     with self._change():
                         seat.ended = seat.connection is None
-                elif status == "Stopping" and taken:
+                elif phase is Phase.STOPPING and taken:
                     self._let_go(seat)
 
     def _let_go(self, seat: Seat) -> None:
@@ -335,6 +337,6 @@ def _dismiss(proxy: ClientProxy) -> None:
     _hang_up(proxy)
 
 
-def names(seats: Iterable[Seat]) -> str:
-    """Join clients' names for a sentence."""
-    return ", ".join(sorted(seat.name for seat in seats))
+def names(seats: Iterable[Seat]) -> tuple[str, ...]:
+    """Return the clients' names, sorted."""
+    return tuple(sorted(seat.name for seat in seats))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,14 +21,15 @@ from flwr.server.client_proxy import ClientProxy
 
 from client_code import task
 from workshop import state
-from workshop.aws.jobs import TrainingJob, stop_all
 from workshop.errors import FederationError, JobError
-from workshop.federation import endings, updates
+from workshop.federation import endings, events, updates, words
 from workshop.federation import strategy as strategies
 from workshop.federation.checkpoints import Checkpoints, Progress
+from workshop.federation.events import Event, Sink
 from workshop.federation.identity import Caller
+from workshop.federation.participants import Participant, stop_all, together
 from workshop.federation.place import listening
-from workshop.federation.rounds import Report, Round, fit_round, get_evaluate_fn
+from workshop.federation.rounds import Round, fit_round, get_evaluate_fn
 from workshop.federation.seats import Seat, Seats, names
 from workshop.federation.terms import Terms
 from workshop.federation.tls import Certificates
@@ -40,17 +44,22 @@ class FederationResult:
     threshold: float  # the clients' best thresholds on their validation rows, weighted by those rows
     history: tuple[Round, ...]
     client_rows: dict[str, int]
-    seconds: float  # from the first job's creation to the final model
-    events: tuple[str, ...]  # who came late, went, was turned away or left out
+    seconds: float  # from the start of the first participant to the final model
+    events: tuple[Event, ...]  # all that happened
     resumed: int  # rounds that an earlier run had finished
 
     def table(self) -> pd.DataFrame:
         """Return one line per round."""
         return pd.DataFrame([asdict(entry) for entry in self.history]).set_index("round")
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Who was turned away or left out and what else somebody should hear of, in words."""
+        return words.notes(self.events)
+
 
 def run(
-    jobs: Sequence[TrainingJob],
+    participants: Sequence[Participant],
     *,
     listen: str,
     certificates: Certificates,
@@ -58,14 +67,14 @@ def run(
     test: tuple[np.ndarray, np.ndarray],
     terms: Terms | None = None,
     checkpoints: Checkpoints | None = None,
-    progress: Report = lambda message, history: None,
+    sinks: Sequence[Sink] = (),
 ) -> FederationResult:
     """Run the Flower server in this process until the last round is done.
 
     Parameters
     ----------
-    jobs : sequence of TrainingJob
-        The client jobs that were started for this federation; nobody else may take part.
+    participants : sequence of Participant
+        The clients that were started for this federation; nobody else may take part.
     listen, certificates
         Where to listen (``Place.listen``), and with which certificate.
     caller : callable
@@ -76,36 +85,56 @@ def run(
         Rounds, deadlines, quorum, strategy.
     checkpoints : Checkpoints
         Where every finished round is kept; if there is one already, the federation carries on after it.
-    progress : callable
-        Called with a message and the rounds so far, whenever something happened.
+    sinks : sequence of callable
+        Each gets every event of the run, one at a time.
 
     Raises
     ------
     FederationError
-        If too few clients are left to go on, or time is up. Names those that are missing, with their jobs' status,
-        reason and last log lines. Every job is stopped; what finished rounds brought is kept in ``checkpoints``.
+        If too few clients are left to go on, or time is up. Names those that are missing, with their status, reason
+        and last log lines. Every participant is stopped; what finished rounds brought is kept in ``checkpoints``.
     """
-    terms = (terms or Terms()).checked(len(jobs))
-    seats = Seats(jobs, caller=caller)
-    federation = _Federation(seats, terms, test=test, checkpoints=checkpoints, report=progress)
+    terms, began = (terms or Terms()).checked(len(participants)), datetime.now(UTC)
+    seats = Seats(participants, caller=caller)
+    federation = _Rounds(seats, terms, test=test, checkpoints=checkpoints, sinks=sinks)
     try:
         with listening(listen, seats, certificates):
             threshold = federation.run()
     except BaseException as stop:
         seats.close()
         try:
-            stop_all(jobs)
+            stop_all(participants)
         except JobError as error:
             stop.add_note(f"The other jobs may still be running: {error}")
         raise
-    final, created = federation.progress, min(job.describe()["CreationTime"] for job in jobs)
+    final, ended = federation.progress, datetime.now(UTC)
+    seconds = (ended - _started(participants, began, federation.tell)).total_seconds()
     return FederationResult(
-        final.parameters, final.scaler, threshold, tuple(final.history), final.rows,
-        (datetime.now(UTC) - created).total_seconds(), tuple(federation.events), federation.resumed,
+        final.parameters, final.scaler, threshold, tuple(final.history), final.rows, seconds,
+        tuple(federation.events), federation.resumed,
     )  # fmt: skip
 
 
-class _Federation:
+def _started(participants: Sequence[Participant], began: datetime, tell: Sink) -> datetime:
+    """Return when the first participant was started, as far as anybody says so: a finished model waits for no one."""
+    known = [began]
+
+    def ask(participant: Participant) -> str:
+        try:
+            since = participant.status().since
+        except JobError as error:
+            return str(error)
+        if since is not None:
+            known.append(since)
+        return ""
+
+    for reason in together(ask, participants, seconds=endings.ANSWER):
+        if reason:
+            tell(events.Unknown("when a job was started", reason))
+    return min(known)
+
+
+class _Rounds:
     """One run: its seats, its terms, and the steps from the first client to the final model."""
 
     def __init__(
@@ -115,14 +144,14 @@ class _Federation:
         *,
         test: tuple[np.ndarray, np.ndarray],
         checkpoints: Checkpoints | None,
-        report: Report,
+        sinks: Sequence[Sink],
     ) -> None:
         self.seats, self.terms, self.test = seats, terms, test
-        self.checkpoints, self.report = checkpoints, report
-        seats.tell = self._tell
+        self.checkpoints, self.sinks = checkpoints, tuple(sinks)
+        self.thread, self.queue = threading.get_ident(), deque()
+        seats.tell = self.tell
         self.n_features = test[0].shape[1]
-        self.events: list[str] = []
-        self.told = 0
+        self.events: list[Event] = []
         self.declared: dict[str, int] = {}  # rows, by client
         self.progress: Progress | None = None
         self.resumed = 0
@@ -136,16 +165,15 @@ class _Federation:
             if self._round() and self.checkpoints:
                 self.checkpoints.save(self.progress)
                 if self.checkpoints.complaint:
-                    self._tell(self.checkpoints.complaint)
+                    self.tell(events.NotCopied(self.checkpoints.complaint))
         return self._threshold()
 
     def _agree(self) -> Progress:
         """Gather the clients and add up the sums for the scaler; or carry on where an earlier run was cut off."""
 
         def waiting(seats: list[Seat]) -> None:
-            here, all_of_them = len(self.seats.present()), len(self.seats.all_seats)
-            missing = [seat for seat in seats if seat.connection is None]
-            self._say(f"{here} of {all_of_them} clients are here" + (f"; waiting for {names(missing)}" * bool(missing)))
+            missing = names(seat for seat in seats if seat.connection is None)
+            self.tell(events.Gathering(len(self.seats.present()), len(self.seats.all_seats), missing))
 
         seconds, start_with = self._seconds(self.terms.join), self.terms.start_with
         answers = self.seats.ask(self._sums, seconds=seconds, needed=start_with, waiting=waiting)
@@ -157,18 +185,19 @@ class _Federation:
         # Who is left out has come: the others go on without it, as they would in a round.
         if len(sums) + len(bad) < start_with or len(sums) < self.terms.quorum:
             absent = [seat for name, seat in self.seats.all_seats.items() if name not in sums]
-            raise endings.not_joined(absent, seconds=seconds, quorum=self.terms.quorum, events=self.events)
+            happened = [*self.events, *self.queue]
+            raise endings.not_joined(absent, seconds=seconds, quorum=self.terms.quorum, events=happened)
         before = self.checkpoints.latest() if self.checkpoints else None
         checksums = {name: self.seats.all_seats[name].rows for name in sums}
         if before and _agrees(before, sums, checksums):
-            self._say(f"carrying on after round {len(before.history)}")
+            self.tell(events.Resumed(tuple(before.history)))
             for name, reason in before.out.items():
                 self.seats.expel(name, reason)
             return before
         if before:
-            self._tell("a client's rows have changed since the run that was cut off: beginning again")
+            self.tell(events.BegunAnew())
             self.checkpoints.forget()
-        self._say(f"{len(sums)} clients are here: the scaler is the sum of their sums")
+        self.tell(events.ScalerMade(len(sums)))
         start = [np.zeros((1, self.n_features)), np.zeros(1)]
         return Progress(start, task.pooled_scaler(list(sums.values())), sums, checksums=checksums)
 
@@ -194,9 +223,12 @@ class _Federation:
             if seat.name not in self.declared:  # it has joined late
                 self._sums(proxy, seat, left)
             answer = proxy.fit(instruction, left, number)
-            return updates.read_update(answer, start, self.declared[seat.name])
+            update = updates.read_update(answer, start, self.declared[seat.name])
+            self.tell(events.UpdateReceived(number, seat.name, update.rows, update.metrics))
+            return update
 
         what = f"round {number} of {terms.rounds}"
+        self.tell(events.RoundStarted(number, terms.rounds))
         good, left_out, bad = self._ask(train, what)
         far = updates.too_far({name: update.arrays for name, update in good.items()}, start, terms.rules)
         far |= updates.too_many_rows({name: self.declared[name] for name in good}, terms.rules)
@@ -212,7 +244,7 @@ class _Federation:
         self._require(good, left_out | bad, what)
         known = progress.history[-1].left_out if progress.history else {}
         for name in left_out.keys() - known.keys() - progress.out.keys():
-            self._tell(f"round {number} goes on without {name}: {left_out[name]}")
+            self._leave_out(name, left_out[name], question=f"round {number}", absent=True)
         strategy = strategies.make(terms.strategy, start, answers=len(good), hostile=terms.hostile)
         strategies.remember(strategy, progress.memory)
         progress.parameters = strategies.aggregate(strategy, number, [update.result() for update in good.values()])
@@ -226,7 +258,7 @@ class _Federation:
             clients=len(good), left_out=left_out | bad,
         )  # fmt: skip
         progress.history.append(entry)
-        self._say(f"{what} is done")
+        self.tell(events.RoundFinished(number, terms.rounds, entry))
         return True
 
     def _begin_without(self, bad: Mapping[str, str]) -> None:
@@ -235,7 +267,7 @@ class _Federation:
         progress.sums = {name: sums for name, sums in progress.sums.items() if name not in bad}
         self._require(progress.sums, bad, "round 1")
         progress.scaler = task.pooled_scaler(list(progress.sums.values()))
-        self._tell(f"the scaler is made again without the sums of {', '.join(bad)}")
+        self.tell(events.ScalerMade(len(progress.sums), without=tuple(bad)))
 
     def _threshold(self) -> float:
         """Send everybody the final model; put the clients' best thresholds together, by their validation rows."""
@@ -250,7 +282,7 @@ class _Federation:
         for name, reason in bad.items():
             self._exclude(name, reason)
         self._require(good, left_out | bad, "the final evaluation")
-        self._say("the model is finished")
+        self.tell(events.Finished(self.terms.rounds))
         thresholds, rows = zip(*good.values(), strict=True)
         return float(np.average(thresholds, weights=rows))
 
@@ -258,9 +290,9 @@ class _Federation:
         """Ask every client; return usable answers, the clients that have not answered, and those with a bad answer."""
 
         def waiting(seats: list[Seat]) -> None:
-            self._say(f"{what}: clients are training; waiting for {names(seats)}")
+            self.tell(events.Waiting(what, names(seats)))
 
-        self._say(f"{what}: clients are training")
+        self.tell(events.Waiting(what))
         seconds = self._seconds(self.terms.round)
         answers = self.seats.ask(question, seconds=seconds, needed=self.terms.quorum, waiting=waiting)
         silent = [seat for name, seat in self.seats.all_seats.items() if name not in answers]
@@ -276,11 +308,13 @@ class _Federation:
 
     def _exclude(self, name: str, reason: str, *, for_good: bool = False) -> None:
         """Leave a client's answer out, or the client itself."""
-        account = self.seats.all_seats[name].job.client.account
-        self._tell(f"{name} (account {account}) is left out: {reason}")
+        self._leave_out(name, reason)
         if for_good:
             self.seats.expel(name, reason)
-            self._tell(f"{name} takes part no longer")
+            self.tell(events.Expelled(name, reason))
+
+    def _leave_out(self, name: str, reason: str, **more: Any) -> None:
+        self.tell(events.LeftOut(name, self.seats.all_seats[name].participant.account, reason, **more))
 
     def _seconds(self, phase: float) -> float:
         """Return the seconds that a question may take: its own, or what is left of the whole."""
@@ -299,25 +333,39 @@ class _Federation:
     def _kept(self) -> str:
         return f"; it carries on after round {self._done()}" if self.checkpoints and self._done() else ""
 
-    def _tell(self, line: str) -> None:
-        self.events.append(line)
+    def tell(self, event: Event) -> None:
+        """Hand an event to every sink, in the run's own thread; what other threads have seen waits for the next one.
 
-    def _say(self, message: str) -> None:
-        """Report a message, with whatever has happened since the last one."""
-        news, self.told = self.events[self.told :], len(self.events)
-        self.report("; ".join([message, *dict.fromkeys(news)]), self.progress.history if self.progress else [])
+        A sink that fails ends the run, and is never taken for the fault of the client whose answer it was told of.
+        """
+        self.queue.append(event)
+        while threading.get_ident() == self.thread and self.queue:
+            happened = self.queue.popleft()
+            if not isinstance(happened, events.Waiting | events.Gathering):  # these repeat every second
+                self.events.append(happened)
+            for sink in self.sinks:
+                sink(happened)
 
 
-def record(result: FederationResult, jobs: Sequence[TrainingJob], *, model_path: Path) -> dict:
-    """Put a finished federation into JSON values: for the next notebook and for ``build/summary.json``."""
+def record(
+    result: FederationResult,
+    participants: Sequence[Participant],
+    *,
+    model_path: Path,
+    billed: Mapping[str, int | None] = MappingProxyType({}),
+) -> dict:
+    """Put a finished federation into JSON values: for the next notebook and for ``build/summary.json``.
+
+    ``billed`` are seconds by client, as far as they are known.
+    """
     clients = {
-        job.client.name: {
-            "name": job.client.name,
-            "account": job.client.account,
-            "job": job.name,
-            "seconds": job.describe().get("BillableTimeInSeconds"),
+        each.name: {
+            "name": each.name,
+            "account": each.account,
+            "job": each.job_name,
+            "seconds": billed.get(each.name),
         }
-        for job in jobs
+        for each in participants
     }
     return {
         "clients": clients,

@@ -123,11 +123,12 @@ def too_many_rows(declared: Mapping[str, int], rules: Rules) -> dict[str, str]:
 
 
 class Update(NamedTuple):
-    """What a client has trained: parameters, the real rows behind them, and the bytes of the message."""
+    """What a client has trained: parameters, the real rows behind them, the bytes of the message, its own scores."""
 
     arrays: task.Parameters
     rows: int
     size: int
+    metrics: dict[str, float]
 
     def result(self) -> tuple[None, FitRes]:
         """Return it as Flower's strategies take it; they do not look at the connection."""
@@ -149,7 +150,12 @@ def read_update(answer: FitRes, like: Sequence[np.ndarray], declared: int) -> Up
         raise BadUpdate(
             f"says {answer.num_examples} rows; from {task.MINIMUM_ROWS} to the {declared} that it declared may be"
         )
-    return Update(arrays, answer.num_examples, fit_res_to_proto(answer).ByteSize())
+    return Update(arrays, answer.num_examples, fit_res_to_proto(answer).ByteSize(), read_metrics(answer.metrics))
+
+
+def read_metrics(sent: Mapping[str, Any]) -> dict[str, float]:
+    """Return the scores of ``task.METRICS`` that are finite numbers: a client's word, which nothing is decided by."""
+    return {name: value for name in task.METRICS if isinstance(value := sent.get(name), float) and math.isfinite(value)}
 
 
 def read_threshold(answer: EvaluateRes, declared: int) -> tuple[float, int]:

@@ -11,6 +11,7 @@ from workshop.aws import accounts, connect, images, jobs, region
 from workshop.aws.stacks import pauses
 from workshop.errors import JobError
 from workshop.federation import tls
+from workshop.federation.participants import report
 from workshop.first_run import flows, probe
 from workshop.first_run.run import CLIENT, Run, minutes, until
 from workshop.packing import bundle
@@ -92,14 +93,14 @@ def _facts_when_ready(run: Run) -> dict:
     facts: dict = {}
 
     def ask() -> str:
-        facts.update(_facts(run.job.log_lines(500)))
+        facts.update(_facts(run.job.log_tail(500)))
         status = run.job.describe()
         return "ready" if facts.get("ready") else status["TrainingJobStatus"] + f" ({status['SecondaryStatus']})"
 
     ends = ("ready", *jobs.FINISHED)
     answer = until(ask, lambda now: now.startswith(ends), seconds=JOB_SECONDS, what="the job's first line", say=run.say)
     if answer != "ready":
-        raise JobError(run.job.account_of_failure())
+        raise JobError(report(run.job))
     return facts
 
 
@@ -130,7 +131,7 @@ def _stop(run: Run, step: str) -> None:
     run.ended = time.time()
     run.report.add(step, "time from StopTrainingJob to Stopped", minutes(run.ended - asked))
     time.sleep(LOG_SECONDS[accounts.target()])
-    facts = _facts(run.job.log_lines(1000))
+    facts = _facts(run.job.log_tail(1000))
     run.report.add(
         step, "does the script hear SIGTERM", "yes" if "sigterm" in facts else "no", expected="no",
         as_expected="sigterm" not in facts,

@@ -7,10 +7,9 @@ import multiprocessing
 import os
 import secrets
 import signal
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,19 +22,27 @@ from workshop import federation
 from workshop.aws import accounts, connect, jobs
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
-from workshop.federation.rounds import Report, get_evaluate_fn
+from workshop.federation.events import Event, RoundStarted, Sink
+from workshop.federation.participants import Phase
+from workshop.federation.rounds import get_evaluate_fn
 from workshop.packing import bundle
 
 if TYPE_CHECKING:
     from workshop.science.baselines import ClientRows
 
 CODE = "code/source.tar.gz"
-# Put behind a client's own code: what it does to the update that this code has made.
-CHANGE = """
-class FlowerClient(FlowerClient):
+# An entry script that an owner puts in the place of the kit's: the real client, but for what it sends.
+ENTRY = """
+import sys
+import real_client
+
+class FlowerClient(real_client.FlowerClient):
     def fit(self, parameters, config):
         (coef, intercept), rows, metrics = super().fit(parameters, config)
         return [{changed}, intercept], rows, metrics
+
+real_client.FlowerClient = FlowerClient
+sys.exit(real_client.main())
 """
 
 
@@ -83,27 +90,26 @@ class Arena:
             server_address=self.place.address, seed=self.seed, join_deadline=60,
             ca_certificate=self._certificates().authority_hyperparameter(),
         )  # fmt: skip
-        return {job.client.name: job for job in started}
+        return {job.name: job for job in started}
 
     def lead(
         self,
         started: Mapping[str, jobs.TrainingJob],
         *,
-        when: str = "",
+        in_round: int = 0,
         do: Callable[[], object] = lambda: None,
         checkpoints: Checkpoints | None = None,
-        show: Report = lambda message, history: None,
+        sinks: Sequence[Sink] = (),
         **terms,
     ) -> federation.FederationResult:
-        """Be the server; do something once, as soon as a message begins with ``when``.
+        """Be the server; do something once, when the clients have been asked to train in a round.
 
         ``terms`` are those of ``federation.Terms``.
         """
         done = threading.Event()
 
-        def progress(message: str, history) -> None:
-            show(message, history)
-            if when and message.startswith(when) and not done.is_set():
+        def disturb(event: Event) -> None:
+            if isinstance(event, RoundStarted) and event.round == in_round and not done.is_set():
                 done.set()
                 do()
 
@@ -111,18 +117,18 @@ class Arena:
         verifier = federation.Verifier(self.server, certificates.fingerprint)
         return federation.run(
             list(started.values()), listen=self.place.listen, certificates=certificates, caller=verifier.caller,
-            test=self.test, terms=federation.Terms(**terms), checkpoints=checkpoints, progress=progress,
+            test=self.test, terms=federation.Terms(**terms), checkpoints=checkpoints, sinks=[*sinks, disturb],
         )  # fmt: skip
 
     def stop(self, job: jobs.TrainingJob) -> None:
         """Stop a job and wait until it has ended; rounds are over here before anybody has looked how jobs stand."""
         job.stop()
         give_up = time.monotonic() + jobs.STOPPING_SECONDS
-        while job.status() not in jobs.FINISHED and time.monotonic() < give_up:
+        while job.status().phase is not Phase.ENDED and time.monotonic() < give_up:
             time.sleep(job.pace)
 
-    def lead_and_die(self, started: Mapping[str, jobs.TrainingJob], folder: Path, *, when: str, **terms) -> int:
-        """Be the server in another process, which dies by SIGKILL when a message begins with ``when``.
+    def lead_and_die(self, started: Mapping[str, jobs.TrainingJob], folder: Path, *, in_round: int, **terms) -> int:
+        """Be the server in another process, which dies by SIGKILL in a round.
 
         ``terms`` are those of ``federation.Terms``.
 
@@ -131,10 +137,10 @@ class Arena:
         int
             How it ended: minus the number of the signal.
         """
-        known = [(asdict(job.client), job.name) for job in started.values()]
+        known = [(asdict(job.client), job.job_name) for job in started.values()]
         told = {
             "connection": self.connection, "test": self.test, "authority": self.authority, "folder": str(folder),
-            "known": known, "when": when, "terms": terms,
+            "known": known, "in_round": in_round, "terms": terms,
         }  # fmt: skip
         process = multiprocessing.get_context("spawn").Process(target=_die, kwargs=told)
         process.start()
@@ -158,14 +164,9 @@ class Arena:
             Python, in the place of the coefficients ``coef`` that were trained.
         """
         storage, bucket = owner.client("s3"), self.clients[name].bucket
-        with tempfile.TemporaryDirectory() as folder:
-            for path in bundle.CLIENT_CODE.iterdir():
-                if path.suffix in (".py", ".txt"):
-                    (Path(folder) / path.name).write_text(path.read_text())
-            program = Path(folder) / "client.py"
-            own, entry, rest = program.read_text().partition("\n\ndef train(")
-            program.write_text(own + CHANGE.format(changed=changed) + entry + rest)
-            body = bundle.source_archive(Path(folder), wheels=connect.wheels())
+        program = (bundle.CLIENT_CODE / "client.py").read_bytes()
+        scripts = {"client.py": ENTRY.format(changed=changed).encode(), "real_client.py": program}
+        body = bundle.source_archive(wheels=connect.wheels(), also=scripts)
         storage.put_object(Bucket=bucket, Key=CODE, Body=body)
         try:
             yield
@@ -222,8 +223,8 @@ def plain_average(
     return get_evaluate_fn(test, scaler)(rounds, parameters, {})[1]["roc_auc"]
 
 
-def _die(*, connection, test, authority, folder, known, when, terms) -> None:
-    """Be the server of another process, until the message comes."""
+def _die(*, connection, test, authority, folder, known, in_round, terms) -> None:
+    """Be the server of another process, until the round has begun."""
     arena = Arena(connection, accounts.notebook_session(connection["server_role"]), test, authority=authority)
     started = {}
     for entry, name in known:
@@ -233,7 +234,7 @@ def _die(*, connection, test, authority, folder, known, when, terms) -> None:
         )
     arena.lead(
         started,
-        when=when,
+        in_round=in_round,
         do=lambda: os.kill(os.getpid(), signal.SIGKILL),
         checkpoints=Checkpoints(Path(folder), "run"),
         **terms,

@@ -12,17 +12,24 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from workshop.aws.blueprint import Placement
+from workshop.federation import words
+from workshop.federation.events import Event
 from workshop.federation.rounds import Round
 
 
 class LiveRounds:
-    """Display that a federation updates; hand it to ``federation.run`` as ``progress``."""
+    """Sink that shows how a federation is going; hand it to ``federation.run`` as one of the ``sinks``."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.view = display(HTML("waiting for the first client"), display_id=True)
+        self.narrate = words.narrate(self.show)
 
-    def __call__(self, message: str, history: Sequence[Round]) -> None:
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        self.narrate(event)
+
+    def show(self, message: str, history: Sequence[Round]) -> None:
         """Replace the display by the message, the seconds so far, a curve and one line per finished round."""
         text = f"<p>{time.monotonic() - self.started:.0f} s: {html.escape(message)}</p>"
         if history:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import boto3
@@ -13,7 +14,7 @@ from workshop import federation, state
 from workshop.aws import accounts, cleanup, connect, deployment, images, jobs
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
-from workshop.federation.rounds import Report
+from workshop.federation.events import Sink
 
 IMAGE = images.training_image("us-east-1")  # no container image is pulled on the embedded AWS
 
@@ -77,14 +78,14 @@ def lead(
     place: federation.Place,
     certificates: tls.Certificates,
     checkpoints: Checkpoints | None = None,
-    progress: Report = lambda message, history: None,
+    sinks: Sequence[Sink] = (),
     **terms,
 ) -> federation.FederationResult:
     """Be the server of jobs that were started, on the given terms (see ``federation.Terms``)."""
     verifier = federation.Verifier(stage.sessions["server"], certificates.fingerprint)
     return federation.run(
         started, listen=place.listen, certificates=certificates, caller=verifier.caller, test=stage.test,
-        terms=federation.Terms(**terms), checkpoints=checkpoints, progress=progress,
+        terms=federation.Terms(**terms), checkpoints=checkpoints, sinks=sinks,
     )  # fmt: skip
 
 

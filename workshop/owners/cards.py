@@ -16,7 +16,7 @@ from workshop.aws.agreement import Agreement
 from workshop.aws.deployment import Federation
 from workshop.aws.stacks import Stack
 from workshop.errors import AgreementError, MissingStep
-from workshop.files import write_text
+from workshop.files import read_object, write_text
 
 
 def federation(names: Sequence[str]) -> Federation:
@@ -141,4 +141,4 @@ def _folder() -> Path:
 def told(name: str) -> dict[str, Any]:
     """Return the outputs by stack that an account's last card told; nothing if there is no card."""
     path = _folder() / f"{name}.json"
-    return json.loads(path.read_text()).get("outputs", {}) if path.exists() else {}
+    return read_object(path, remedy=f"join {name}'s card again").get("outputs", {})

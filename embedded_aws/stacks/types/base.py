@@ -46,7 +46,7 @@ class Scene:
         request = shaped(shape, request)
         if told := complaint(shape, request):
             raise ResourceError(told)
-        return getattr(client, operation)(**request)
+        return ask(client, operation, **request)
 
     def made(self, physical_id: str) -> str:
         """Remember the resource as soon as it is there, so that a later failure takes it away again."""
@@ -170,6 +170,15 @@ class ResourceType:
     def describe(self, scene: Scene, p: dict[str, Any]) -> dict[str, Any]:
         """Return the attributes of ``Fn::GetAtt``."""
         return {}
+
+
+def ask(client: Any, operation: str, **request: Any) -> dict[str, Any]:
+    """Call an API; an error tells which service it is of."""
+    try:
+        return getattr(client, operation)(**request)
+    except ClientError as error:
+        error.service = client.meta.service_model.service_id
+        raise
 
 
 def is_gone(error: ClientError) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from embedded_aws.stacks.errors import ResourceError
-from embedded_aws.stacks.types.base import ResourceType, Scene, pick, truth
+from embedded_aws.stacks.types.base import ResourceType, Scene, ask, pick, truth
 from embedded_aws.stacks.types.network import retag, specified
 
 _LISTS = ("RouteTableIds", "SubnetIds", "SecurityGroupIds")
@@ -143,12 +143,18 @@ class VPCPeeringConnection(ResourceType):
         request = pick(p, "VpcId", "PeerVpcId", "PeerOwnerId", "PeerRegion")
         told = scene.call("ec2", "create_vpc_peering_connection", **request, TagSpecifications=specs)
         connection = scene.made(told["VpcPeeringConnection"]["VpcPeeringConnectionId"])
+        listed = scene.call("ec2", "describe_vpc_peering_connections", VpcPeeringConnectionIds=[connection])
+        status = listed["VpcPeeringConnections"][0]["Status"]
+        if status["Code"] == "failed":
+            raise ResourceError(
+                f"VpcPeeringConnection {connection} {status['Message'][0].lower()}{status['Message'][1:]}"
+            )
         region = p.get("PeerRegion")
         if p.get("PeerRoleArn"):
             peer = scene.clients.of_role(p["PeerRoleArn"], "AWSCloudFormation", region=region)
         else:
             peer = scene.clients.in_region(region)
-        peer("ec2").accept_vpc_peering_connection(VpcPeeringConnectionId=connection)
+        ask(peer("ec2"), "accept_vpc_peering_connection", VpcPeeringConnectionId=connection)
 
     def update(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
         """Set the tags."""

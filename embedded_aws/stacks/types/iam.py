@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from embedded_aws.stacks.errors import ResourceError
+from embedded_aws.stacks.reasons import handled
 from embedded_aws.stacks.types.base import ResourceType, Scene, only, pick, unless_gone
 
 VERSIONS = 5  # that IAM keeps of one managed policy
@@ -158,10 +159,8 @@ class ManagedPolicy(ResourceType):
         attached = scene.call("iam", "list_entities_for_policy", **arn)
         if any(attached.get(f"Policy{name}") for name in _HOLDERS):
             # Say it before the versions are gone.
-            raise ResourceError(
-                f"Cannot delete a policy attached to entities. (Service: Iam, Status Code: 409, Error Code: "
-                f"DeleteConflict, Policy: {scene.resource.physical_id})"
-            )
+            told = f"Cannot delete a policy attached to entities: {scene.resource.physical_id}."
+            raise ResourceError(handled("IAM", 409, "DeleteConflict", told))
         for version in self._versions(scene):
             if not version["IsDefaultVersion"]:
                 scene.call("iam", "delete_policy_version", **arn, VersionId=version["VersionId"])

@@ -33,7 +33,8 @@ def permission(rule: dict[str, Any], side: str) -> dict[str, Any]:
         If a member is not known, or it has not exactly one peer.
     """
     peers = ["CidrIp", "CidrIpv6", f"{_SIDES[side]}SecurityGroupId", f"{_SIDES[side]}PrefixListId"]
-    rule = only(rule, *_PORTS, *peers, "Description")
+    owner = f"{_SIDES[side]}SecurityGroupOwnerId" if side == "ingress" else ""
+    rule = only(rule, *_PORTS, *peers, *filter(None, [owner]), "Description")
     given = [peer for peer in peers if rule.get(peer) not in (None, "")]
     if len(given) != 1:
         raise ResourceError(f"A security group rule needs exactly one of {', '.join(peers)}; given: {given}")
@@ -41,6 +42,10 @@ def permission(rule: dict[str, Any], side: str) -> dict[str, Any]:
         raise ResourceError("Property IpProtocol cannot be empty.")
     outer, inner = _PEERS[given[0]]
     peer = {inner: rule[given[0]], **({"Description": rule["Description"]} if rule.get("Description") else {})}
+    if owner and rule.get(owner):
+        if inner != "GroupId":
+            raise ResourceError(f"{owner} is about a SourceSecurityGroupId, and the rule has none")
+        peer["UserId"] = rule[owner]
     ports = {name: rule[name] for name in _PORTS if rule.get(name) is not None}
     return {**ports, outer: [peer]}
 
@@ -82,8 +87,8 @@ class SecurityGroup(ResourceType):
             TagSpecifications=specified(scene, p, "security-group"),
         )
         scene.made(group["GroupId"])
-        self._bring(scene, "ingress", [], p.get("SecurityGroupIngress") or [])
-        self._bring(scene, "egress", [EVERYWHERE], p.get("SecurityGroupEgress") or [EVERYWHERE])
+        self._bring(scene, "ingress", [], p.get("SecurityGroupIngress") or [], again=False)
+        self._bring(scene, "egress", [EVERYWHERE], p.get("SecurityGroupEgress") or [EVERYWHERE], again=False)
 
     def update(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
         """Bring the rules of the template to what they shall be; rules of others stay."""
@@ -92,7 +97,9 @@ class SecurityGroup(ResourceType):
         self._bring(scene, "egress", before, after)
         retag(scene, p, old)
 
-    def _bring(self, scene: Scene, side: str, old: list[dict[str, Any]], new: list[dict[str, Any]]) -> None:
+    def _bring(
+        self, scene: Scene, side: str, old: list[dict[str, Any]], new: list[dict[str, Any]], *, again: bool = True
+    ) -> None:
         wanted = _permissions(new, side)
         for rule in old:
             if not _same([rule]) & _same(new):
@@ -100,7 +107,7 @@ class SecurityGroup(ResourceType):
                     revoke(scene, side, scene.resource.physical_id, permission(rule, side))
         for rule, one in zip(new, wanted, strict=True):
             if not _same([rule]) & _same(old):
-                authorize(scene, side, scene.resource.physical_id, one, again=True)
+                authorize(scene, side, scene.resource.physical_id, one, again=again)
 
     def delete(self, scene: Scene, p: dict[str, Any]) -> None:
         """Delete the group."""
@@ -171,7 +178,15 @@ class SecurityGroupIngress(_Rule):
 
     name = "AWS::EC2::SecurityGroupIngress"
     side = "ingress"
-    fixed = ("GroupId", *_PORTS, "CidrIp", "CidrIpv6", "SourceSecurityGroupId", "SourcePrefixListId")
+    fixed = (
+        "GroupId",
+        *_PORTS,
+        "CidrIp",
+        "CidrIpv6",
+        "SourceSecurityGroupId",
+        "SourceSecurityGroupOwnerId",
+        "SourcePrefixListId",
+    )
 
 
 class SecurityGroupEgress(_Rule):

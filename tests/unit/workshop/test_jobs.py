@@ -1,11 +1,16 @@
 """The request that a client account receives, and the waits around a job."""
 
+import re
+from pathlib import Path
+
 import pytest
 from botocore.session import Session
 
 from workshop.aws import jobs
 from workshop.errors import JobError
+from workshop.federation.participants import Phase, Status
 
+ROOT = Path(__file__).resolve().parents[3]
 CLIENT = jobs.ClientAccount(
     name="client-1",
     account="444455556666",
@@ -75,16 +80,62 @@ def test_a_job_s_name_follows_from_its_run_and_matches_what_the_kickoff_policy_a
 class Endless:
     """A job that never ends."""
 
-    client, pace = CLIENT, 3.0
+    name, account, job_name, pace = "client-1", "444455556666", "fl-x", 3.0
 
     def describe(self):
         return {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training"}
 
-    def account_of_failure(self):
-        return "client-1 (account 444455556666), job fl-x: InProgress (Training)"
+    def status(self):
+        return Status(Phase.RUNNING, "InProgress (Training)")
+
+    def log_tail(self, most=5):
+        return []
 
 
 def test_a_wait_ends_at_its_deadline_and_names_the_job():
     times = iter(range(100))
     with pytest.raises(JobError, match=r"still running after 5 s:\nclient-1 \(account 444455556666\)"):
         jobs.wait([Endless()], deadline=5, clock=lambda: next(times), sleep=lambda seconds: None)
+
+
+class Answering(Endless):
+    """A job whose account says one thing, or nothing."""
+
+    def __init__(self, name, status):
+        self.name, self.known = name, status
+
+    def describe(self):
+        if self.known is None:
+            raise JobError(f"{self.name} says nothing")
+        return {"TrainingJobStatus": self.known, "SecondaryStatus": self.known, "BillableTimeInSeconds": 7}
+
+    def status(self):
+        return Status(Phase.ENDED, self.describe()["TrainingJobStatus"])
+
+
+def waited(statuses, needed):
+    times = iter(range(100))
+    started = [Answering(f"client-{number}", status) for number, status in enumerate(statuses, 1)]
+    return jobs.wait(started, deadline=5, needed=needed, clock=lambda: next(times), sleep=lambda seconds: None)
+
+
+def test_an_account_that_does_not_answer_counts_as_one_whose_job_did_not_complete():
+    table = waited(["Completed", "Completed", None], needed=2)
+    assert list(table["status"]) == ["Completed", "Completed", "no answer"]
+    assert list(table["billable seconds"].iloc[:2]) == [7, 7]
+    with pytest.raises(JobError, match=r"still running after 5 s:\nclient-3 says nothing$"):
+        waited(["Completed", "Completed", None], needed=3)
+    with pytest.raises(JobError, match=r"^client-2 \(account 444455556666\), job fl-x: Failed$"):
+        waited(["Completed", "Failed", "Completed"], needed=3)
+
+
+def test_what_is_billed_is_left_empty_where_nobody_says():
+    started = [Answering("client-1", "Completed"), Answering("client-2", None)]
+    assert jobs.billed(started) == {"client-1": 7, "client-2": None}
+
+
+def test_the_request_says_what_the_script_says_to_libraries_that_are_loaded_before_it():
+    source = (ROOT / "client_code" / "client.py").read_text()
+    own = dict(re.findall(r'os\.environ\.setdefault\("(\w+)", "(\w+)"\)', source))
+    assert own["GRPC_VERBOSITY"] == "NONE"
+    assert own.items() <= request()["Environment"].items()

@@ -11,6 +11,6 @@ class View:
 def test_a_message_is_text_and_never_markup(monkeypatch):
     view = View()
     monkeypatch.setattr(live, "display", lambda *shown, **options: view)
-    live.LiveRounds()("client-1 is left out: <img src=x onerror=alert(1)>", [])
+    live.LiveRounds().show("client-1 is left out: <img src=x onerror=alert(1)>", [])
     assert "<img" not in view.text
     assert "client-1 is left out: &lt;img src=x onerror=alert(1)&gt;" in view.text

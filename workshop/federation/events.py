@@ -1,0 +1,158 @@
+"""Events of a federation's run: facts for the live view, the journal, tracking and tests, as frozen dataclasses.
+
+Nothing may depend on how an event is worded; ``words`` does that for people.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from workshop.federation.rounds import Round
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a run."""
+
+
+@dataclass(frozen=True)
+class Joined(Event):
+    """A client has proven who it is and takes its seat, for the first time or again."""
+
+    client: str
+
+
+@dataclass(frozen=True)
+class TurnedAway(Event):
+    """A connection was refused."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gathering(Event):
+    """Some clients have joined; others are waited for before round 1."""
+
+    present: int
+    expected: int
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ScalerMade(Event):
+    """The clients' sums were added up; or again, ``without`` clients whose word is not believed any more."""
+
+    clients: int
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Resumed(Event):
+    """The run carries on after the rounds that an earlier kernel finished."""
+
+    history: tuple[Round, ...]
+
+
+@dataclass(frozen=True)
+class BegunAnew(Event):
+    """There was a checkpoint, and a client's rows have changed since."""
+
+
+@dataclass(frozen=True)
+class RoundStarted(Event):
+    """Every client has been asked to train."""
+
+    round: int
+    rounds: int
+
+
+@dataclass(frozen=True)
+class UpdateReceived(Event):
+    """A client's update has come; ``rows`` and ``metrics`` are what the client says of itself."""
+
+    round: int
+    client: str
+    rows: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Waiting(Event):
+    """A question has gone out, and clients have not answered it yet."""
+
+    question: str
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LeftOut(Event):
+    """A client's answer is not used: it cannot be, or it was not there in time (``absent``)."""
+
+    client: str
+    account: str
+    reason: str
+    question: str = ""
+    absent: bool = False
+
+
+@dataclass(frozen=True)
+class Expelled(Event):
+    """A client takes part no longer, whatever it sends."""
+
+    client: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RoundFinished(Event):
+    """There is a new global model."""
+
+    round: int
+    rounds: int
+    result: Round
+
+
+@dataclass(frozen=True)
+class NotCopied(Event):
+    """A checkpoint has no second copy."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unknown(Event):
+    """A figure about the run could not be had."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finished(Event):
+    """The final model has been evaluated."""
+
+    rounds: int
+
+
+Sink = Callable[[Event], None]
+
+
+def to_json(event: Event) -> str:
+    """Write an event as one line of JSON, with its name."""
+    return json.dumps({"event": type(event).__name__, **asdict(event)})
+
+
+class Journal:
+    """Sink that appends every event to a JSON-lines file, for whoever wants to know what an ended run did."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, event: Event) -> None:
+        """Append one line."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(to_json(event) + "\n")
