@@ -24,8 +24,13 @@ workshop: .venv/ready  ## run every notebook on this machine, no AWS account nee
 lab: .venv/ready  ## JupyterLab with the embedded AWS up, to follow step by step
 	@$(BIN)/python -m embedded_aws $(ACCOUNTS) run -- $(BIN)/jupyter lab --notebook-dir notebooks $(ROOT)
 
-test: .venv/ready  ## everything that proves the kit works
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+# The pure part comes first and is measured: a tracer would slow the rest, whose work is done in other processes anyway.
+FAST_TESTS := tests/unit tests/iam tests/network tests/embedded tests/repo client_code data_prep workshop
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+test: .venv/ready  ## everything that proves the kit works; FAST=1: what is pure, in a minute
+	@$(PYTEST) $(FAST_TESTS) -m "not slow" --cov
+	@echo "coverage is that of the pure part: what jobs, kernels and the embedded AWS run in their processes is not in it"
+	@$(if $(FAST),,$(PYTEST) -m slow)
 
 check: .venv/ready  ## lint, format and repository rules, under 30 seconds
 	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/cfn-lint cloudformation/*.yaml && $(BIN)/python -m pytest tests/repo
