@@ -158,14 +158,8 @@ class Cohort:
     def _be(self, name: str) -> None:
         job = self.jobs[name]
         kind = self.member.get(name, Member)
-<<<<<<< HEAD
-        member = kind(
-            task.new_model(), self.rows.clients[name], problem=FRAUD, job_name=job.job_name, federation=self.federation
-        )
-=======
         about = {"problem": FRAUD, "job_name": job.job_name, "federation": self.federation}
         member = kind(task.new_model(), self.rows.clients[name], **about)
->>>>>>> h-data
         client = Meddling(member, self.meddling[name]) if name in self.meddling else member.to_client()
         try:
             connection.stay(

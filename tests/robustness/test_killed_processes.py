@@ -113,13 +113,8 @@ def strike(message, history):
 result = federation.run(
     started, listen=told["listen"], certificates=certificates,
     caller=federation.Verifier(accounts.session("server"), certificates.fingerprint).caller,
-<<<<<<< HEAD
-    test=(rows["features"], rows["labels"]), problem=problems.load(),
-    checkpoints=Checkpoints(folder, "run"), sinks=[federation.narrate(strike)],
-=======
     test=(rows["features"], rows["labels"]), problem=problems.load(), checkpoints=Checkpoints(folder, "run"),
     sinks=[federation.narrate(strike)],
->>>>>>> h-data
 )
 parameters = [array.tolist() for array in result.parameters]
 print(json.dumps({"parameters": parameters, "resumed": result.resumed, "seconds": [e.seconds for e in result.history]}))

@@ -113,15 +113,8 @@ def tapped(federation):
     """Run on good cables and listen to one; then have a message sent over it as it is."""
     with federation.wires.tapped("client-1") as tap:
         result = federation.run(rounds=ROUNDS)
-<<<<<<< HEAD
-    names = {
-        "features": " ".join(FRAUD.feature_names),
-        "jobs": " ".join(job.job_name for job in federation.jobs.values()),
-    }
-=======
     jobs = " ".join(job.job_name for job in federation.jobs.values())
     names = {"features": " ".join(FRAUD.feature_names), "jobs": jobs}
->>>>>>> h-data
     message = fit_ins_to_proto(FitIns(pack([*result.parameters, *result.scaler]), names)).SerializeToString()
     with federation.wires.tapped("client-1") as plain:
         send(federation.wires, message)

@@ -229,22 +229,13 @@ class _Rounds:
             if seat.name not in self.declared:  # it has joined late
                 self._sums(proxy, seat, left)
             answer = proxy.fit(instruction, left, number)
-<<<<<<< HEAD
-            least = self.problem.floors.shared
-            update = updates.read_update(answer, start, self.declared[seat.name], least=least)
-=======
             update = updates.read_update(answer, start, self.declared[seat.name], least=self.problem.floors.shared)
->>>>>>> h-data
             self.tell(events.UpdateReceived(number, seat.name, update.rows, update.metrics))
             return update
 
         what = f"round {number} of {terms.rounds}"
         here = len(self.moments)
         self.tell(events.RoundStarted(number, terms.rounds))
-<<<<<<< HEAD
-=======
-        here = len(self.moments)
->>>>>>> h-data
         good, left_out, bad = self._ask(train, what)
         if len(self.moments) > here:
             self._compare_units()
@@ -282,13 +273,8 @@ class _Rounds:
     def _compare_units(self) -> None:
         """Tell whose rows seem to be in another unit; that leaves nobody out, for unlike rows may be honest."""
         there = {name: sums for name, sums in self.moments.items() if not self.seats.all_seats[name].out}
-<<<<<<< HEAD
-        for client in apart.compare(there, self.problem):
-            self.tell(events.StandsApart(client))
-=======
         for finding in apart.compare(there, self.problem):
             self.tell(finding)
->>>>>>> h-data
 
     def _begin_without(self, bad: Mapping[str, str]) -> None:
         """Take clients' sums out of the scaler; there is no model yet that was trained with it."""

@@ -145,13 +145,8 @@ class Arena:
         """
         known = [(asdict(job.client), job.job_name) for job in started.values()]
         told = {
-<<<<<<< HEAD
-            "connection": self.connection, "test": self.test, "problem": self.problem,
-            "authority": self.authority, "folder": str(folder), "known": known, "in_round": in_round, "terms": terms,
-=======
             "connection": self.connection, "test": self.test, "problem": self.problem, "authority": self.authority,
             "folder": str(folder), "known": known, "in_round": in_round, "terms": terms,
->>>>>>> h-data
         }  # fmt: skip
         process = multiprocessing.get_context("spawn").Process(target=_die, kwargs=told)
         process.start()
