@@ -4,8 +4,6 @@ BIN := .venv/bin
 export DATA CLIENTS ROUNDS SEED
 # The embedded AWS has ten client accounts unless more are asked for.
 ACCOUNTS := $(if $(CLIENTS),--clients $(CLIENTS))
-# In a container one may be root; Jupyter wants to be told.
-ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # The kit calls nobody, and every machine computes the same sums.
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
@@ -22,7 +20,7 @@ workshop: .venv/ready  ## run every notebook on this machine, no AWS account nee
 	@$(BIN)/python -m embedded_aws --home build/workshop/home $(ACCOUNTS) run -- $(BIN)/python -m workshop run
 
 lab: .venv/ready  ## JupyterLab with the embedded AWS up, to follow step by step
-	@$(BIN)/python -m embedded_aws $(ACCOUNTS) run -- $(BIN)/jupyter lab --notebook-dir notebooks $(ROOT)
+	@$(BIN)/python -m embedded_aws $(ACCOUNTS) run -- $(BIN)/python -m workshop lab
 
 # The pure part comes first and is measured: a tracer would slow the rest, whose work is done in other processes anyway.
 FAST_TESTS := tests/unit tests/iam tests/network tests/embedded tests/repo client_code data_prep workshop
