@@ -8,8 +8,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from workshop.aws import agreement, blueprint, cleanup, deployment, peering, stacks
-from workshop.aws.deployment import Federation
+from workshop.aws.members import Members
 from workshop.aws.stacks import Stack
+from workshop.aws.steps import placements
 from workshop.errors import AgreementError, StackError
 from workshop.owners import doctor
 
@@ -25,6 +26,12 @@ def sessions(own_accounts):
 def federation(sessions):
     yield deployment.meet(sessions, network="10.80.0.0/16")
     cleanup.delete_all(sessions)
+
+
+def policy_of_nobody():
+    """Return a trust policy that lets nobody in."""
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}
+    return {"Version": "2012-10-17", "Statement": [deny]}
 
 
 def test_three_times_in_a_row_nothing_is_left(sessions):
@@ -44,7 +51,7 @@ def test_the_kit_is_sent_once_and_its_progress_told(sessions, federation, tmp_pa
     kit = tmp_path / "kit.tar"
     kit.write_bytes(bytes(24_000_000))
     monkeypatch.setattr(deployment.bundle, "KIT", kit)
-    monkeypatch.setattr(deployment, "_kit_digest", lambda: deployment.bundle.sha256(kit))
+    monkeypatch.setattr(blueprint, "_kit_digest", lambda: deployment.bundle.sha256(kit))
     told = []
     deployment.deploy(federation, progress=lambda place, *line: told.append(line))
     sent = [line for line in told if "of the kit" in line[0]]
@@ -63,7 +70,7 @@ def test_a_kit_that_does_not_arrive_is_told_with_what_was_sent(sessions, federat
     kit.write_bytes(bytes(1000))
     monkeypatch.setattr(deployment.bundle, "KIT", kit)
     deployment.deploy(federation)
-    monkeypatch.setattr(deployment, "_kit_digest", lambda: deployment.bundle.sha256(kit))
+    monkeypatch.setattr(blueprint, "_kit_digest", lambda: deployment.bundle.sha256(kit))
     bucket = federation.outputs["server"]["fl-storage"]["Bucket"]
     policy = {
         "Effect": "Deny",
@@ -79,7 +86,7 @@ def test_a_kit_that_does_not_arrive_is_told_with_what_was_sent(sessions, federat
 
 def test_a_resource_that_cannot_be_made_is_named_with_a_remedy_and_the_rest_can_be_deleted(sessions, federation):
     iam = sessions["client-2"].client("iam")
-    nobody = {"Version": "2012-10-17", "Statement": []}
+    nobody = policy_of_nobody()
     iam.create_role(RoleName="FL-kickoff-client-job", AssumeRolePolicyDocument=json.dumps(nobody))
     with pytest.raises(StackError) as error:
         deployment.deploy(federation)
@@ -96,7 +103,7 @@ def test_a_resource_that_cannot_be_made_is_named_with_a_remedy_and_the_rest_can_
 
 def test_after_a_failed_attempt_the_same_cell_goes_on_where_it_stopped(sessions, federation):
     iam = sessions["client-1"].client("iam")
-    nobody = {"Version": "2012-10-17", "Statement": []}
+    nobody = policy_of_nobody()
     iam.create_role(RoleName="FL-accept-peering", AssumeRolePolicyDocument=json.dumps(nobody))
     with pytest.raises(StackError, match="client-1, stack fl-peering-accepter"):
         deployment.deploy(federation)
@@ -118,8 +125,8 @@ def test_a_changed_agreement_is_shown_as_a_change_set_before_it_is_made(sessions
 
 
 def test_a_change_that_is_not_wanted_is_not_made(sessions, federation):
-    deployment.deploy(federation, blueprint.STEPS[:2])
-    stack = deployment.stack_of(federation, next(blueprint.placements(blueprint.STEPS[0], ["server"])))
+    deployment.deploy(federation, blueprint.NETWORKS[:2])
+    stack = deployment.stack_of(federation, next(placements(blueprint.NETWORKS[0], ["server"])))
     changed = Stack(stack.template, "server", {"ArtefactDays": "7"})
 
     def refuse(changes):
@@ -184,7 +191,7 @@ def test_the_doctor_names_each_thing_that_is_wrong_and_what_to_do(sessions, fede
     )
     assert ("server", "own bucket") in wrong(examined(federation))
     assert ("all", "training image") in wrong(examined(federation, "x.dkr.ecr.eu-west-1.amazonaws.com/image:1"))
-    mixed = Federation({**sessions, "client-2": sessions["client-1"]}, federation.agreed, federation.outputs)
+    mixed = Members({**sessions, "client-2": sessions["client-1"]}, federation.agreed, federation.outputs)
     assert {("client-2", "account"), ("all", "accounts differ")} <= set(wrong(examined(mixed)))
 
 
@@ -241,7 +248,7 @@ def test_requests_and_connections_of_others_do_not_hold_a_clients_network(sessio
 @pytest.mark.parametrize("alone", ["server", "client-1"])
 def test_the_doctor_looks_at_the_half_of_an_owner_who_is_alone(sessions, federation, alone):
     deployment.deploy(federation)
-    mine = Federation({alone: sessions[alone]}, federation.agreed, federation.outputs)
+    mine = Members({alone: sessions[alone]}, federation.agreed, federation.outputs)
     found = examined(mine)
     assert wrong(found) == [(alone, "own bucket")]
     seen = {"server": {"route back", "server listens"}, "client-1": {"route there", "job may call"}}
@@ -258,8 +265,8 @@ def test_the_doctor_looks_at_the_half_of_an_owner_who_is_alone(sessions, federat
 
 
 def test_the_doctor_says_what_an_owner_who_has_just_begun_still_has_to_do(sessions, federation):
-    deployment.deploy(federation, blueprint.STEPS[:2])
-    found = examined(Federation({"client-1": sessions["client-1"]}, federation.agreed, {n: {} for n in federation.ids}))
+    deployment.deploy(federation, blueprint.NETWORKS[:2])
+    found = examined(Members({"client-1": sessions["client-1"]}, federation.agreed, {n: {} for n in federation.ids}))
     line = found.loc["client-1"].set_index("checked").loc["stacks"]
     assert line["found"].startswith("missing: fl-client-job")
     assert "workshop deploy client-1" in line["remedy"]

@@ -118,7 +118,7 @@ def _waves(found: Mapping[str, list[str]]) -> Iterator[list[tuple[str, str]]]:
     """Yield the stacks of all accounts in the blueprint's order turned round; first those that no blueprint knows."""
 
     def step(stack: str) -> int:
-        templates = [item.template for item in blueprint.STEPS]
+        templates = [item.template for item in blueprint.SAGEMAKER]
         fits = [number for number, name in enumerate(templates) if stack in (PREFIX + name,)]
         fits += [number for number, name in enumerate(templates) if name == "peering" and _is_peering(stack)]
         return fits[0] if fits else len(templates)

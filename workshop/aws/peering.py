@@ -24,7 +24,7 @@ def table(
     sessions : mapping
         The server's and the clients', by name; of an account that is not at hand its half is None.
     outputs : mapping
-        ``outputs[account][stack]``, as ``deployment.Federation`` keeps them; what is not known yet is None too.
+        ``outputs[account][stack]``, as ``members.Members`` keeps them; what is not known yet is None too.
     """
     apis = {name: session.client("ec2") for name, session in sessions.items()}
     server, theirs = apis.get("server"), outputs["server"].get("fl-network")

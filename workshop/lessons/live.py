@@ -11,7 +11,7 @@ from dataclasses import asdict
 import pandas as pd
 from IPython.display import HTML, display
 
-from workshop.aws.blueprint import Placement
+from workshop.aws.steps import Placement
 from workshop.federation import words
 from workshop.federation.events import Event
 from workshop.federation.rounds import Round

@@ -13,9 +13,9 @@ from data_prep import sources
 from data_prep.errors import DataError
 from workshop import problems, state
 from workshop.aws import accounts, agreement, choices, cleanup, connect, images, quotas, stacks
-from workshop.aws.blueprint import Placement
-from workshop.aws.deployment import Federation
+from workshop.aws.members import Members
 from workshop.aws.stacks import Change, Stack
+from workshop.aws.steps import Placement
 from workshop.errors import AgreementError
 from workshop.owners import cards, doctor
 
@@ -128,7 +128,7 @@ def examine(names: Sequence[str]) -> int:
     agreed = agreement.load()
     told = {name: cards.told(name) for name in agreed.ids}
     wanted = names or [name for name in agreed.ids if accounts.has_profile(name)]
-    members = Federation({name: accounts.session(name) for name in wanted}, agreed, told, choices.load())
+    members = Members({name: accounts.session(name) for name in wanted}, agreed, told, choices.load())
     findings = doctor.examine(members)
     for of, line in findings.iterrows():
         print(f"{'ok   ' if line['ok'] else 'WRONG'} {of:13} {line['checked']:16} {line['found']}")

@@ -18,27 +18,21 @@ from botocore.exceptions import BotoCoreError, ClientError
 from workshop import federation
 from workshop.aws import accounts, blueprint, connect, images, peering, quotas, stacks
 from workshop.aws.cleanup import NOTEBOOK_LOGS
-from workshop.aws.deployment import Federation
+from workshop.aws.members import Members
 from workshop.aws.stacks import Stack
 from workshop.errors import NotThisMachine, WorkshopError
 
 Line = tuple[str, str, bool, str, str]  # what was checked, of whom, whether it is right, what was found, what to do
 KIT_REPORT = "model/kit.json"  # cloudformation/install-on-notebook.sh writes it
 CLOCK_SECONDS = 60  # AWS refuses signatures that are five minutes off
-# What is reached through endpoints of the VPC: by a job, by the server's notebook besides, and what else there is.
-JOB_ENDPOINTS, SERVER_ENDPOINTS, OTHER_ENDPOINTS = (
-    ("s3",),
-    ("sagemaker.api", "sts", "logs"),
-    ("kms", "ecr.api", "ecr.dkr"),
-)
 
 
-def examine(federation: Federation, *, image: str = "") -> pd.DataFrame:
+def examine(federation: Members, *, image: str = "") -> pd.DataFrame:
     """Check accounts, networks, roles, buckets, the server's place: of every account at hand its own half.
 
     Parameters
     ----------
-    federation : Federation
+    federation : Members
         The owners' sessions at hand; what the others' cards do not tell yet is not checked.
     image : str
         The training image's address; else the one that SageMaker has in this region.
@@ -56,7 +50,7 @@ def examine(federation: Federation, *, image: str = "") -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["checked", "of", "ok", "found", "remedy"]).set_index("of")
 
 
-def _asked(check: Callable[[Federation], Iterator[Line]], members: Federation) -> Iterator[Line]:
+def _asked(check: Callable[[Members], Iterator[Line]], members: Members) -> Iterator[Line]:
     try:
         yield from check(members)
     except (WorkshopError, BotoCoreError, ClientError) as error:
@@ -67,7 +61,7 @@ def _line(checked: str, of: str, ok: bool, found: object, remedy: str) -> Line:
     return checked, of, bool(ok), str(found), "" if ok else remedy
 
 
-def _identities(members: Federation) -> Iterator[Line]:
+def _identities(members: Members) -> Iterator[Line]:
     found = {name: accounts.identity(name, session) for name, session in members.sessions.items()}
     regions = {who.region for who in found.values()}
     for name, who in found.items():
@@ -80,18 +74,18 @@ def _identities(members: Federation) -> Iterator[Line]:
     )
 
 
-def _clocks(members: Federation) -> Iterator[Line]:
+def _clocks(members: Members) -> Iterator[Line]:
     session = next(iter(members.sessions.values()))
     answer = session.client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
     off = abs((parsedate_to_datetime(answer["date"]) - datetime.now(UTC)).total_seconds())
     yield _line("clock", "this machine", off < CLOCK_SECONDS, f"{off:.0f} s off", "set the clock (chronyc, Settings)")
 
 
-def _stacks(members: Federation) -> Iterator[Line]:
+def _stacks(members: Members) -> Iterator[Line]:
     """Every account at hand: what of the blueprint does not stand there; and take over what stands."""
     for name, session in members.sessions.items():
         there = set(stacks.names(session))
-        places = [place for step in blueprint.STEPS for place in members.placements(step)]
+        places = blueprint.SAGEMAKER.placements(members)
         wanted = [Stack(place.step.template, name, peer=place.peer) for place in places if place.account == name]
         members.outputs[name] = {one.name: stacks.outputs(session, one) for one in wanted if one.name in there}
         missing = [one.name for one in wanted if one.name not in there]
@@ -99,7 +93,7 @@ def _stacks(members: Federation) -> Iterator[Line]:
         yield _line("stacks", name, not missing, told, f"run notebook 02, or `python -m workshop deploy {name}`")
 
 
-def _networks(members: Federation) -> Iterator[Line]:
+def _networks(members: Members) -> Iterator[Line]:
     cidrs = {name: told["fl-network"]["VpcCidr"] for name, told in members.outputs.items() if "fl-network" in told}
     for (one, first), (other, second) in combinations(cidrs.items(), 2):
         if ipaddress.ip_network(first).overlaps(ipaddress.ip_network(second)):
@@ -119,14 +113,14 @@ _OPENS = {
 }
 
 
-def _connections(members: Federation) -> Iterator[Line]:
+def _connections(members: Members) -> Iterator[Line]:
     for name, found in peering.table(members.sessions, members.outputs).iterrows():
         for what, remedy in _OPENS.items():
             if found[what] is not None:
                 yield _line(what, name, found[what] is True or found[what] == "active", found[what], remedy)
 
 
-def _packets(members: Federation) -> Iterator[Line]:
+def _packets(members: Members) -> Iterator[Line]:
     """What the flow logs last said of each client's packets to the server, if the door is not open by now."""
     doors = peering.table(members.sessions, members.outputs)
     for name, seen in peering.refused(members.sessions, members.outputs).items():
@@ -139,7 +133,7 @@ def _packets(members: Federation) -> Iterator[Line]:
             yield _line("packets", name, doors.loc[name, at] is True, told, _OPENS[at])
 
 
-def _endpoints(members: Federation) -> Iterator[Line]:
+def _endpoints(members: Members) -> Iterator[Line]:
     for name, session in members.sessions.items():
         if not (network := members.outputs[name].get("fl-network")):
             continue
@@ -150,7 +144,7 @@ def _endpoints(members: Federation) -> Iterator[Line]:
             for item in found
             if item["State"].lower() == "available"
         }
-        wanted = _endpoints_wanted(members, name)
+        wanted = blueprint.endpoints(members.choices, server=name == "server")
         missing = [service for service in wanted if service not in there]
         told = f"missing: {', '.join(missing)}" if missing else f"endpoints: {', '.join(wanted)}"
         yield _line(
@@ -158,13 +152,7 @@ def _endpoints(members: Federation) -> Iterator[Line]:
         )
 
 
-def _endpoints_wanted(members: Federation, name: str) -> tuple[str, ...]:
-    if members.choices.endpoints == "all":
-        return (*JOB_ENDPOINTS, *SERVER_ENDPOINTS, *OTHER_ENDPOINTS)
-    return (*JOB_ENDPOINTS, *SERVER_ENDPOINTS) if name == "server" else JOB_ENDPOINTS
-
-
-def _flow_logs(members: Federation) -> Iterator[Line]:
+def _flow_logs(members: Members) -> Iterator[Line]:
     """A right that the flow log's role lacks shows nowhere else."""
     for name, session in members.sessions.items():
         if not (network := members.outputs[name].get("fl-network")):
@@ -181,7 +169,7 @@ def flow_log_status(session: boto3.Session, vpc: str) -> str:
     return ", ".join(dict.fromkeys(words)) or "none"
 
 
-def _roles(members: Federation) -> Iterator[Line]:
+def _roles(members: Members) -> Iterator[Line]:
     if not (access := members.outputs["server"].get("fl-server-access")) or "server" not in members.sessions:
         return
     try:
@@ -204,7 +192,7 @@ def _roles(members: Federation) -> Iterator[Line]:
             yield _line("kick-off role", name, True, "can be borrowed", "")
 
 
-def _trusts(members: Federation) -> Iterator[Line]:
+def _trusts(members: Members) -> Iterator[Line]:
     """In place of a role that is gone, a trust policy shows its unique id: it would lend nothing to a new one."""
     for name, session in members.sessions.items():
         if "fl-client-access" not in members.outputs[name]:
@@ -221,7 +209,7 @@ def _trusts(members: Federation) -> Iterator[Line]:
         yield _line("trust", name, not ghosts, told, remedy)
 
 
-def _buckets(members: Federation) -> Iterator[Line]:
+def _buckets(members: Members) -> Iterator[Line]:
     for name, session in members.sessions.items():
         if not (storage := members.outputs[name].get("fl-storage")):
             continue
@@ -233,7 +221,7 @@ def _buckets(members: Federation) -> Iterator[Line]:
             yield _line("own bucket", name, False, error, "deploy fl-storage")
 
 
-def _image(members: Federation, image: str) -> Iterator[Line]:
+def _image(members: Members, image: str) -> Iterator[Line]:
     regions = {session.region_name for session in members.sessions.values()}
     image = image or images.training_image(min(regions))
     fits = any(f".{region}." in image for region in regions) or "." not in image.split("/")[0]
@@ -241,7 +229,7 @@ def _image(members: Federation, image: str) -> Iterator[Line]:
     yield _line("training image", "all", fits, found, "run notebook 02 again: the image's address is of another region")
 
 
-def _quotas(members: Federation) -> Iterator[Line]:
+def _quotas(members: Members) -> Iterator[Line]:
     for name, session in members.sessions.items():
         need = quotas.needed(name, members.choices)
         remedy = f"ask for {need.at_least}: `python -m workshop quotas {name} --request`; AWS takes minutes to days"
@@ -253,7 +241,7 @@ def _quotas(members: Federation) -> Iterator[Line]:
         yield _line("quota", name, has >= need.at_least, f"{need.quota}: {has:.0f}", remedy)
 
 
-def _kit(members: Federation) -> Iterator[Line]:
+def _kit(members: Members) -> Iterator[Line]:
     """What the notebook instance wrote down when it had installed the kit, or could not."""
     instance = members.outputs["server"].get("fl-notebook-instance", {})
     storage = members.outputs["server"].get("fl-storage")
@@ -275,7 +263,7 @@ def _kit(members: Federation) -> Iterator[Line]:
     yield _line("kit", "server", told.get("ready") is True, "installed" if told.get("ready") else "not ready", remedy)
 
 
-def _place(members: Federation) -> Iterator[Line]:
+def _place(members: Members) -> Iterator[Line]:
     instance = members.outputs["server"].get("fl-notebook-instance")
     if "server" not in members.sessions or not instance:
         return
