@@ -150,7 +150,7 @@ def main(argv: list[str]) -> int:
 
 def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     health = {"pid": os.getpid(), "started": time.time(), "token": secrets.token_hex(16)}
-    network = Switchboard(WIRES[control.network_mode()], trail_file=files.network)
+    network = Switchboard(WIRES[control.network_mode()])
     gate = Gate(partial(_way, network))
     server = make_server("127.0.0.1", 0, Application(health, gate), threaded=True, request_handler=QuietHandler)
     endpoint = f"http://{names.IN_A_VPC}:{server.server_port}"
