@@ -16,6 +16,11 @@ from workshop.owners import doctor
 
 IMAGE = "x.dkr.ecr.us-east-1.amazonaws.com/image:1"
 
+NOBODY = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}],
+}
+
 
 @pytest.fixture(scope="module")
 def sessions(own_accounts):
@@ -26,12 +31,6 @@ def sessions(own_accounts):
 def federation(sessions):
     yield deployment.meet(sessions, network="10.80.0.0/16")
     cleanup.delete_all(sessions)
-
-
-def policy_of_nobody():
-    """Return a trust policy that lets nobody in."""
-    deny = {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}
-    return {"Version": "2012-10-17", "Statement": [deny]}
 
 
 def test_three_times_in_a_row_nothing_is_left(sessions):
@@ -86,8 +85,7 @@ def test_a_kit_that_does_not_arrive_is_told_with_what_was_sent(sessions, federat
 
 def test_a_resource_that_cannot_be_made_is_named_with_a_remedy_and_the_rest_can_be_deleted(sessions, federation):
     iam = sessions["client-2"].client("iam")
-    nobody = policy_of_nobody()
-    iam.create_role(RoleName="FL-kickoff-client-job", AssumeRolePolicyDocument=json.dumps(nobody))
+    iam.create_role(RoleName="FL-kickoff-client-job", AssumeRolePolicyDocument=json.dumps(NOBODY))
     with pytest.raises(StackError) as error:
         deployment.deploy(federation)
     told = str(error.value)
@@ -103,8 +101,7 @@ def test_a_resource_that_cannot_be_made_is_named_with_a_remedy_and_the_rest_can_
 
 def test_after_a_failed_attempt_the_same_cell_goes_on_where_it_stopped(sessions, federation):
     iam = sessions["client-1"].client("iam")
-    nobody = policy_of_nobody()
-    iam.create_role(RoleName="FL-accept-peering", AssumeRolePolicyDocument=json.dumps(nobody))
+    iam.create_role(RoleName="FL-accept-peering", AssumeRolePolicyDocument=json.dumps(NOBODY))
     with pytest.raises(StackError, match="client-1, stack fl-peering-accepter"):
         deployment.deploy(federation)
     iam.delete_role(RoleName="FL-accept-peering")
