@@ -256,7 +256,7 @@ def test_a_client_whose_amounts_are_in_another_unit_is_told_of_and_may_stay(thre
     cohort = Cohort(Rows(three.clients | {"client-2": spoilt}, three.test))
     cohort.join()
     result = cohort.run(rounds=2)
-    (event,) = result.events
+    (event,) = result.notes
     assert event.startswith("client-2 stands apart from the others in 4")
     assert "its values look like the others' as log10(1 + value); ask its owner for the unit" in event
     assert any(event in line for line in cohort.lines)
@@ -266,4 +266,4 @@ def test_a_client_whose_amounts_are_in_another_unit_is_told_of_and_may_stay(thre
 def test_of_honest_clients_nothing_is_told(three):
     cohort = Cohort(three)
     cohort.join()
-    assert cohort.run(rounds=1).events == ()
+    assert cohort.run(rounds=1).notes == ()
