@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
 
@@ -143,7 +144,7 @@ def pooled_scaler(all_statistics: list[Parameters]) -> Scaler:
 
     A column that never changes gets scale 1, by the rule of scikit-learn's ``StandardScaler``.
     """
-    n_rows, total, squares = (sum(arrays) for arrays in zip(*all_statistics, strict=True))
+    n_rows, total, squares = (reduce(np.add, arrays) for arrays in zip(*all_statistics, strict=True))
     n_rows = float(n_rows[0])
     mean = total / n_rows
     variance = np.maximum(squares / n_rows - mean**2, 0.0)

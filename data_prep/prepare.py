@@ -112,7 +112,7 @@ def _write_client(folder: Path, rows: pd.DataFrame, *, balance: str, seed: int, 
         raise DataError(f"BALANCE {balance!r} is unknown; choose one of {', '.join(BALANCE)}")
     train, validation = split.train_validation(rows, seed=seed)
     tables = {"train": train, "balanced": _balanced(train, balance, seed), "validation": validation}
-    files = dict(zip(("train.csv", "train_balanced.csv", "validation.csv"), tables.values(), strict=True))
+    files = {"train.csv": tables["train"], "train_balanced.csv": tables["balanced"], "validation.csv": validation}
     owners.write_owner(folder, files, owner=folder.name, **about)
     return {f"{kind}_{what}": n for kind, part in tables.items() for what, n in _count(part).items()}
 
