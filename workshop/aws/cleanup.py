@@ -82,7 +82,7 @@ def delete_all(
             if any(stack in _NEEDED_BY_INTERFACES for _, stack in wave):
                 owners = list({name: None for name, _ in wave})
                 list(pool.map(lambda name: _wait_for_interfaces(name, sessions[name], progress, deadline), owners))
-            list(pool.map(lambda entry: _delete_stack(sessions, *entry, progress), wave))
+            list(pool.map(lambda entry: _delete_stack(sessions, entry[0], entry[1], progress), wave))
         list(pool.map(_asked(_delete_logs), *_pairs(sessions)))
     lines = [(name, jobs[name], len(found[name])) for name in sessions]
     return pd.DataFrame(lines, columns=["account", "jobs", "stacks"]).set_index("account")

@@ -47,7 +47,7 @@ def save(folder: Path, parameters: task.Parameters, scaler: task.Scaler, *, thre
     try:
         folder.mkdir(parents=True, exist_ok=True)
         task.save_model(folder, task.build_pipeline(parameters, scaler, list(schema.FEATURES)))
-        np.savez(folder / TWIN, **arrays, features=np.array(schema.FEATURES))
+        np.savez(folder / TWIN, allow_pickle=False, **arrays, features=np.array(schema.FEATURES))
     except OSError as error:
         raise unwritable(folder, error) from error
     manifest = {
