@@ -1,8 +1,8 @@
 """The entry point of a client's SageMaker training job (script mode): read this account's rows, train with Flower.
 
-Rows never leave this process. What the server receives: a checksum of all rows, sums for the scaler, 50 numbers per
-round, a row count, one threshold. What it may cause: training on the rows in the ``train`` channel, which the owner
-put there.
+Rows never leave this process. What the server receives: a checksum of all rows, mean and spread per column, 50
+numbers per round, a row count, one threshold. What it may cause: training on the rows in the ``train`` channel, which
+the owner put there.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import checkpoint
 import connection
 import identity
 import numpy as np
+import problem as problems
 import schema
 import task
 from flwr.client import NumPyClient
@@ -40,12 +41,13 @@ class JobError(Exception):
 
 # Their texts are of this kit: they quote no cell.
 FORESEEN = (
-    JobError, connection.ServerError, identity.NoIdentity, schema.TableError, task.BadSetting, task.TooFewRows
+    JobError, connection.ServerError, identity.NoIdentity, problems.ProblemError, schema.TableError, task.BadSetting,
+    task.TooFewRows
 )  # fmt: skip
 
 
 class ClientData(NamedTuple):
-    """The three tables of a client: arrays ``(n_rows, 49)`` and ``(n_rows,)`` each."""
+    """The three tables of a client: arrays ``(n_rows, n_features)`` and ``(n_rows,)`` each."""
 
     train: tuple[np.ndarray, np.ndarray]  # what the model is fitted on: real rows, balanced by the owner
     validation: tuple[np.ndarray, np.ndarray]  # real rows, never resampled
@@ -60,7 +62,13 @@ class ClientData(NamedTuple):
 
 
 def load_data(
-    train_path: str, train_file: str, test_path: str, test_file: str, *, rows_file: str = "train.csv"
+    train_path: str,
+    train_file: str,
+    test_path: str,
+    test_file: str,
+    *,
+    problem: problems.Problem,
+    rows_file: str = "train.csv",
 ) -> ClientData:
     """Read and check the owner's CSV files.
 
@@ -69,14 +77,16 @@ def load_data(
     schema.TableError
         Names file, column, rule and the number of rows that break it; never a cell value.
     """
-    train = schema.read_table(Path(train_path) / train_file, minimum_rows=task.MINIMUM_ROWS)
-    rows = schema.read_table(Path(train_path) / rows_file, minimum_rows=task.MINIMUM_ROWS)
-    validation = schema.read_table(Path(test_path) / test_file)
-    return ClientData(schema.to_arrays(train), schema.to_arrays(validation), schema.to_arrays(rows)[0])
+    floor = problem.floors.shared
+    train = schema.read_table(Path(train_path) / train_file, problem, minimum_rows=floor)
+    rows = schema.read_table(Path(train_path) / rows_file, problem, minimum_rows=floor)
+    validation = schema.read_table(Path(test_path) / test_file, problem)
+    tables = [schema.to_arrays(frame, problem) for frame in (train, validation, rows)]
+    return ClientData(tables[0], tables[1], tables[2][0])
 
 
 class FlowerClient(NumPyClient):
-    """Answer the server: who this is, sums for the scaler, then once per round a trained model.
+    """Answer the server: who this is, moments for the scaler, then once per round a trained model.
 
     Every question brings all that its answer needs, so that a client which joins late, or comes back after its
     connection broke or its job was restarted, needs to remember nothing.
@@ -87,15 +97,27 @@ class FlowerClient(NumPyClient):
         From ``task.new_model``.
     data : ClientData
         This account's rows.
+    problem : Problem
+        What they are, and how they are transformed.
     job_name, federation : str
         What the proof of identity is made for: this job, and the fingerprint of the authority that it trusts.
     keep : callable
         Called with the global model whenever the server sends one.
     """
 
-    def __init__(self, model, data: ClientData, *, job_name: str, federation: str, keep=lambda global_model: None):
+    def __init__(
+        self,
+        model,
+        data: ClientData,
+        *,
+        problem: problems.Problem,
+        job_name: str,
+        federation: str,
+        keep=lambda global_model: None,
+    ):
         self.model = model
         self.data = data
+        self.problem = problem
         self.about = {"job": job_name, "federation": federation}
         self.rows = data.checksum()
         self.instance = secrets.token_hex(16)  # a second process with this job's credentials has another
@@ -107,17 +129,17 @@ class FlowerClient(NumPyClient):
         return {"instance": self.instance, "rows": self.rows, **identity.prove(str(config["nonce"]), **self.about)}
 
     def get_parameters(self, config):
-        """Return the sums that the federated scaler is made of, ``[n (1,), sum (49,), squares (49,)]``."""
-        return task.statistics(self.data.real_features)
+        """Return what the federated scaler is made of: ``[n (1,), mean, squared deviations]``."""
+        return task.statistics(self.data.real_features, self.problem)
 
     def fit(self, parameters, config):
         """Train from the global model; return the new parameters, the number of *real* rows behind them, and scores.
 
-        ``parameters`` are ``[coef (1, 49), intercept (1,), mean (49,), scale (49,)]``.
+        ``parameters`` are ``[coef (1, n_features), intercept (1,), mean (n_features,), scale (n_features,)]``.
         """
         started = time.perf_counter()
         current = self._keep(parameters)
-        features = task.transform(self.data.train[0], current.scaler)
+        features = task.transform(self.data.train[0], current.scaler, self.problem)
         trained = task.fit(
             self.model,
             current.parameters,
@@ -126,14 +148,14 @@ class FlowerClient(NumPyClient):
             proximal_mu=float(config.get("proximal_mu", 0.0)),
         )
         logging.info("round %s: trained in %.3f s", config["round"], time.perf_counter() - started)
-        validation = (task.transform(self.data.validation[0], current.scaler), self.data.validation[1])
+        validation = (task.transform(self.data.validation[0], current.scaler, self.problem), self.data.validation[1])
         scores = task.metrics(trained, (features, self.data.train[1]), validation)
         return trained, len(self.data.real_features), scores
 
     def evaluate(self, parameters, config):
         """Score the global model on this account's validation rows."""
         current = self._keep(parameters)
-        features = task.transform(self.data.validation[0], current.scaler)
+        features = task.transform(self.data.validation[0], current.scaler, self.problem)
         loss, threshold = task.evaluate(current.parameters, features, self.data.validation[1])
         self.finished = True
         return loss, len(self.data.validation[1]), {"threshold": threshold}
@@ -148,8 +170,11 @@ def train(args: argparse.Namespace) -> None:
     """Take part in one federation from the first message to the saved model."""
     if not args.train:
         raise JobError("channel train is missing: the request's InputDataConfig must name one with this account's rows")
+    problem = problems.load(Path(__file__).with_name("problem.toml"))
     try:
-        data = load_data(args.train, args.train_file, args.train, args.test_file, rows_file=args.rows_file)
+        data = load_data(
+            args.train, args.train_file, args.train, args.test_file, problem=problem, rows_file=args.rows_file
+        )
     except schema.TableError as error:
         raise JobError(f"channel {Path(args.train).name}, {error}") from None
     logging.info("%s real training rows, %s to fit on", len(data.real_features), len(data.train[1]))
@@ -158,8 +183,8 @@ def train(args: argparse.Namespace) -> None:
     pem = ssl.DER_cert_to_PEM_cert(authority).encode()
     latest = checkpoint.Latest(Path(args.checkpoint_dir))
     client = FlowerClient(
-        model, data, job_name=os.environ["TRAINING_JOB_NAME"], federation=hashlib.sha256(authority).hexdigest(),
-        keep=latest.keep,
+        model, data, problem=problem, job_name=os.environ["TRAINING_JOB_NAME"],
+        federation=hashlib.sha256(authority).hexdigest(), keep=latest.keep,
     )  # fmt: skip
     try:
         connection.stay(
@@ -174,12 +199,12 @@ def train(args: argparse.Namespace) -> None:
     finally:  # also when SIGTERM comes; stopped from here on, it is on its way out already
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if latest.model is not None:
-            save(args.model_dir, latest.model)
+            save(args.model_dir, latest.model, problem)
     if not client.finished:
         raise JobError("the server ended the federation before it sent a final model: see the server's notebook")
 
 
-def save(folder: str, model: task.GlobalModel) -> None:
+def save(folder: str, model: task.GlobalModel, problem: problems.Problem) -> None:
     """Leave the global model where SageMaker takes it from.
 
     Raises
@@ -188,7 +213,7 @@ def save(folder: str, model: task.GlobalModel) -> None:
         If the folder cannot be written.
     """
     try:
-        path = task.save_model(folder, task.build_pipeline(*model, list(schema.FEATURES)))
+        path = task.save_model(folder, task.build_pipeline(*model, problem.transform_of))
     except OSError as error:
         raise JobError(f"the global model cannot be written to {folder}: {error.strerror}") from error
     logging.info("global model saved to %s", path)

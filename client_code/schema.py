@@ -1,10 +1,7 @@
-"""The one schema of the provider table: 50 columns, written down once, and the rules that a file must keep.
+"""CSV reader and validation: the rules that a file must keep, by the columns of a problem.
 
 A client's job checks its rows with it, and so does ``data_prep``. Messages name file, column, rule and the number of
 rows that break it, never a cell: the message may travel to an account that must not see the cell.
-
-Source of the columns: aws-samples/wwps-payment-integrity-solutions, ``processed_data_classification_v2.csv``, built
-from CMS Part B, Part D and DMEPOS public use files 2013-2019 and the OIG list of excluded providers.
 """
 
 from __future__ import annotations
@@ -14,68 +11,21 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+try:
+    from . import filekind
+    from .problem import Column, Problem
+except ImportError:  # in a job the modules lie side by side and are no package
+    import filekind
+    from problem import Column, Problem
 
-@dataclass(frozen=True)
-class Column:
-    """One column: its name, how it is stored, its unit, and what it means."""
-
-    name: str
-    dtype: str  # "int64" or "float64"
-    unit: str
-    meaning: str
-
-
-LABEL = "fraudulent_provider"
-BINARY = ("female",)
-
-_EQUIPMENT = "standard_deviation", "mean", "sum"  # the order of the statistics in the equipment columns
-_SERVICES = "mean", "sum", "standard_deviation"  # and in all later ones
-_WORDS = {
-    "mean": "mean over the provider's lines",
-    "sum": "sum over the provider's lines",
-    "standard_deviation": "standard deviation over the provider's lines (0 for a single line)",
-}
-# quantity: (stored as, unit, meaning, order of its statistics)
-_QUANTITIES = {
-    "tot_suplrs": ("int64", "suppliers", "suppliers of equipment (DMEPOS) the provider referred to", _EQUIPMENT),
-    "tot_suplr_benes": ("int64", "patients", "patients with equipment claims; CMS hides 1-10, 5 stands in", _EQUIPMENT),
-    "tot_suplr_clms": ("int64", "claims", "equipment claims", _EQUIPMENT),
-    "tot_suplr_srvcs": ("int64", "services", "pieces of equipment or services supplied", _EQUIPMENT),
-    "avg_suplr_sbmtd_chrg": ("float64", "US dollars", "average charge that suppliers submitted", _EQUIPMENT),
-    "avg_suplr_mdcr_pymt_amt": ("float64", "US dollars", "average amount Medicare paid suppliers", _EQUIPMENT),
-    "bene_unique_cnt": ("int64", "patients", "distinct patients per procedure (Part B)", _SERVICES),
-    "line_svc_cnt": ("int64", "services", "services provided per procedure (Part B)", _SERVICES),
-    "bene_day_srvc_cnt": ("int64", "patient days", "distinct patient days per procedure (Part B)", _SERVICES),
-    "average_submitted_chrg_amt": ("float64", "US dollars", "average charge submitted per procedure", _SERVICES),
-    "average_medicare_payment_amt": ("float64", "US dollars", "average Medicare payment per procedure", _SERVICES),
-    "total_claim_count": ("int64", "claims", "prescription claims per drug (Part D)", _SERVICES),
-    "total_30_day_fill_count": ("float64", "fills", "30-day fills per drug (Part D)", _SERVICES),
-    "total_day_supply": ("int64", "days", "days of supply per drug (Part D)", _SERVICES),
-    "total_drug_cost": ("float64", "US dollars", "cost per drug (Part D)", _SERVICES),
-    "bene_count": ("int64", "patients", "patients per drug (Part D); CMS hides 1-10, 5 stands in", _SERVICES),
-}
-COLUMNS = (
-    Column(LABEL, "int64", "0 or 1", "1: the provider is on the OIG list of excluded providers for fraud"),
-    Column("female", "int64", "0 or 1", "1: the provider is a woman"),
-    *(
-        Column(f"{quantity}_{statistic}", dtype, unit, f"{meaning}: {_WORDS[statistic]}")
-        for quantity, (dtype, unit, meaning, statistics) in _QUANTITIES.items()
-        for statistic in statistics
-    ),
-)
-NAMES = tuple(column.name for column in COLUMNS)
-FEATURES = NAMES[1:]
 
 # From version 3 on pandas reads every number exactly; before, only when asked to.
 _EXACT = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
-
-LARGEST = 1e20  # far above any amount, and far below what a float32 holds
 
 PIECE = 2_000  # rows that are read at a time
 
@@ -105,13 +55,14 @@ class TableError(ValueError):
         super().__init__(f"{where}: {rule}{count}; {remedy}")
 
 
-def read_table(path: str | Path, *, minimum_rows: int = 1, both_classes: bool = True) -> pd.DataFrame:
-    """Read a CSV file and check it against the schema.
+def read_table(path: str | Path, problem: Problem, *, minimum_rows: int = 1, both_classes: bool = True) -> pd.DataFrame:
+    """Read a CSV file and check it against a problem's columns.
 
     Parameters
     ----------
     path : str or Path
-        UTF-8, a header with the 50 names in order, numbers below. A first line that begins with ``#`` is a stamp.
+        UTF-8, a header with the problem's names in order, numbers below. A first line that begins with ``#`` is a
+        stamp.
     minimum_rows : int
         Fewer rows than this are refused.
     both_classes : bool
@@ -120,7 +71,7 @@ def read_table(path: str | Path, *, minimum_rows: int = 1, both_classes: bool = 
     Returns
     -------
     DataFrame
-        Shape ``(n_rows, 50)``; label int64, features float64.
+        Shape ``(n_rows, 1 + n_features)``; label int64, features float64.
 
     Raises
     ------
@@ -131,33 +82,35 @@ def read_table(path: str | Path, *, minimum_rows: int = 1, both_classes: bool = 
     if not path.is_file():
         raise TableError(path.name, "there is no such file", "put it into the channel or folder")
     try:
-        frame = _read(path)
+        frame = _read(path, problem)
     except csv.Error:
         rule, remedy = "a cell is too long to be one", "look for a quotation mark that is never closed"
         raise TableError(path.name, rule, remedy) from None
-    check_table(frame, file=path.name, minimum_rows=minimum_rows, both_classes=both_classes)
-    frame[LABEL] = frame[LABEL].astype(np.int64)
+    check_table(frame, problem, file=path.name, minimum_rows=minimum_rows, both_classes=both_classes)
+    frame[problem.label.name] = frame[problem.label.name].astype(np.int64)
     return frame
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, problem: Problem) -> pd.DataFrame:
     """Read a file into float64 columns; raise what is wrong with its header, its cells or its rows' lengths."""
     header, skipped = _header(path)
-    _check_names(header, file=path.name)
+    _check_names(header, problem, file=path.name)
     if len(next(_rows(path, skipped), header)) != len(header):
         raise _explain(path, header, skipped)  # pandas takes a comma too many in every row for an index
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-            frame = _read_numbers(path, skipped)
+            frame = _read_numbers(path, problem, skipped)
     except (ValueError, pd.errors.ParserWarning):
         raise _explain(path, header, skipped) from None  # the parser's own text quotes the cell
-    if frame[NAMES[-1]].isna().any() and _ragged(path, header, skipped):
+    if frame[problem.names[-1]].isna().any() and _ragged(path, header, skipped):
         raise _explain(path, header, skipped)  # pandas fills a row that is too short
     return frame
 
 
-def check_table(frame: pd.DataFrame, *, file: str, minimum_rows: int = 1, both_classes: bool = True) -> None:
+def check_table(
+    frame: pd.DataFrame, problem: Problem, *, file: str, minimum_rows: int = 1, both_classes: bool = True
+) -> None:
     """Check a table that is in memory already; ``file`` is what messages call it.
 
     Raises
@@ -165,81 +118,115 @@ def check_table(frame: pd.DataFrame, *, file: str, minimum_rows: int = 1, both_c
     TableError
         For the first rule that the table breaks.
     """
-    _check_names([str(name) for name in frame.columns], file=file)
+    _check_names([str(name) for name in frame.columns], problem, file=file)
     if not len(frame):
         raise TableError(file, "there is no row below the header", "at least one row is needed")
     if len(frame) < minimum_rows:
         rule = f"only {len(frame)} rows, {minimum_rows} are needed"
         raise TableError(file, rule, "add rows, or leave this client out")
-    rules = (
-        (np.isnan, "a cell is empty or not a number (NaN)", "fill it or drop the rows"),
-        (np.isinf, "a value is infinite", "correct it or drop the rows"),
-        (
-            lambda values: values > LARGEST,
-            f"a value is above {LARGEST:g}",
-            "no amount or count is that large: correct it",
-        ),
-        (lambda values: values < 0, "a value is negative", "amounts and counts start at 0: correct or drop the rows"),
-    )
-    for name in NAMES:
-        if not pd.api.types.is_numeric_dtype(frame[name]):
-            bad = int(pd.to_numeric(frame[name], errors="coerce").isna().sum())
-            raise TableError(file, "text stands in a number column", "write plain numbers", column=name, rows=bad)
-        values = frame[name].to_numpy(dtype=np.float64)
-        for broken, rule, remedy in rules:
-            if count := int(broken(values).sum()):
-                raise TableError(file, rule, remedy, column=name, rows=count)
-        if name in (LABEL, *BINARY) and (count := int((~np.isin(values, (0, 1))).sum())):
-            raise TableError(file, "a value is neither 0 nor 1", "code it as 0 or 1", column=name, rows=count)
-    if both_classes and frame[LABEL].nunique() < 2:
+    for column in problem.columns:
+        _check_column(frame[column.name], column, problem.largest, file=file)
+    label = problem.label.name
+    if both_classes and frame[label].nunique() < 2:
         raise TableError(
-            file, "all rows are of one class", "rows of both classes are needed", column=LABEL, rows=len(frame)
+            file, "all rows are of one class", "rows of both classes are needed", column=label, rows=len(frame)
         )
 
 
-def to_arrays(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return features ``(n_rows, 49)`` float64 and labels ``(n_rows,)`` int64."""
-    ordered = tuple(frame.columns) == NAMES  # then the features are there already, as one block: no copy
-    features = frame.iloc[:, 1:] if ordered else frame[list(FEATURES)]
-    return features.to_numpy(dtype=np.float64), frame[LABEL].to_numpy(dtype=np.int64)
+def _check_column(cells: pd.Series, column: Column, largest: float, *, file: str) -> None:
+    """Raise the first rule that a column breaks."""
+    if not pd.api.types.is_numeric_dtype(cells):
+        bad = int(pd.to_numeric(cells, errors="coerce").isna().sum())
+        raise TableError(file, "text stands in a number column", "write plain numbers", column=column.name, rows=bad)
+    values = cells.to_numpy(dtype=np.float64)
+    rules = [
+        (np.isnan(values), "a cell is empty or not a number (NaN)", "fill it or drop the rows"),
+        (np.isinf(values), "a value is infinite", "correct it or drop the rows"),
+        (values > largest, f"a value is above {largest:g}", "no amount or count is that large: correct it"),
+    ]
+    if column.kind == "number":
+        rules.append((values < -largest, f"a value is below {-largest:g}", "no number is that small: correct it"))
+    else:
+        rules.append((values < 0, "a value is negative", "amounts and counts start at 0: correct or drop the rows"))
+    if column.kind == "flag":
+        rules.append((~np.isin(values, (0, 1)), "a value is neither 0 nor 1", "code it as 0 or 1"))
+    for broken, rule, remedy in rules:
+        if count := int(broken.sum()):
+            raise TableError(file, rule, remedy, column=column.name, rows=count)
 
 
-def _check_names(names: Sequence[str], *, file: str) -> None:
-    """Compare a header with the schema."""
+def to_arrays(frame: pd.DataFrame, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """Return features ``(n_rows, n_features)`` float64 and labels ``(n_rows,)`` int64."""
+    ordered = tuple(frame.columns) == problem.names  # then the features are there already, as one block: no copy
+    features = frame.iloc[:, 1:] if ordered else frame[list(problem.feature_names)]
+    return features.to_numpy(dtype=np.float64), frame[problem.label.name].to_numpy(dtype=np.int64)
+
+
+def _check_names(names: Sequence[str], problem: Problem, *, file: str) -> None:
+    """Compare a header with the schema; all differences are told at once.
+
+    A name that the schema does not know could be a value, in a file without a header: it is not quoted.
+    """
+    if tuple(names) == problem.names:
+        return
+    label = problem.label.name
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         raise TableError(
             file, "no commas between the names of the columns", "write the table with commas between cells"
         )
-    if LABEL not in names and LABEL in (name.strip().lower() for name in names):
-        raise TableError(file, "blanks or capitals in the names of the columns", "write them as the schema does")
-    if LABEL not in names:
-        raise TableError(file, "the label column is missing", "add it as the first column", column=LABEL)
-    unknown = [number for number, name in enumerate(names, start=1) if name not in NAMES]
-    # An unknown name could be a value in a file without a header: it is not quoted.
-    hint = f" (column number {unknown[0]} has a name that the schema does not know)" if unknown else ""
-    for name in NAMES:
-        if name not in names:
-            raise TableError(file, "the column is missing", f"add it in its place{hint}", column=name)
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise TableError(file, "the column stands there twice", "keep one of the two", column=twice[0])
-    if unknown:
-        raise TableError(file, f"column number {unknown[0]} is not in the schema", "leave it out")
-    for expected, name in zip(NAMES, names, strict=True):
-        if expected != name:
-            raise TableError(file, "columns stand in another order", f"here {expected} is expected", column=name)
+    by_plain = {_plain(name): name for name in problem.names}
+    meant = [by_plain.get(_plain(name)) for name in names]  # None: in no spelling a name of ours
+    known = [name for name in meant if name is not None]
+    missing = [name for name in problem.names if name not in known]
+    if label in missing and len(missing) > len(problem.names) / 2:
+        rule = f"the label column is missing, and {len(missing) - 1} of the {len(problem.features)} other columns"
+        raise TableError(file, rule, "this is another table, or one without a header", column=label)
+    strange = [str(number) for number, name in enumerate(meant, start=1) if name is None]
+    spelling = [name for name, given in zip(meant, names, strict=True) if name is not None and name != given]
+    twice = [name for name, count in Counter(known).items() if count > 1]
+    expected = [name for name in problem.names if name in known]
+    moved = [name for name, other in zip(dict.fromkeys(known), expected, strict=True) if name != other]
+    differences = (
+        (missing, _missing(missing, label), "add what is missing in its place"),
+        (strange, f"column number {_listed(strange)} has a name that the schema does not know", "leave it out"),
+        (twice, f"the column stands there twice: {_listed(twice)}", "keep one of the two"),
+        (spelling, f"blanks or capitals in the names of columns: {_listed(spelling)}", "write them as the schema does"),
+        (moved, f"columns stand in another order, from {moved[0] if moved else ''} on", "put them into the schema's"),
+    )
+    there = [(rule, remedy) for which, rule, remedy in differences if which]
+    named = [*missing, *twice, *spelling]
+    column = named[0] if len(set(named)) == 1 else None if named or not moved else moved[0]
+    rules, remedies = zip(*there, strict=True)
+    raise TableError(file, "; ".join(rules), ", ".join(remedies), column=column)
+
+
+def _missing(names: Sequence[str], label: str) -> str:
+    if len(names) == 1:
+        return "the label column is missing" if names[0] == label else f"the column is missing: {names[0]}"
+    return f"{len(names)} columns are missing: {_listed(names)}"
+
+
+def _plain(name: str) -> str:
+    """Return a name as it would be without capitals, blanks and quotation marks."""
+    return re.sub(r"[\W_]+", "_", name.lower()).strip("_")
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _header(path: Path) -> tuple[list[str], int]:
     """Return the names in the header and the number of stamp lines above it."""
+    if kind := filekind.recognise(path):
+        raise TableError(path.name, f"the file is {kind.is_}", kind.remedy)
     for number, line in enumerate(_lines(path)):
-        if number == 0 and line.startswith("\x1f\udc8b"):
-            raise TableError(path.name, "the file is compressed", "unpack it")
         if any("\udc80" <= character <= "\udcff" for character in line):
             raise TableError(path.name, "bytes that are not UTF-8 in the header", "save the file as UTF-8")
         if number == 0 and line.startswith("#"):
             continue
         return next(csv.reader([line]), []), number
-    raise TableError(path.name, "the file is empty", "it must hold a header and rows")
+    raise TableError(path.name, "the file holds a stamp and nothing else", "it must hold a header and rows")
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -256,7 +243,7 @@ def _rows(path: Path, skipped: int) -> Iterator[list[str]]:
     return (cells for cells in csv.reader(lines) if cells)
 
 
-def _read_numbers(path: Path, skipped: int) -> pd.DataFrame:
+def _read_numbers(path: Path, problem: Problem, skipped: int) -> pd.DataFrame:
     """Read a file piece by piece into the one array that is needed in the end.
 
     A file may be large, and ``pd.read_csv`` by itself takes more than twice the memory.
@@ -267,12 +254,12 @@ def _read_numbers(path: Path, skipped: int) -> pd.DataFrame:
     with path.open("rb") as file, pieces:
         blocks = iter(lambda: file.read(1 << 20), b"")
         most = 1 + sum(block.count(end) for block in blocks for end in (b"\n", b"\r"))
-        columns, n_rows = np.empty((len(NAMES), most)), 0  # what is never written to takes no memory
+        columns, n_rows = np.empty((len(problem.names), most)), 0  # what is never written to takes no memory
         for piece in pieces:
             columns[:, n_rows : n_rows + len(piece)] = piece.to_numpy().T
             n_rows += len(piece)
-    frame = pd.DataFrame(columns[1:, :n_rows].T, columns=list(FEATURES), copy=False)
-    frame.insert(0, LABEL, columns[0, :n_rows].copy())
+    frame = pd.DataFrame(columns[1:, :n_rows].T, columns=list(problem.feature_names), copy=False)
+    frame.insert(0, problem.label.name, columns[0, :n_rows].copy())
     return frame
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from functools import reduce
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,16 +18,19 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score, roc_curve
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-Parameters = list[np.ndarray]
+try:
+    from .problem import Problem
+except ImportError:  # in a job the modules lie side by side and are no package
+    from problem import Problem
 
-# Sums over fewer rows than this say too much about a single provider (docs/decisions/0004-federated-scaler.md).
-MINIMUM_ROWS = 50
+Parameters = list[np.ndarray]
 
 
 class TooFewRows(ValueError):
@@ -38,7 +42,7 @@ class BadSetting(ValueError):
 
 
 class Scaler(NamedTuple):
-    """Mean and standard deviation of every ``log1p`` feature, each of shape ``(n_features,)``."""
+    """Mean and standard deviation of every transformed feature, each of shape ``(n_features,)``."""
 
     mean: np.ndarray
     scale: np.ndarray
@@ -112,50 +116,69 @@ def set_model_params(model: LogisticRegression, parameters: Parameters) -> None:
     model.coef_, model.intercept_ = (np.array(array, dtype=np.float64) for array in parameters)
 
 
-def statistics(features: np.ndarray) -> Parameters:
-    """Sum what the federated scaler needs; no row can be read back from the sums.
+def statistics(features: np.ndarray, problem: Problem) -> Parameters:
+    """Return the moments that the federated scaler is made of; no row can be read back from them.
+
+    Squares are summed around the client's own mean: of plain sums of squares a column whose mean is large beside its
+    spread would keep no digit of its variance.
 
     Parameters
     ----------
     features : ndarray, shape (n_rows, n_features)
-        Raw amounts and counts, none below zero.
+        Raw values.
 
     Returns
     -------
     list of ndarray
-        ``[n_rows (1,), sum (n_features,), sum of squares (n_features,)]`` of ``log1p`` of the features, float64.
+        ``[n_rows (1,), mean (n_features,), sum of squared deviations from it (n_features,)]`` of the features as the
+        problem transforms them, float64.
 
     Raises
     ------
     TooFewRows
-        Below ``MINIMUM_ROWS`` rows.
+        Below the problem's floor.
     """
-    if len(features) < MINIMUM_ROWS:
+    if len(features) < (floor := problem.floors.shared):
         raise TooFewRows(
-            f"{len(features)} training rows: sums over fewer than {MINIMUM_ROWS} rows are not shared; "
+            f"{len(features)} training rows: sums over fewer than {floor} rows are not shared; "
             "add rows to the training file or leave this client out"
         )
-    logs = np.log1p(features)
-    return [np.array([float(len(logs))]), logs.sum(axis=0), (logs**2).sum(axis=0)]
+    return moments(problem.transform(features))
 
 
-def pooled_scaler(all_statistics: list[Parameters]) -> Scaler:
-    """Add the clients' sums up to the scaler that pooling all rows would give.
+def moments(values: np.ndarray) -> Parameters:
+    """Return ``[n (1,), mean (n_features,), sum of squared deviations (n_features,)]`` of the rows of an array.
 
-    A column that never changes gets scale 1, by the rule of scikit-learn's ``StandardScaler``.
+    >>> [array.tolist() for array in moments(np.array([[7.0, 1.0], [7.0, 3.0]]))]
+    [[2.0], [7.0, 2.0], [0.0, 2.0]]
     """
-    n_rows, total, squares = (reduce(np.add, arrays) for arrays in zip(*all_statistics, strict=True))
-    n_rows = float(n_rows[0])
-    mean = total / n_rows
-    variance = np.maximum(squares / n_rows - mean**2, 0.0)
+    away = values - values[0]  # exactly 0 where a column never changes
+    shift = away.mean(axis=0)
+    return [np.array([float(len(values))]), values[0] + shift, ((away - shift) ** 2).sum(axis=0)]
+
+
+def pooled_scaler(all_moments: Sequence[Parameters]) -> Scaler:
+    """Put the clients' moments together to the scaler that pooling all rows would give.
+
+    A column that never changes gets scale 1, by the rule of scikit-learn's ``StandardScaler``: also one that changes by
+    no more than what rounding may do to its mean.
+
+    Source: Chan, Golub and LeVeque 1983, Algorithms for computing the sample variance, equation 1.3.
+    """
+    rows, means, squares = (np.array(arrays) for arrays in zip(*all_moments, strict=True))
+    n_rows = float(rows.sum())
+    away = means - means[0]  # exactly 0 where all means are equal
+    shift = (rows * away).sum(axis=0) / n_rows
+    variance = (squares.sum(axis=0) + (rows * (away - shift) ** 2).sum(axis=0)) / n_rows
+    mean = means[0] + shift
     eps = np.finfo(np.float64).eps
     constant = variance <= n_rows * eps * variance + (n_rows * mean * eps) ** 2
     return Scaler(mean, np.where(constant, 1.0, np.sqrt(variance)))
 
 
-def transform(features: np.ndarray, scaler: Scaler) -> np.ndarray:
-    """Take ``log1p`` and standardise; shapes ``(n_rows, n_features)`` in and out."""
-    scaled = np.log1p(features)
+def transform(features: np.ndarray, scaler: Scaler, problem: Problem) -> np.ndarray:
+    """Transform and standardise raw values; shapes ``(n_rows, n_features)`` in and out."""
+    scaled = problem.transform(features)
     scaled -= scaler.mean
     scaled /= scaler.scale
     return scaled
@@ -218,7 +241,7 @@ def _fit_near(
 
 
 def predict(parameters: Parameters, features: np.ndarray) -> np.ndarray:
-    """Return the probability of fraud for scaled rows, shape ``(n_rows,)``."""
+    """Return the probability of label 1 for scaled rows, shape ``(n_rows,)``."""
     coef, intercept = parameters
     return 1.0 / (1.0 + np.exp(-np.clip(features @ coef[0] + intercept[0], -500, 500)))
 
@@ -260,19 +283,36 @@ def best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(min(thresholds[np.argmax(hits - false_alarms)], 1.0))
 
 
-def build_pipeline(parameters: Parameters, scaler: Scaler, feature_names: list[str]) -> Pipeline:
-    """Put a global model into a fitted scikit-learn ``Pipeline`` that takes the raw columns as a DataFrame."""
-    names = np.array(feature_names, dtype=object)
-    # validate=True: a table whose columns stand in another order is refused, not scored wrongly.
-    logs = FunctionTransformer(np.log1p, validate=True, feature_names_out="one-to-one")
-    logs.fit(pd.DataFrame(np.zeros((1, len(names))), columns=names))
+def build_pipeline(parameters: Parameters, scaler: Scaler, transforms: Mapping[str, str]) -> Pipeline:
+    """Put a global model into a fitted scikit-learn ``Pipeline`` that takes the raw columns as a DataFrame.
+
+    Parameters
+    ----------
+    transforms : mapping of str to {"log1p", "none"}
+        By column, in the model's order.
+    """
+    names = np.array(list(transforms), dtype=object)
     standardise = StandardScaler()
     standardise.mean_, standardise.scale_, standardise.var_ = scaler.mean, scaler.scale, scaler.scale**2
     standardise.n_features_in_ = len(names)
     model = LogisticRegression()
     set_initial_params(model, len(names))
     set_model_params(model, parameters)
+    columns = pd.DataFrame(np.zeros((1, len(names))), columns=names)
+    logs = _column_transforms(transforms).fit(columns)
     return Pipeline([("log1p", logs), ("standardise", standardise), ("model", model)])
+
+
+def _column_transforms(transforms: Mapping[str, str]) -> FunctionTransformer | ColumnTransformer:
+    """Return an unfitted step that takes logarithms of some columns; their order stays, run by run."""
+    # validate=True: a table whose columns stand in another order is refused, not scored wrongly.
+    logs = FunctionTransformer(np.log1p, validate=True, feature_names_out="one-to-one")
+    if set(transforms.values()) == {"log1p"}:
+        return logs
+    runs = [(kind, [name for name, _ in run]) for kind, run in groupby(transforms.items(), key=lambda item: item[1])]
+    return ColumnTransformer(
+        [(f"{kind} {n}", logs if kind == "log1p" else "passthrough", run) for n, (kind, run) in enumerate(runs)]
+    )
 
 
 def save_model(model_dir: str | Path, model: Pipeline) -> Path:

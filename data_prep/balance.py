@@ -1,74 +1,94 @@
-"""SMOTE for one client's training rows: new fraudulent rows between fraudulent neighbours."""
+"""SMOTE and random under-sampling of one client's training rows: new rows of label 1 between neighbours."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 from imblearn.over_sampling import SMOTE
-from imblearn.under_sampling import RandomUnderSampler
 from sklearn.preprocessing import StandardScaler
 
-from client_code import schema
+from client_code.problem import Problem
+from data_prep import stored, streams
 from data_prep.errors import DataError
 
 NEIGHBOURS = 5
 
 
 class BalanceError(DataError):
-    """There are too few fraudulent rows to put anything between."""
+    """There are too few rows of label 1 to put anything between."""
 
 
-def smote(frame: pd.DataFrame, *, ratio: float, seed: int, undersample: bool = False) -> pd.DataFrame:
-    """Add synthetic fraudulent rows until there are ``ratio`` of them per honest row.
+def smote(
+    frame: pd.DataFrame, problem: Problem, *, ratio: float, seed: int, owner: str = "client", undersample: bool = False
+) -> pd.DataFrame:
+    """Add synthetic rows of label 1 until there are ``ratio`` of them per row of label 0.
 
-    Neighbours are sought, and new rows placed, among standardised logarithms: in dollars the drug cost would choose
-    the neighbours alone. Counts are rounded back to whole numbers, and ``female`` to 0 or 1: a row takes it from the
-    nearer of the two it lies between. (SMOTENC's vote would give nearly all new rows the more frequent value.)
+    Neighbours are sought, and new rows placed, among standardised features as the problem transforms them: in dollars
+    the largest amount would choose the neighbours alone. Counts are rounded back to whole numbers. A flag (0 or 1) is
+    that of the nearer of the two rows it lies between, so that flags of which one is set in every row stay so.
+    (SMOTENC's vote would give nearly all new rows the more frequent value.)
 
     Parameters
     ----------
     frame : DataFrame
-        Training rows of one client, shape ``(n_rows, 50)``.
+        Training rows of one client, shape ``(n_rows, 1 + n_features)``.
     ratio : float
-        Fraudulent per honest row, above 0 and at most 1. Rows that have as many already come back unchanged.
+        Rows of label 1 per row of label 0, above 0 and at most 1. If no whole row is missing, the rows come back
+        unchanged.
+    seed, owner
+        The streams ``smote`` and ``under-sample`` of this owner follow from them.
     undersample : bool
-        Then drop honest rows at random until both classes are equal, as the published recipe does.
+        Then drop rows of label 0 at random until both classes are equal, as the published recipe does.
 
     Returns
     -------
     DataFrame
-        The rows of ``frame``, as they were, and the new ones below them; with ``undersample`` fewer honest ones.
+        The rows of ``frame``, as they were, and the new ones below them; with ``undersample`` fewer of label 0.
 
     Raises
     ------
     BalanceError
-        With fewer than two fraudulent rows: there is no line between them.
+        If a row must be made of fewer than two: there is no line between them.
 
     Source: Chawla, Bowyer, Hall and Kegelmeyer 2002, SMOTE.
     """
-    labels = frame[schema.LABEL]
-    positives = int(labels.sum())
-    if positives < 2:
-        raise BalanceError(f"{positives} fraudulent training rows: SMOTE needs at least 2; choose BALANCE none")
-    if positives < ratio * (len(frame) - positives):
-        frame = pd.concat([frame, _made(frame, ratio, positives, seed)], ignore_index=True)
+    positives = int(frame[problem.label.name].sum())
+    missing = int(ratio * (len(frame) - positives) + 1e-9) - positives  # 0.29 of 100 are 29
+    if missing > 0:
+        if positives < 2:
+            what = f"{owner}: {positives} {problem.words.positive} training rows"
+            raise BalanceError(f"{what}: SMOTE needs at least 2; choose BALANCE none")
+        random_state = streams.random_state(seed, streams.SMOTE, owner)
+        frame = pd.concat([frame, _made(frame, problem, missing, random_state)], ignore_index=True)
     if undersample:
-        sampler = RandomUnderSampler(sampling_strategy=1.0, random_state=seed)
-        frame, _ = sampler.fit_resample(frame, frame[schema.LABEL])
+        frame = _undersampled(frame, problem.label.name, streams.generator(seed, streams.UNDER_SAMPLE, owner))
     return frame.reset_index(drop=True)
 
 
-def _made(frame: pd.DataFrame, ratio: float, positives: int, seed: int) -> pd.DataFrame:
+def _undersampled(frame: pd.DataFrame, label: str, rng: np.random.Generator) -> pd.DataFrame:
+    """Return the rows without as many of label 0, chosen at random, as there are more of them than of label 1."""
+    negatives = np.flatnonzero(frame[label] == 0)
+    surplus = max(2 * len(negatives) - len(frame), 0)
+    return frame.drop(index=frame.index[rng.choice(negatives, size=surplus, replace=False)])
+
+
+def _made(frame: pd.DataFrame, problem: Problem, missing: int, random_state: int) -> pd.DataFrame:
     """Return the rows that SMOTE adds, in the units and types of the table."""
-    names = list(schema.FEATURES)
+    names, label = list(problem.feature_names), problem.label.name
+    positives = int(frame[label].sum())
     scaler = StandardScaler()
-    space = scaler.fit_transform(np.log1p(frame[names].to_numpy(float)))
-    sampler = SMOTE(sampling_strategy=ratio, k_neighbors=min(NEIGHBOURS, positives - 1), random_state=seed)
-    resampled, labels = sampler.fit_resample(space, frame[schema.LABEL].to_numpy())
-    values = np.expm1(scaler.inverse_transform(resampled[len(frame) :]))
-    rows = pd.DataFrame(np.maximum(values, 0), columns=names)
-    rows[schema.LABEL] = labels[len(frame) :]
-    whole = [c.name for c in schema.COLUMNS if c.dtype == "int64" and (frame[c.name] % 1 == 0).all()]
+    space = scaler.fit_transform(problem.transform(frame[names].to_numpy(float)))
+    neighbours = min(NEIGHBOURS, positives - 1)
+    sampler = SMOTE(sampling_strategy={1: positives + missing}, k_neighbors=neighbours, random_state=random_state)
+    resampled, labels = sampler.fit_resample(space, frame[label].to_numpy())
+    placed = scaler.inverse_transform(resampled[len(frame) :])
+    values = np.clip(problem.inverse(placed), *problem.limits)
+    # Half-way between what 0 and 1 are transformed to, not half-way between 0 and 1: nearer is nearer on that line.
+    low, high = (problem.transform(np.full(len(names), flag)) for flag in (0.0, 1.0))
+    values[:, problem.flags] = (placed >= (low + high) / 2)[:, problem.flags]
+    rows = pd.DataFrame(values, columns=names)
+    rows[label] = labels[len(frame) :]
+    whole = stored.whole(frame, problem)
     rows[whole] = rows[whole].round()
     rest = [name for name in names if name not in whole]
     rows[rest] = rows[rest].round(6)  # so that another machine writes the same file

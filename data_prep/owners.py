@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from client_code import schema
+from client_code.problem import Problem
 from data_prep.errors import DataError
 
 MANIFEST = "manifest.json"
-STAMP = "# synthetic rows, made by data_prep.synthetic: no provider is described here\n"
+STAMP = "# synthetic rows, made by data_prep.synthetic: no {subject} is described here\n"
 
 
 class ManifestError(DataError):
@@ -21,7 +21,14 @@ class ManifestError(DataError):
 
 
 def write_owner(
-    folder: Path, tables: Mapping[str, pd.DataFrame], *, owner: str, source: str, source_sha256: str, seed: int
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    problem: Problem,
+    *,
+    owner: str,
+    source: str,
+    source_sha256: str,
+    seed: int,
 ) -> dict:
     """Write tables as CSV files and a manifest beside them, the manifest last; return it.
 
@@ -42,11 +49,12 @@ def write_owner(
     folder.mkdir(parents=True, exist_ok=True)
     for old in (*folder.glob("*.csv"), folder / MANIFEST):
         old.unlink(missing_ok=True)
+    stamp = STAMP.format(subject=problem.words.subject) if source == "synthetic" else ""
     files = {}
     for name, frame in tables.items():
-        body = csv_bytes(frame, stamp=source == "synthetic")
+        body = csv_bytes(frame, stamp=stamp)
         _write(folder / name, body)
-        positives = int(frame[schema.LABEL].sum())
+        positives = int(frame[problem.label.name].sum())
         files[name] = {"rows": len(frame), "positives": positives, "sha256": hashlib.sha256(body).hexdigest()}
     manifest = {"owner": owner, "source": source, "source_sha256": source_sha256, "seed": seed, "files": files}
     _write(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
@@ -77,9 +85,9 @@ def verify_owner(folder: Path) -> dict:
     return manifest
 
 
-def csv_bytes(frame: pd.DataFrame, *, stamp: bool = False) -> bytes:
-    """Return the table as CSV; every number is written so that reading it gives the same number back."""
-    return ((STAMP if stamp else "") + frame.to_csv(index=False, lineterminator="\n")).encode()
+def csv_bytes(frame: pd.DataFrame, *, stamp: str = "") -> bytes:
+    """Return the table as CSV below its stamp; every number is written so that reading gives the same number back."""
+    return (stamp + frame.to_csv(index=False, lineterminator="\n")).encode()
 
 
 def is_stamped(path: Path) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from client_code import schema
+from client_code.problem import Problem
 from data_prep import balance as balancing
 from data_prep import owners, split
 from data_prep.errors import DataError
@@ -22,7 +22,7 @@ BALANCE = ("smote", "smote_undersample", "none")
 class Prepared:
     """What became of the rows."""
 
-    steps: pd.DataFrame  # rows and fraud after each step, from the table to the clients
+    steps: pd.DataFrame  # rows, and those of label 1, after each step, from the table to the clients
     counts: pd.DataFrame  # one line per client: {train, validation, balanced}_{rows, positives}
     rest: pd.DataFrame  # the real rows that the clients share
     test_rows: int
@@ -32,7 +32,7 @@ class Prepared:
     def record(self) -> dict:
         """Put it into JSON values, for the next notebooks."""
         clients = {name: {"name": name} | line for name, line in self.counts.to_dict("index").items()}
-        rows, positives = (int(self.steps[column].iloc[0]) for column in ("rows", "fraud"))
+        rows, positives = (int(count) for count in self.steps.iloc[0])
         about = {"source": self.table.source, "sha256": self.table.sha256, "rows": rows, "positives": positives}
         return about | self.settings | {"clients": clients}
 
@@ -49,7 +49,7 @@ def prepare(table: Table, *, n_clients: int, how: str, balance: str, seed: int, 
     balance : {"smote", "smote_undersample", "none"}
         What the training rows go through before a model is fitted on them.
     seed : int
-        Every step and every client draws from a stream of its own that follows from it.
+        Every step, and of the clients' steps every client, draws from a stream of its own: ``streams.py``.
     folder : Path
         Receives ``server/test.csv`` and, per client, ``train.csv`` (real rows), ``train_balanced.csv`` (the rows to
         fit on) and ``validation.csv`` (real rows).
@@ -57,23 +57,27 @@ def prepare(table: Table, *, n_clients: int, how: str, balance: str, seed: int, 
     Raises
     ------
     DataError
-        If the rows cannot be divided or balanced as asked.
+        If the rows cannot be divided or balanced as asked, or a part would be too small for the later steps.
     """
     distinct = split.deduplicate(table.frame)
-    rest, test = split.hold_out(distinct, seed=seed)
-    parts = split.assign(rest, n_clients, how=how, seed=seed)
+    problem = table.problem
+    rest, test = split.hold_out(distinct, problem, seed=seed)
+    parts = split.assign(rest, problem, n_clients, how=how, seed=seed)
+    names = [f"client-{number}" for number in range(1, n_clients + 1)]
+    tables = {
+        name: _client_tables(part, problem, balance=balance, seed=seed, owner=name)
+        for name, part in zip(names, parts, strict=True)
+    }
     about = {"source": table.source, "source_sha256": table.sha256, "seed": seed}
     for old in folder.glob("client-*"):  # of an earlier run, perhaps with more clients
         shutil.rmtree(old)
-    owners.write_owner(folder / "server", {"test.csv": test}, owner="server", **about)
-    counts = {}
-    for number, part in enumerate(parts, start=1):
-        name = f"client-{number}"
-        own_seed = int(np.random.default_rng([seed, number]).integers(2**31))
-        counts[name] = _write_client(folder / name, part, balance=balance, seed=own_seed, about=about)
+    owners.write_owner(folder / "server", {"test.csv": test}, problem, owner="server", **about)
+    for name in names:
+        owners.write_owner(folder / name, _files(tables[name]), problem, owner=name, **about)
+    counts = {name: _counts(tables[name], problem) for name in names}
     stages = {"table": table.frame, "without duplicates": distinct, "server's test table": test, "clients' rows": rest}
-    steps = pd.DataFrame({stage: _count(rows) for stage, rows in stages.items()}).T.rename_axis("step")
-    steps.columns = ["rows", "fraud"]
+    steps = pd.DataFrame({stage: _count(rows, problem) for stage, rows in stages.items()}).T.rename_axis("step")
+    steps.columns = ["rows", problem.words.outcome]
     settings = {"seed": seed, "partition": how, "balance": balance}
     return Prepared(steps, pd.DataFrame(counts).T.rename_axis("client"), rest, len(test), table, settings)
 
@@ -96,35 +100,47 @@ def prepare_one(table: Table, *, name: str, balance: str = "smote", seed: int = 
     Raises
     ------
     DataError
-        If the rows cannot be divided or balanced as asked.
+        If the rows cannot be divided or balanced as asked, or a part would be too small for the later steps.
     """
     about = {"source": table.source, "source_sha256": table.sha256, "seed": seed}
-    distinct = split.deduplicate(table.frame)
+    distinct, problem = split.deduplicate(table.frame), table.problem
     if name == "server":
-        owners.write_owner(folder / name, {"test.csv": distinct}, owner=name, **about)
-        return {f"test_{what}": n for what, n in _count(distinct).items()}
-    return _write_client(folder / name, distinct, balance=balance, seed=seed, about=about)
+        split.require({"test": distinct}, problem, owner=name)
+        owners.write_owner(folder / name, {"test.csv": distinct}, problem, owner=name, **about)
+        return {f"test_{what}": n for what, n in _count(distinct, problem).items()}
+    tables = _client_tables(distinct, problem, balance=balance, seed=seed, owner=name)
+    owners.write_owner(folder / name, _files(tables), problem, owner=name, **about)
+    return _counts(tables, problem)
 
 
-def _write_client(folder: Path, rows: pd.DataFrame, *, balance: str, seed: int, about: dict) -> dict[str, int]:
-    """Split and balance one client's rows and write its files; return rows and positives of every part."""
+def _client_tables(
+    rows: pd.DataFrame, problem: Problem, *, balance: str, seed: int, owner: str
+) -> dict[str, pd.DataFrame]:
+    """Split and balance one client's rows; return its parts."""
     if balance not in BALANCE:
         raise DataError(f"BALANCE {balance!r} is unknown; choose one of {', '.join(BALANCE)}")
-    train, validation = split.train_validation(rows, seed=seed)
-    tables = {"train": train, "balanced": _balanced(train, balance, seed), "validation": validation}
-    files = {"train.csv": tables["train"], "train_balanced.csv": tables["balanced"], "validation.csv": validation}
-    owners.write_owner(folder, files, owner=folder.name, **about)
-    return {f"{kind}_{what}": n for kind, part in tables.items() for what, n in _count(part).items()}
+    train, validation = split.train_validation(rows, problem, seed=seed, owner=owner)
+    balanced = _balanced(train, problem, balance, seed=seed, owner=owner)
+    return {"train": train, "balanced": balanced, "validation": validation}
 
 
-def _balanced(train: pd.DataFrame, how: str, seed: int) -> pd.DataFrame:
+def _files(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    return dict(zip(("train.csv", "train_balanced.csv", "validation.csv"), tables.values(), strict=True))
+
+
+def _counts(tables: Mapping[str, pd.DataFrame], problem: Problem) -> dict[str, int]:
+    """Return rows and positives of every part."""
+    return {f"{kind}_{what}": n for kind, part in tables.items() for what, n in _count(part, problem).items()}
+
+
+def _balanced(train: pd.DataFrame, problem: Problem, how: str, *, seed: int, owner: str) -> pd.DataFrame:
     if how == "none":
         return train
     if how == "smote":
-        return balancing.smote(train, ratio=1.0, seed=seed)
-    # As published: a quarter as many fraudulent as honest rows, then as many honest as fraudulent ones.
-    return balancing.smote(train, ratio=0.25, seed=seed, undersample=True)
+        return balancing.smote(train, problem, ratio=1.0, seed=seed, owner=owner)
+    # As published: a quarter as many rows of label 1 as of label 0, then as many of label 0 as of label 1.
+    return balancing.smote(train, problem, ratio=0.25, seed=seed, owner=owner, undersample=True)
 
 
-def _count(frame: pd.DataFrame) -> dict[str, int]:
-    return {"rows": len(frame), "positives": int(frame[schema.LABEL].sum())}
+def _count(frame: pd.DataFrame, problem: Problem) -> dict[str, int]:
+    return {"rows": len(frame), "positives": int(frame[problem.label.name].sum())}

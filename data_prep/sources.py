@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from client_code import schema
-from data_prep import curated, download, synthetic
+from client_code.problem import Problem
+from data_prep import curated, download, stored, synthetic
 from data_prep.errors import DataError
 from data_prep.owners import csv_bytes, is_stamped
 
@@ -20,15 +21,16 @@ class SourceError(DataError):
 
 @dataclass(frozen=True)
 class Table:
-    """A table that keeps the schema, and where it comes from."""
+    """A table that keeps a problem's rules, and where it comes from."""
 
     frame: pd.DataFrame
     source: str  # "synthetic", "curated" or "file"
     sha256: str  # of the file; of synthetic rows, of the CSV file that they make
+    problem: Problem
 
 
-def load(data: str, *, seed: int, cache: Path) -> Table:
-    """Read or draw the provider table and check it.
+def load(data: str, problem: Problem, *, seed: int, cache: Path) -> Table:
+    """Read or draw a problem's table and check it.
 
     Parameters
     ----------
@@ -47,17 +49,16 @@ def load(data: str, *, seed: int, cache: Path) -> Table:
         If the table breaks the schema.
     """
     if data == "synthetic":
-        frame = synthetic.generate(seed=seed)
-        return Table(frame, "synthetic", hashlib.sha256(csv_bytes(frame)).hexdigest())
+        frame = synthetic.generate(problem, seed=seed)
+        return Table(frame, "synthetic", hashlib.sha256(csv_bytes(frame)).hexdigest(), problem)
     path = curated.fetch(cache) if data == "curated" else Path(data).expanduser()
     if not path.is_file():
         raise SourceError(f"{data!r} is no file; choose synthetic, curated or the path of a CSV file")
     sha256 = download.checksum(path)
     source = "curated" if sha256 == curated.TABLE.sha256 else "synthetic" if is_stamped(path) else "file"
-    return Table(_stored_types(schema.read_table(path)), source, sha256)
+    return Table(_stored_types(schema.read_table(path, problem), problem), source, sha256, problem)
 
 
-def _stored_types(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give counts back the integer type that the schema stores them in, where all of them are whole."""
-    whole = {c.name: "int64" for c in schema.COLUMNS if c.dtype == "int64" and (frame[c.name] % 1 == 0).all()}
-    return frame.astype(whole)
+def _stored_types(frame: pd.DataFrame, problem: Problem) -> pd.DataFrame:
+    """Give counts back the integer type that the problem stores them in, where all of them are whole."""
+    return frame.astype(dict.fromkeys(stored.whole(frame, problem), "int64"))

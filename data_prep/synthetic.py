@@ -3,7 +3,7 @@
 A class-conditional Gaussian copula in log1p space. Every column has, per class, a share of rows at its floor (no
 spread for a provider with one line, CMS's stand-in for hidden counts) and a curve of quantiles above it; a factor
 model with one correlation matrix for both classes ties the columns together. The parameters are statistics of the
-curated table, in ``synthetic_parameters.json``; ``python -m data_prep.synthetic TABLE.csv`` derives them anew.
+curated table, in ``synthetic_parameters.json``; ``python -m data_prep.synthetic PROBLEM.toml TABLE.csv`` derives them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from client_code import schema
+from client_code.problem import Column, Problem, load
+from data_prep import streams
+from data_prep.errors import DataError
 
 SOURCE = "synthetic"
 PARAMETERS = Path(__file__).with_name("synthetic_parameters.json")
@@ -27,63 +30,68 @@ LEVELS = np.array([0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97
 FLOOR_SHARE = 0.01  # from this share on, rows at the smallest value count as a floor
 
 
-def generate(n_rows: int = 5500, positive_rate: float = POSITIVE_RATE, *, seed: int) -> pd.DataFrame:
-    """Draw a table with the schema's 50 columns, honest rows first as in the curated table.
+def generate(problem: Problem, n_rows: int = 5500, positive_rate: float = POSITIVE_RATE, *, seed: int) -> pd.DataFrame:
+    """Draw a table with the problem's columns, rows of label 0 first as in the curated table.
 
     Parameters
     ----------
     n_rows : int
         Rows in all, at least 20.
     positive_rate : float
-        Share of fraudulent rows. One in thirteen of them is a copy, as in the curated table.
+        Share of rows of label 1. One in thirteen of them is a copy, as in the curated table.
     seed : int
         The same seed gives the same bytes.
 
     Returns
     -------
     DataFrame
-        Shape ``(n_rows, 50)``, stamped ``attrs["source"] == "synthetic"``.
+        Shape ``(n_rows, 1 + n_features)``, stamped ``attrs["source"] == "synthetic"``.
 
     Raises
     ------
-    ValueError
-        If there would be fewer than two rows of a class.
+    DataError
+        If there would be fewer than two rows of a class, or nothing is known of the problem's columns.
     """
     n_positive = round(n_rows * positive_rate)
     if min(n_positive, n_rows - n_positive) < 2:
-        raise ValueError(f"{n_rows} rows at a rate of {positive_rate} leave fewer than two rows of a class")
+        raise DataError(f"{n_rows} rows at a rate of {positive_rate} leave fewer than two rows of a class")
     parameters = json.loads(PARAMETERS.read_text())
-    rng = np.random.default_rng(seed)
+    if set(parameters["columns"]) != set(problem.feature_names):
+        raise DataError(f"there are no synthetic rows of problem {problem.name}: give the path of a table as DATA")
+    rng = streams.generator(seed, streams.GENERATE)
     n_copies = round(n_positive * DUPLICATE_RATE)
-    honest = _draw(parameters, 0, n_rows - n_positive, rng)
-    fraudulent = _draw(parameters, 1, n_positive - n_copies, rng)
-    copies = fraudulent.iloc[rng.choice(len(fraudulent), size=n_copies, replace=False)]
-    frame = pd.concat([honest, fraudulent, copies], ignore_index=True)
+    negative = _draw(parameters, problem, 0, n_rows - n_positive, rng)
+    positive = _draw(parameters, problem, 1, n_positive - n_copies, rng)
+    copies = positive.iloc[rng.choice(len(positive), size=n_copies, replace=False)]
+    frame = pd.concat([negative, positive, copies], ignore_index=True)
     frame.attrs["source"] = SOURCE
     return frame
 
 
-def derive_parameters(frame: pd.DataFrame) -> dict:
+def derive_parameters(frame: pd.DataFrame, problem: Problem) -> dict:
     """Derive the generator's parameters from the curated table.
 
     Parameters
     ----------
     frame : DataFrame
-        With the schema's 50 columns; duplicates are left out.
+        With the problem's columns; duplicates are left out.
 
     Returns
     -------
     dict
-        Per feature and class the floor, its share and the quantiles above it in log1p; factor loadings ``(49, k)``.
+        Per feature and class the floor, its share and the quantiles above it in log1p; factor loadings
+        ``(n_features, k)``.
     """
     frame = frame.drop_duplicates()
-    by_class = [frame[frame[schema.LABEL] == kind] for kind in (0, 1)]
+    by_class = [frame[frame[problem.label.name] == kind] for kind in (0, 1)]
     columns = {
-        name: [_marginal(rows[name].to_numpy(float), name) | _tail(frame[name]) for rows in by_class]
-        for name in schema.FEATURES
+        column.name: [
+            _marginal(rows[column.name].to_numpy(float), column) | _tail(frame[column.name]) for rows in by_class
+        ]
+        for column in problem.features
     }
     # Normal scores within each class: the classes differ in their curves, not in how columns move together.
-    ranks = pd.concat([rows[list(schema.FEATURES)].rank(pct=True) - 0.5 / len(rows) for rows in by_class])
+    ranks = pd.concat([rows[list(problem.feature_names)].rank(pct=True) - 0.5 / len(rows) for rows in by_class])
     correlation = np.corrcoef(ndtri(ranks.to_numpy()), rowvar=False)
     values, vectors = np.linalg.eigh(correlation)
     top = np.argsort(values)[::-1][:N_FACTORS]
@@ -91,9 +99,9 @@ def derive_parameters(frame: pd.DataFrame) -> dict:
     return {"columns": columns, "loadings": np.round(loadings, 3).tolist()}
 
 
-def _marginal(values: np.ndarray, name: str) -> dict:
+def _marginal(values: np.ndarray, column: Column) -> dict:
     """Describe one column of one class: ``floor``, ``share`` of rows at it, log1p ``quantiles`` above it."""
-    if name in schema.BINARY:
+    if column.kind == "flag":
         share = round(float((values == 0).mean()), 3)
         return {"floor": 0.0, "share": share, "quantiles": [float(np.log(2))] * len(LEVELS)}
     smallest = float(values.min())
@@ -114,19 +122,19 @@ def _tail(values: pd.Series) -> dict:
     return {"slope": round(float(slope), 3), "end": round(float(high + np.log(3)), 3)}
 
 
-def _draw(parameters: dict, kind: int, n_rows: int, rng: np.random.Generator) -> pd.DataFrame:
+def _draw(parameters: dict, problem: Problem, kind: int, n_rows: int, rng: np.random.Generator) -> pd.DataFrame:
     """Draw rows of one class."""
     loadings = np.array(parameters["loadings"])
     unique = np.sqrt(np.maximum(1 - (loadings**2).sum(axis=1), 0))
     scores = rng.standard_normal((n_rows, loadings.shape[1])) @ loadings.T
     scores += rng.standard_normal((n_rows, len(loadings))) * unique
     ranks = ndtr(scores / np.sqrt((loadings**2).sum(axis=1) + unique**2))
-    data = {schema.LABEL: np.full(n_rows, kind)}
-    for number, column in enumerate(schema.COLUMNS[1:]):
+    data = {problem.label.name: np.full(n_rows, kind)}
+    for number, column in enumerate(problem.features):
         values = _values(ranks[:, number], parameters["columns"][column.name][kind])
         data[column.name] = values.round().astype(np.int64) if column.dtype == "int64" else values.round(2)
     frame = pd.DataFrame(data)
-    for name in schema.FEATURES:  # a sum of amounts is never below their mean
+    for name in problem.feature_names:  # a sum of amounts is never below their mean
         if name.endswith("_sum"):
             frame[name] = frame[[name, name.removesuffix("_sum") + "_mean"]].max(axis=1)
     return frame
@@ -144,4 +152,6 @@ def _values(ranks: np.ndarray, marginal: dict) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    PARAMETERS.write_text(json.dumps(derive_parameters(schema.read_table(sys.argv[1])), separators=(",", ":")) + "\n")
+    described = load(Path(sys.argv[1]))
+    derived = derive_parameters(schema.read_table(sys.argv[2], described), described)
+    PARAMETERS.write_text(json.dumps(derived, separators=(",", ":")) + "\n")

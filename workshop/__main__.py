@@ -98,7 +98,7 @@ def _for_owners(command: Add) -> None:
     deploy.add_argument("--yes", action="store_true", help="make changes to standing stacks without asking")
     prepare = command("prepare", OWNERS, lambda m, o: m.prepare(o.name, o.table, seed=o.seed), "write your own files")
     prepare.add_argument("name", help="your account's name")
-    prepare.add_argument("table", help="your table: a CSV file with the columns of client_code/schema.py")
+    prepare.add_argument("table", help="your table: a CSV file with the columns of problems/fraud.toml")
     prepare.add_argument("--seed", type=int, default=0)
     upload = command("upload", OWNERS, lambda m, o: m.upload(o.name), "upload your files; 01 wrote them")
     upload.add_argument("name", help="your account's name")

@@ -32,24 +32,25 @@ BALANCE = "smote"  # smote | smote_undersample | none
 # ## Read the table
 # `synthetic` rows are drawn from a generator that knows the published table's shape, and nobody's row; they are
 # stamped as synthetic wherever they go. `curated` is the published table itself. Either way the 50 columns are checked
-# against one schema: a table that breaks it is refused with file, column, rule and row count.
+# against `problems/fraud.toml`: a table that breaks it is refused with file, column, rule and row count.
 
 # %%
 import pandas as pd
 
 from client_code import schema
 from data_prep import prepare, sources
-from workshop import state
+from workshop import problems, state
 from workshop.science import plots
 
 (target,) = state.load("target")
-table = sources.load(DATA, seed=SEED, cache=state.home() / "cache")
-frauds = table.frame[schema.LABEL].sum()
+problem = problems.load()
+table = sources.load(DATA, problem, seed=SEED, cache=state.home() / "cache")
+frauds = table.frame[problem.label.name].sum()
 print(f"{table.source} rows: {len(table.frame):,}, of them fraudulent: {frauds:,}")
 
 # %%
 pd.set_option("display.max_colwidth", None)
-described = pd.DataFrame(schema.COLUMNS).set_index("name")[["unit", "meaning"]]
+described = pd.DataFrame(problem.columns).set_index("name")[["unit", "meaning"]]
 described.iloc[[0, 1, 2, 3, 4, -3, -2, -1]]
 
 # %% [markdown]
@@ -61,7 +62,7 @@ described.iloc[[0, 1, 2, 3, 4, -3, -2, -1]]
 plots.columns(
     ["tot_suplr_srvcs_sum", "total_drug_cost_sum", "average_submitted_chrg_amt_sum"],
     table.frame,
-    label=schema.LABEL,
+    problem,
     title="Fraud hides in the crowd",
 )
 
@@ -98,16 +99,20 @@ prepared.counts
 # alone.
 
 # %%
-plots.class_balance(prepared.counts, title="Training rows, in each client's own account")
+plots.class_balance(
+    prepared.counts,
+    words=problem.words,
+    title="Training rows, in each client's own account",
+)
 
 # %%
 folder = state.home() / "data" / "client-1"
 plots.smote(
-    schema.read_table(folder / "train.csv"),
-    schema.read_table(folder / "train_balanced.csv"),
+    schema.read_table(folder / "train.csv", problem),
+    schema.read_table(folder / "train_balanced.csv", problem),
+    problem,
     x="tot_suplr_srvcs_sum",
     y="total_drug_cost_sum",
-    label=schema.LABEL,
     title="New rows lie between fraudulent neighbours",
 )
 
@@ -119,7 +124,7 @@ plots.smote(
 # %%
 from workshop.lessons import experiments
 
-leak = experiments.smote_before_and_after_the_split(prepared.rest, seed=SEED)
+leak = experiments.smote_before_and_after_the_split(prepared.rest, problem, seed=SEED)
 leak.round(2)
 
 # %% [markdown]

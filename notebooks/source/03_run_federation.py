@@ -40,16 +40,17 @@ import json
 import pandas as pd
 
 from client_code import schema
-from workshop import federation, state
+from workshop import federation, problems, state
 from workshop.aws import accounts, jobs
 from workshop.science import model
 from workshop.lessons.live import LiveRounds
 
 data, connection = state.load("data", "accounts")
 clients = [jobs.ClientAccount.of(entry) for entry in connection["clients"]]
-test = schema.read_table(state.home() / "data" / "server" / "test.csv")
+problem = problems.load()
+test = schema.read_table(state.home() / "data" / "server" / "test.csv", problem)
 print(
-    f"{len(clients)} clients; {len(test):,} test rows, {test[schema.LABEL].sum()} of them fraudulent"
+    f"{len(clients)} clients; {len(test):,} test rows, {test[problem.label.name].sum()} of them fraudulent"
 )
 
 # %% [markdown]
@@ -171,7 +172,8 @@ result = federation.run(
     listen=place.listen,
     certificates=run.certificates,
     caller=verifier.caller,
-    test=schema.to_arrays(test),
+    test=schema.to_arrays(test, problem),
+    problem=problem,
     terms=terms,
     checkpoints=run.checkpoints,
     sinks=[LiveRounds(), run.journal],
@@ -191,7 +193,7 @@ history[
 # %%
 from workshop.science import plots
 
-base_rate = test[schema.LABEL].mean()
+base_rate = test[problem.label.name].mean()
 plots.rounds(history, base_rate=base_rate, title="What each round was worth")
 
 # %% [markdown]
@@ -220,6 +222,7 @@ path = model.save(
     state.home() / "model",
     result.parameters,
     result.scaler,
+    problem,
     threshold=result.threshold,
     about=about,
 )
@@ -240,10 +243,11 @@ print(f"threshold {result.threshold:.3f}, from {n_rows:,} training rows before S
 
 # %%
 reloaded, twin = model.load(path.parent), model.load_twin(path.parent)
-probabilities = reloaded.pipeline.predict_proba(test[list(schema.FEATURES)])[:, 1]
-assert (
-    probabilities == twin.pipeline.predict_proba(test[list(schema.FEATURES)])[:, 1]
-).all(), "the twin differs"
+features = test[list(problem.feature_names)]
+probabilities = reloaded.pipeline.predict_proba(features)[:, 1]
+assert (probabilities == twin.pipeline.predict_proba(features)[:, 1]).all(), (
+    "the twin differs"
+)
 assert len(history) == ROUNDS, "a round is missing"
 completed = (finished["status"] == "Completed").sum()
 assert completed >= terms.quorum, "too few jobs completed"
@@ -257,7 +261,7 @@ print(
 
 # %% [markdown]
 # ## What you saw
-# Jobs in accounts that are not yours trained on rows you never saw. What came over the line: two sums per column,
+# Jobs in accounts that are not yours trained on rows you never saw. What came over the line: mean and spread of every column,
 # fifty numbers per round and client, a row count and a threshold.
 #
 # ## Three questions

@@ -32,17 +32,18 @@ import numpy as np
 import pandas as pd
 
 from client_code import schema
-from workshop import state
+from workshop import problems, state
 from workshop.science import baselines, evaluation, model, plots
 
 (data,) = state.load("data")
 trained = model.load(state.home() / "model")
-test = schema.read_table(state.home() / "data" / "server" / "test.csv")
-features, labels = schema.to_arrays(test)
+problem = problems.load()
+test = schema.read_table(state.home() / "data" / "server" / "test.csv", problem)
+features, labels = schema.to_arrays(test, problem)
 trained.pipeline
 
 # %%
-probabilities = trained.pipeline.predict_proba(test[list(schema.FEATURES)])[:, 1]
+probabilities = trained.pipeline.predict_proba(test[list(problem.feature_names)])[:, 1]
 scores = {
     "global": evaluation.score(labels, probabilities, threshold=trained.threshold, k=TOP_K)
 }
@@ -61,14 +62,15 @@ evaluation.comparison(scores).T.round(3)
 settings = {name: trained.about[name] for name in ("rounds", "max_iter", "penalty", "seed")}
 plain = trained.about["strategy"] == "FedAvg" and trained.about["complete"]
 clients = {
-    name: baselines.ClientRows.read(state.home() / "data" / name)
+    name: baselines.ClientRows.read(state.home() / "data" / name, problem)
     for name in data["clients"]
 }
 rows = list(clients.values())
-by_hand = baselines.federated_by_hand(rows, **settings)
-centralised = baselines.federated_by_hand([baselines.pool(rows)], **settings)
+by_hand = baselines.federated_by_hand(rows, problem, **settings)
+centralised = baselines.federated_by_hand([baselines.pool(rows)], problem, **settings)
 alone = {
-    name: baselines.federated_by_hand([own], **settings) for name, own in clients.items()
+    name: baselines.federated_by_hand([own], problem, **settings)
+    for name, own in clients.items()
 }
 
 # %% [markdown]
@@ -112,15 +114,18 @@ curves = {
     "centralised": centralised.probabilities(features),
     "client-1 alone": alone["client-1"].probabilities(features),
 }
-plots.roc_and_precision(labels, curves, title="How they rank, at every threshold")
+plots.roc_and_precision(
+    labels, curves, words=problem.words, title="How they rank, at every threshold"
+)
 
 # %% [markdown]
 # ## Where the model is wrong
 # The threshold was chosen by the clients, on their validation rows. It is applied here, once, to rows it never saw.
 
 # %%
-counts = evaluation.confusion(labels, probabilities, threshold=trained.threshold)
-plots.confusion(counts, title=f"At threshold {trained.threshold:.2f}")
+words = problem.words
+counts = evaluation.confusion(labels, probabilities, words, threshold=trained.threshold)
+plots.confusion(counts, words=words, title=f"At threshold {trained.threshold:.2f}")
 
 # %% [markdown]
 # ## Can the probabilities be taken at their word?
@@ -136,7 +141,7 @@ corrected = evaluation.recalibrate(
 )
 promises = {"as trained": probabilities, "corrected": corrected}
 title = "What is promised, and what comes true"
-plots.calibration(labels, promises, title=title)
+plots.calibration(labels, promises, words=words, title=title)
 
 # %%
 brier = {
@@ -157,6 +162,7 @@ pd.Series(
 plots.top_k(
     labels,
     probabilities,
+    words=words,
     title=f"{scores['global'].precision_at_k:.0%} of the {TOP_K} most suspicious are fraudulent",
 )
 
@@ -167,9 +173,12 @@ plots.top_k(
 
 # %%
 real = pd.concat(
-    [schema.read_table(state.home() / "data" / name / "train.csv") for name in clients]
+    [
+        schema.read_table(state.home() / "data" / name / "train.csv", problem)
+        for name in clients
+    ]
 )
-published = baselines.published_recipe(real, features, seed=data["seed"])
+published = baselines.published_recipe(real, features, problem, seed=data["seed"])
 scores["published recipe"] = evaluation.score(labels, published, threshold=0.5, k=TOP_K)
 evaluation.comparison(scores).loc[
     ["published recipe", "global"], ["roc_auc", "average_precision"]

@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 
 from client_code import schema
-from workshop import state
+from workshop import problems, state
 from workshop.aws import accounts, jobs
 from workshop.lessons import arena
 from workshop.science import baselines, plots
@@ -52,9 +52,11 @@ print(
 # all clients but one.
 
 # %%
-test = schema.to_arrays(schema.read_table(state.home() / "data" / "server" / "test.csv"))
+problem = problems.load()
+test = schema.read_table(state.home() / "data" / "server" / "test.csv", problem)
+test = schema.to_arrays(test, problem)
 server = accounts.notebook_session(connection["server_role"])
-ring = arena.Arena(connection, server, test, seed=data["seed"])
+ring = arena.Arena(connection, server, test, problem=problem, seed=data["seed"])
 first, *others = ring.clients
 second, last = others[0], others[-1]
 assert ROUNDS_EACH >= 2, "choose ROUNDS_EACH = 2 or more: much happens in round 2"
@@ -164,9 +166,10 @@ print(f"the first server ended with {code}; rounds it had saved: {revived.resume
 
 # %%
 clients = {
-    name: baselines.ClientRows.read(state.home() / "data" / name) for name in ring.clients
+    name: baselines.ClientRows.read(state.home() / "data" / name, problem)
+    for name in ring.clients
 }
-setting = {"name": last, "rounds": ROUNDS_EACH, "seed": data["seed"]}
+setting = {"problem": problem, "name": last, "rounds": ROUNDS_EACH, "seed": data["seed"]}
 plain = {
     "nothing": arena.plain_average(clients, test, factor=1, **setting),
     "a NaN": arena.plain_average(clients, test, factor=np.nan, **setting),

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from client_code import schema
 from data_prep import owners, synthetic
-from workshop import state
+from workshop import problems, state
 from workshop.aws import jobs
 from workshop.errors import FederationError
 from workshop.lessons import rehearsal
+
+FRAUD = problems.load()
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECRET = "8675309"  # stands in a bad cell: it must not come out
@@ -21,9 +22,9 @@ SECRET = "8675309"  # stands in a bad cell: it must not come out
 CASES = {
     "empty file": (lambda lines: [], ["empty"]),
     "header only": (lambda lines: lines[:1], ["row"]),
-    "missing column": (lambda lines: [line.rpartition(",")[0] for line in lines], [schema.NAMES[-1]]),
-    "missing label": (lambda lines: [line.partition(",")[2] for line in lines], [schema.LABEL]),
-    "one class": (lambda lines: [lines[0], *(line for line in lines[1:] if line.startswith("0,"))], [schema.LABEL]),
+    "missing column": (lambda lines: [line.rpartition(",")[0] for line in lines], [FRAUD.names[-1]]),
+    "missing label": (lambda lines: [line.partition(",")[2] for line in lines], [FRAUD.label.name]),
+    "one class": (lambda lines: [lines[0], *(line for line in lines[1:] if line.startswith("0,"))], [FRAUD.label.name]),
     "NaN": (lambda lines: spoil(lines, "nan"), ["total_drug_cost_mean"]),
     "Inf": (lambda lines: spoil(lines, "inf"), ["total_drug_cost_mean"]),
     "text in a number column": (lambda lines: spoil(lines, f"no {SECRET}"), ["total_drug_cost_mean"]),
@@ -45,7 +46,7 @@ GOOD = {
 
 def spoil(lines, cell):
     """Put a bad cell into the third row of one amount."""
-    place = ["x", *schema.FEATURES].index("total_drug_cost_mean")
+    place = ["x", *FRAUD.feature_names].index("total_drug_cost_mean")
     cells = lines[3].split(",")
     cells[place] = cell
     return [*lines[:3], ",".join(cells), *lines[4:]]
@@ -136,9 +137,10 @@ from pathlib import Path
 import psutil
 sys.path.insert(0, "client_code")
 import client
+fraud = client.problems.load(Path("problems/fraud.toml"))
 before = psutil.Process().memory_info().rss
 Path("/proc/self/clear_refs").write_text("5")  # the peak is measured from here on
-client.load_data(sys.argv[1], "big.csv", sys.argv[1], "small.csv", rows_file="small.csv")
+client.load_data(sys.argv[1], "big.csv", sys.argv[1], "small.csv", problem=fraud, rows_file="small.csv")
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 print(peak - before)
 """
@@ -147,7 +149,7 @@ print(peak - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's peak of memory is read from Linux's /proc")
 @pytest.mark.promise("D-14", "A large file takes about twice its size of memory")
 def test_a_large_file_takes_about_twice_its_size_of_memory(tmp_path):
-    lines = owners.csv_bytes(synthetic.generate(5000, seed=1)).splitlines(keepends=True)
+    lines = owners.csv_bytes(synthetic.generate(FRAUD, 5000, seed=1)).splitlines(keepends=True)
     (tmp_path / "small.csv").write_bytes(b"".join(lines))
     with (tmp_path / "big.csv").open("wb") as file:
         file.write(lines[0])

@@ -1,8 +1,11 @@
 """All stacks of all accounts are made and deleted again and again; failures in between leave nothing that stays."""
 
+import contextlib
 import json
+import time
 
 import pytest
+from botocore.exceptions import ClientError
 
 from workshop.aws import agreement, blueprint, cleanup, deployment, peering, stacks
 from workshop.aws.deployment import Federation
@@ -183,6 +186,56 @@ def test_the_doctor_names_each_thing_that_is_wrong_and_what_to_do(sessions, fede
     assert ("all", "training image") in wrong(examined(federation, "x.dkr.ecr.eu-west-1.amazonaws.com/image:1"))
     mixed = Federation({**sessions, "client-2": sessions["client-1"]}, federation.agreed, federation.outputs)
     assert {("client-2", "account"), ("all", "accounts differ")} <= set(wrong(examined(mixed)))
+
+
+def write_record(session, action, *, ago=0.0, port=8080):
+    """Write what a flow log would: client-1's job calls the server."""
+    logs, now = session.client("logs"), time.time() - ago
+    record = f"2 1 eni-1 10.80.1.9 10.80.0.5 40000 {port} 6 1 60 {now - 1:.0f} {now:.0f} {action} OK"
+    stream = {"logGroupName": "/fl/flow-log", "logStreamName": "eni-1-all"}
+    with contextlib.suppress(ClientError):
+        logs.create_log_stream(**stream)
+    logs.put_log_events(**stream, logEvents=[{"timestamp": int(1000 * now), "message": record}])
+
+
+def test_the_doctor_says_at_which_interface_packets_were_refused(sessions, federation):
+    deployment.deploy(federation)
+    network, port = federation.outputs["server"]["fl-network"], federation.agreed.port
+    assert federation.agreed.cidrs["server"] == "10.80.0.0/24"
+    assert federation.agreed.cidrs["client-1"] == "10.80.1.0/24"
+    packets = lambda: examined(federation).query("checked == 'packets'").loc["client-1"]  # noqa: E731
+    assert packets()["found"] == "no refusal in the flow logs of the last hour, so far"
+    write_record(sessions["client-1"], "ACCEPT", ago=60, port=port)
+    write_record(sessions["server"], "REJECT", ago=59, port=port)
+    line = packets()
+    assert line["found"] == f"REJECT 10.80.1.9 → 10.80.0.5:{port} seen at server's interface eni-1"
+    assert line["ok"]  # the door is open by now
+    ec2 = sessions["server"].client("ec2")
+    ports = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port}
+    rule = {**ports, "IpRanges": [{"CidrIp": "10.80.1.0/24"}]}
+    ec2.revoke_security_group_ingress(GroupId=network["FederationGroupId"], IpPermissions=[rule])
+    line = packets()
+    assert (line["ok"], line["remedy"]) == (False, "deploy fl-peering for this client in the server's account")
+    write_record(sessions["server"], "ACCEPT", port=port)  # a later packet came in
+    assert packets()["found"].startswith("no refusal")
+    ec2.authorize_security_group_ingress(GroupId=network["FederationGroupId"], IpPermissions=[rule])
+
+
+def test_requests_and_connections_of_others_do_not_hold_a_clients_network(sessions, federation):
+    deployment.deploy(federation)
+    stranger, mine = sessions["client-1"].client("ec2"), federation.outputs["client-2"]["fl-network"]["VpcId"]
+    vpc = stranger.create_vpc(CidrBlock="10.90.0.0/24")["Vpc"]["VpcId"]
+    named = [{"ResourceType": "vpc-peering-connection", "Tags": [{"Key": "Name", "Value": "fl-mine"}]}]
+    asked = stranger.create_vpc_peering_connection(
+        VpcId=vpc, PeerVpcId=mine, PeerOwnerId=federation.ids["client-2"], TagSpecifications=named
+    )
+    about = {"VpcPeeringConnectionIds": [asked["VpcPeeringConnection"]["VpcPeeringConnectionId"]]}
+    alone = {"client-2": sessions["client-2"]}
+    cleanup.delete_all(alone)  # the server's stack of the peering still stands
+    assert cleanup.left_over(alone).empty
+    (told,) = stranger.describe_vpc_peering_connections(**about)["VpcPeeringConnections"]
+    assert told["Status"]["Code"] == "rejected"
+    stranger.delete_vpc(VpcId=vpc)
 
 
 @pytest.mark.parametrize("alone", ["server", "client-1"])

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from client_code import schema
-from workshop import federation, state
+from workshop import federation, problems, state
 from workshop.aws import cleanup, jobs
 from workshop.errors import FederationError, JobError
 from workshop.federation.words import narrate
 from workshop.lessons import rehearsal
 from workshop.science import baselines
+
+FRAUD = problems.load()
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,8 @@ def finished(stage):
 @pytest.fixture(scope="module")
 def by_hand(stage):
     folder = state.home() / "data"
-    return baselines.federated_by_hand([baselines.ClientRows.read(folder / client.name) for client in stage.clients])
+    rows = [baselines.ClientRows.read(folder / client.name, FRAUD) for client in stage.clients]
+    return baselines.federated_by_hand(rows, FRAUD)
 
 
 def test_the_federation_equals_the_plain_loop(finished, by_hand):
@@ -57,7 +60,9 @@ def test_every_job_completes_and_leaves_its_model_in_its_own_bucket(stage, finis
 
 def test_weights_are_real_rows_and_not_those_that_smote_made(finished):
     result, _ = finished
-    rows = {name: len(schema.read_table(state.home() / "data" / name / "train.csv")) for name in result.client_rows}
+    rows = {
+        name: len(schema.read_table(state.home() / "data" / name / "train.csv", FRAUD)) for name in result.client_rows
+    }
     assert result.client_rows == rows
 
 

@@ -7,10 +7,12 @@ import joblib
 import pytest
 
 from client_code import schema
-from workshop import state
+from workshop import problems, state
 from workshop.lessons import rehearsal
 from workshop.packing import bundle
 from workshop.science import model
+
+FRAUD = problems.load()
 
 EVIL = """
 
@@ -46,10 +48,10 @@ def canary(stage, tmp_path):
 @pytest.mark.promise("A-01", "What another account pickled is never opened")
 def test_what_another_account_pickled_is_never_opened(stage, canary, tmp_path):
     result, started = rehearsal.federate(stage, rounds=1)
-    path = model.save(tmp_path / "model", result.parameters, result.scaler, threshold=result.threshold, about={})
+    path = model.save(tmp_path / "model", result.parameters, result.scaler, FRAUD, threshold=result.threshold, about={})
     pipeline = model.load(path.parent).pipeline
-    test = schema.read_table(state.home() / "data" / "server" / "test.csv")
-    assert pipeline.predict_proba(test[list(schema.FEATURES)]).shape == (len(test), 2)
+    test = schema.read_table(state.home() / "data" / "server" / "test.csv", FRAUD)
+    assert pipeline.predict_proba(test[list(FRAUD.feature_names)]).shape == (len(test), 2)
     assert not canary.exists()
 
     # The positive control: the artefact is there, and whoever opens it runs the client's code.
@@ -64,7 +66,7 @@ def test_what_another_account_pickled_is_never_opened(stage, canary, tmp_path):
 @pytest.mark.promise("A-04", "A model that was swapped is not opened")
 def test_a_model_of_the_server_s_that_was_swapped_in_its_folder_is_not_opened(tmp_path, stage):
     result, _ = rehearsal.federate(stage, rounds=1)
-    path = model.save(tmp_path / "model", result.parameters, result.scaler, threshold=result.threshold, about={})
+    path = model.save(tmp_path / "model", result.parameters, result.scaler, FRAUD, threshold=result.threshold, about={})
     canary = tmp_path / "opened"
     scope = {"joblib": joblib}
     exec(EVIL.format(canary=str(canary)), scope)  # noqa: S102 - what the evil client would run

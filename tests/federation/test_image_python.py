@@ -14,11 +14,13 @@ from client_code import schema
 from client_code.identity import QUESTION
 from data_prep import prepare, sources
 from embedded_aws.iam import signature
-from workshop import federation
+from workshop import federation, problems
 from workshop.federation import tls
 from workshop.federation.identity import Caller
 from workshop.packing import bundle
 from workshop.science import baselines
+
+FRAUD = problems.load()
 
 SECRET = "a secret of this test"
 
@@ -65,7 +67,7 @@ def image_python():
 
 
 def test_the_client_trains_in_the_images_python(image_python, tmp_path):
-    table = sources.load("synthetic", seed=0, cache=tmp_path)
+    table = sources.load("synthetic", FRAUD, seed=0, cache=tmp_path)
     prepare.prepare(table, n_clients=1, how="iid", balance="smote", seed=0, folder=tmp_path)
     code, model, output = (tmp_path / name for name in ("code", "model", "output"))
     for folder in (code, model, output):
@@ -90,17 +92,17 @@ def test_the_client_trains_in_the_images_python(image_python, tmp_path):
     }
     process = subprocess.Popen([image_python, "client.py", *arguments], cwd=code, env=environment)
     try:
-        test = schema.to_arrays(schema.read_table(tmp_path / "server" / "test.csv"))
+        test = schema.to_arrays(schema.read_table(tmp_path / "server" / "test.csv", FRAUD), FRAUD)
         job = Job(Client(), "fl-client-1-image")
         result = federation.run(
             [job], listen=place.listen, certificates=certificates, caller=signed_by_its_botocore, test=test,
-            terms=federation.Terms(rounds=2),
+            problem=FRAUD, terms=federation.Terms(rounds=2),
         )  # fmt: skip
         assert process.wait(timeout=60) == 0
     finally:
         process.kill()
         process.wait()
-    by_hand = baselines.federated_by_hand([baselines.ClientRows.read(tmp_path / "client-1")], rounds=2)
+    by_hand = baselines.federated_by_hand([baselines.ClientRows.read(tmp_path / "client-1", FRAUD)], FRAUD, rounds=2)
     np.testing.assert_allclose(result.scaler.mean, by_hand.scaler.mean, atol=1e-12)
     np.testing.assert_allclose(result.parameters[0], by_hand.parameters[0], atol=1e-12)
     assert (model / "model.joblib").exists()

@@ -10,8 +10,10 @@ import pytest
 
 from client_code import schema
 from data_prep import sources
-from workshop import state
+from workshop import problems, state
 from workshop.aws import accounts, connect
+
+FRAUD = problems.load()
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def test_a_change_of_a_standing_stack_is_shown_and_not_made_without_a_yes(owners
 
 
 def test_each_prepares_and_uploads_its_own_rows_and_the_doctor_finds_nothing(owners, connected, tmp_path):
-    rows = sources.load("synthetic", seed=0, cache=tmp_path).frame
+    rows = sources.load("synthetic", FRAUD, seed=0, cache=tmp_path).frame
     rows.iloc[::2].to_csv(tmp_path / "client.csv", index=False)
     rows.iloc[1::2].to_csv(tmp_path / "server.csv", index=False)
     for name, table in (("client-1", "client.csv"), ("server", "server.csv")):
@@ -144,7 +146,7 @@ def test_each_prepares_and_uploads_its_own_rows_and_the_doctor_finds_nothing(own
         assert connect.fetch(accounts.session("server")) == ["data", "accounts", "test.csv"]
         (known,) = state.load("accounts")
         assert [client["name"] for client in known["clients"]] == ["client-1"]
-        assert schema.read_table(home / "data" / "server" / "test.csv").shape[1] == 50
+        assert schema.read_table(home / "data" / "server" / "test.csv", FRAUD).shape[1] == 50
 
 
 def test_a_table_that_breaks_the_schema_is_refused_before_anything_is_written(owners, connected, tmp_path):

@@ -13,11 +13,13 @@ from flwr.server.superlink.fleet.grpc_bidi.grpc_client_proxy import GrpcClientPr
 
 from client_code import schema
 from data_prep import owners
-from workshop import state
+from workshop import problems, state
 from workshop.aws import connect, jobs
 from workshop.errors import FederationError
 from workshop.federation import participants, tls
 from workshop.lessons import rehearsal
+
+FRAUD = problems.load()
 
 CANARIES = {"client-1": 8675309.25, "client-2": 7041776.75, "client-3": 3141592.5}
 COLUMN = "total_drug_cost_sum"
@@ -71,11 +73,11 @@ def planted(stage):
     shutil.copytree(folder, kept)
     for name, value in CANARIES.items():
         manifest = owners.verify_owner(folder / name)
-        tables = {file: schema.read_table(folder / name / file) for file in manifest["files"]}
+        tables = {file: schema.read_table(folder / name / file, FRAUD) for file in manifest["files"]}
         for table in tables.values():
             table.loc[table.index[1], COLUMN] = value
         about = {key: manifest[key] for key in ("source", "source_sha256", "seed")}
-        owners.write_owner(folder / name, tables, owner=name, **about)
+        owners.write_owner(folder / name, tables, FRAUD, owner=name, **about)
         bucket = next(client.bucket for client in stage.clients if client.name == name)
         connect.upload(name, stage.sessions[name], bucket)
     yield

@@ -13,9 +13,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from embedded_aws.network.flows import Flows
 from embedded_aws.network.gateway import Gateway
 from embedded_aws.network.model import LOCAL, Group, Interface, Route, RouteTable, Rule, Snapshot, Subnet, Vpc
-from embedded_aws.network.trail import Trail
 from workshop.federation import tls
 
 ADDRESS, ALL = "10.0.0.5", IPv4Network("0.0.0.0/0")
@@ -51,7 +51,7 @@ def wait(client, address, *, deadline, root_certificates):
 @pytest.fixture
 def proxied(monkeypatch):
     """Lead this process' gRPC through a gateway, as a job's."""
-    gateway = Gateway(lambda: STATE, lambda one: one.id == "server", Trail())
+    gateway = Gateway(lambda: STATE, lambda one: one.id == "server", Flows(lambda records: None))
     gateway.start(lambda at: lambda: None, 0)
     for name, value in gateway.admit("job", "job").environment.items():
         monkeypatch.setenv(name, value)

@@ -11,7 +11,9 @@ import nbformat
 import pandas as pd
 import pytest
 
-from client_code import schema
+from workshop import problems
+
+FRAUD = problems.load()
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,8 +73,10 @@ def test_the_model_takes_the_raw_columns_and_scores_what_the_summary_says(change
     folder, _, summary = changed
     pipeline = joblib.load(folder / "home" / "model" / "model.joblib")
     test = pd.read_csv(folder / "home" / "data" / "server" / "test.csv", comment="#")
-    probabilities = pipeline.predict_proba(test[list(schema.FEATURES)])[:, 1]
-    assert roc_auc_score(test[schema.LABEL], probabilities) == pytest.approx(summary["metrics"]["global"]["roc_auc"])
+    probabilities = pipeline.predict_proba(test[list(FRAUD.feature_names)])[:, 1]
+    assert roc_auc_score(test[FRAUD.label.name], probabilities) == pytest.approx(
+        summary["metrics"]["global"]["roc_auc"]
+    )
 
 
 @pytest.mark.timeout(600)

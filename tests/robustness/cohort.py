@@ -28,6 +28,10 @@ import client as job_code
 import connection
 import task
 
+from workshop import problems
+
+FRAUD = problems.load()
+
 ROLE = "FL-client-job-execution"
 
 
@@ -90,14 +94,15 @@ class Rows:
 
     @classmethod
     def make(cls, folder: Path, n_clients: int, *, how: str = "iid", source: str = "synthetic") -> Rows:
-        table = sources.load(source, seed=0, cache=folder)
+        table = sources.load(source, FRAUD, seed=0, cache=folder)
         prepare.prepare(table, n_clients=n_clients, how=how, balance="smote", seed=0, folder=folder)
         names = [f"client-{number}" for number in range(1, n_clients + 1)]
         files = {name: str(folder / name) for name in names}
         data = {
-            name: job_code.load_data(path, "train_balanced.csv", path, "validation.csv") for name, path in files.items()
+            name: job_code.load_data(path, "train_balanced.csv", path, "validation.csv", problem=FRAUD)
+            for name, path in files.items()
         }
-        return cls(data, schema.to_arrays(schema.read_table(folder / "server" / "test.csv")))
+        return cls(data, schema.to_arrays(schema.read_table(folder / "server" / "test.csv", FRAUD), FRAUD))
 
 
 class Cohort:
@@ -140,7 +145,7 @@ class Cohort:
         """Be the server."""
         return federation.run(
             list(self.jobs.values()), listen=self.place.listen, certificates=self.certificates, caller=self.caller,
-            test=self.rows.test, terms=federation.Terms(**terms), checkpoints=checkpoints,
+            test=self.rows.test, problem=FRAUD, terms=federation.Terms(**terms), checkpoints=checkpoints,
             sinks=[federation.narrate(progress or (lambda message, history: self.lines.append(message))), *sinks],
         )  # fmt: skip
 
@@ -153,7 +158,8 @@ class Cohort:
     def _be(self, name: str) -> None:
         job = self.jobs[name]
         kind = self.member.get(name, Member)
-        member = kind(task.new_model(), self.rows.clients[name], job_name=job.job_name, federation=self.federation)
+        about = {"problem": FRAUD, "job_name": job.job_name, "federation": self.federation}
+        member = kind(task.new_model(), self.rows.clients[name], **about)
         client = Meddling(member, self.meddling[name]) if name in self.meddling else member.to_client()
         try:
             connection.stay(

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client_code import schema
-from workshop import federation, state
+from workshop import federation, problems, state
 from workshop.aws import accounts, connect, jobs
 from workshop.federation.runs import Run
 from workshop.lessons import rehearsal
+
+FRAUD = problems.load()
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -55,11 +57,11 @@ def start(settings: Mapping[str, object], **job: object) -> Attempt:
 
 def lead(attempt: Attempt, *, progress=lambda message, history: None, **terms) -> federation.FederationResult:
     """Be the server of an attempt's jobs."""
-    test = schema.to_arrays(schema.read_table(state.home() / "data" / "server" / "test.csv"))
+    test = schema.to_arrays(schema.read_table(state.home() / "data" / "server" / "test.csv", FRAUD), FRAUD)
     return federation.run(
         attempt.started, listen=attempt.place.listen, certificates=attempt.run.certificates, test=test,
-        caller=attempt.verifier.caller, terms=federation.Terms(**terms), checkpoints=attempt.run.checkpoints,
-        sinks=[federation.narrate(progress)],
+        problem=FRAUD, caller=attempt.verifier.caller, terms=federation.Terms(**terms),
+        checkpoints=attempt.run.checkpoints, sinks=[federation.narrate(progress)],
     )  # fmt: skip
 
 

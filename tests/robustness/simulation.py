@@ -9,7 +9,10 @@ from cohort import Rows, task
 from flwr.common import Code, FitRes, Status, ndarrays_to_parameters
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from workshop import problems
 from workshop.federation import strategy, updates
+
+FRAUD = problems.load()
 
 ANYTHING = updates.Rules(longest_step=np.inf)
 
@@ -54,8 +57,8 @@ def run(
 
     ``training`` holds hyperparameters of the clients' models, as ``task.new_model`` takes them.
     """
-    scaler = task.pooled_scaler([task.statistics(data.real_features) for data in rows.clients.values()])
-    tables = {key: (task.transform(data.train[0], scaler), data.train[1]) for key, data in rows.clients.items()}
+    scaler = task.pooled_scaler([task.statistics(data.real_features, FRAUD) for data in rows.clients.values()])
+    tables = {key: (task.transform(data.train[0], scaler, FRAUD), data.train[1]) for key, data in rows.clients.items()}
     start, memory, longest = [np.zeros((1, 49)), np.zeros(1)], {}, 0.0
     rng = np.random.default_rng(0)
     n_hostile = len(hostile) if name in strategy.ROBUST else 0
@@ -81,5 +84,5 @@ def run(
         strategy.remember(combine, memory)
         start = strategy.aggregate(combine, number, results)
         memory = strategy.memory(combine)
-    scores = task.predict(start, task.transform(rows.test[0], scaler))
+    scores = task.predict(start, task.transform(rows.test[0], scaler, FRAUD))
     return roc_auc_score(rows.test[1], scores), average_precision_score(rows.test[1], scores), longest

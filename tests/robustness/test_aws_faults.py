@@ -19,7 +19,7 @@ import task
 from cohort import wait_until
 from fault_proxy import FaultProxy
 
-from workshop import federation, state
+from workshop import federation, problems, state
 from workshop.aws import accounts, cleanup, connect, jobs
 from workshop.errors import AccountError, FederationError, JobError
 from workshop.federation.checkpoints import Checkpoints, Progress
@@ -85,7 +85,7 @@ def desk(stage, proxy, tmp_path):
     server, client = accounts.notebook_session(known["server_role"]), stage.clients[0]
     zeros = [np.zeros((1, 49)), np.zeros(1)], task.Scaler(np.zeros(49), np.ones(49))
     folder = tmp_path / "model"
-    model.save(folder, *zeros, threshold=0.5, about={})
+    model.save(folder, *zeros, problems.load(), threshold=0.5, about={})
     run = tmp_path.name
     Checkpoints(tmp_path / "first", run, session=server, bucket=known["server_bucket"]).save(Progress(*zeros, {}))
     request = jobs.training_request(
@@ -274,7 +274,8 @@ def test_a_model_in_the_bucket_is_never_half_a_model(desk, how):
     storage = desk.server.client("s3")
     model.upload(desk.folder, desk.server, desk.bucket)
     before = (desk.folder / model.TWIN).read_bytes()
-    model.save(desk.folder, [np.ones((1, 49)), np.ones(1)], task.Scaler(*np.ones((2, 49))), threshold=0.5, about={})
+    ones = [np.ones((1, 49)), np.ones(1)], task.Scaler(*np.ones((2, 49)))
+    model.save(desk.folder, *ones, problems.load(), threshold=0.5, about={})
     with desk.proxy.failing("s3", "PUT", how, always=True, about=model.TWIN), pytest.raises(AccountError):
         model.upload(desk.folder, desk.server, desk.bucket)
 
@@ -356,7 +357,7 @@ def _ends_in(session, *, minutes):
 
 def _saved(result):
     return model.save(
-        state.home() / "model", result.parameters, result.scaler, threshold=result.threshold, about={}
+        state.home() / "model", result.parameters, result.scaler, problems.load(), threshold=result.threshold, about={}
     ).parent
 
 

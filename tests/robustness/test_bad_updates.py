@@ -9,6 +9,7 @@ import pytest
 from cohort import Cohort, Member, Rows
 from flwr.common import Parameters, ndarrays_to_parameters, parameters_to_ndarrays
 
+from workshop import problems
 from workshop.errors import FederationError
 from workshop.federation import updates
 
@@ -154,8 +155,8 @@ def test_too_many_bad_updates_end_the_run_and_say_whose(three):
 
 class Liar(Member):
     def get_parameters(self, config):
-        rows, total, squares = super().get_parameters(config)
-        return [rows, -total, squares]
+        rows, mean, squares = super().get_parameters(config)
+        return [rows, -mean, squares]
 
 
 @pytest.mark.promise("R-01", "Who lies about the sums of its rows is left out, and the others begin without it")
@@ -171,27 +172,47 @@ def test_who_lies_about_its_sums_is_left_out_and_the_others_begin(three):
         other.run(rounds=2, quorum=3)
 
 
-SUMS = [np.array([100.0]), np.full(49, 300.0), np.full(49, 1000.0)]
+# 100 rows whose logarithms are 3 on average, with a standard deviation of 1; half of the first column's flags are 1.
+FRAUD = problems.load()
+SUMS = [np.array([100.0]), np.full(49, 3.0), np.full(49, 100.0)]
+SUMS[1][0], SUMS[2][0] = np.log(2) / 2, 100 * np.log(2) ** 2 / 4
+
+
+def spread(factor):
+    """Return the factor for all columns but the flag, which spreads as much as flags can."""
+    return np.array([1.0, *[factor] * 48])
+
+
+def flag(value):
+    """Change the first column of an array."""
+    return lambda array: np.array([value, *array[1:]])
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda n, s, q: [n + np.nan, s, q], "not finite"),
-        (lambda n, s, q: [n * 0 + 49, s, q], "sums over 49 rows"),
-        (lambda n, s, q: [n + 0.5, s, q], "sums over 100.5 rows"),
-        (lambda n, s, q: [n, -s, q], "sums that no table"),
-        (lambda n, s, q: [n, s * 100, q * 1e5], "sums that no table"),
-        (lambda n, s, q: [n, s, q / 2], "sums that no table"),  # a mean square below the squared mean
-        (lambda n, s, q: [n, s, q * 1e6], "sums that no table"),
-        (lambda n, s, q: [n, s[1:], q], "array 2 has shape"),
+        (lambda n, m, q: [n + np.nan, m, q], "not finite"),
+        (lambda n, m, q: [n * 0 + 49, m, q], "sums over 49 rows"),
+        (lambda n, m, q: [n + 0.5, m, q], "sums over 100.5 rows"),
+        (lambda n, m, q: [n, -m, q], "sums that no table"),
+        (lambda n, m, q: [n, m * 100, q], "sums that no table"),  # no amount has a logarithm of 300
+        (lambda n, m, q: [n, m, -q], "sums that no table"),  # a sum of squares below zero
+        # Logarithms lie between 0 and log1p(1e20) = 46.05: around a mean of 3 they spread by 3 * 43.05 = 129.2 at most.
+        (lambda n, m, q: [n, m, q * spread(129.3)], "sums that no table"),
+        (lambda n, m, q: [n, flag(0.7)(m), q * 0], "sums that no table"),  # ln 2 = 0.693 is the most for a flag
+        (lambda n, m, q: [n, m, flag(12.1)(q)], "sums that no table"),  # half of each: 100 (ln 2)^2 / 4 = 12.01
+        (lambda n, m, q: [n, m * 0, q], "sums that no table"),  # a mean of 0 leaves no room to spread
+        (lambda n, m, q: [n, m * 0 + 46.05, q], "sums that no table"),
+        (lambda n, m, q: [n, n * m, q + n * m**2], "sums that no table"),  # plain sums, as an older version sent them
+        (lambda n, m, q: [n, m[1:], q], "array 2 has shape"),
     ],
 )
 @pytest.mark.promise("R-01", "Sums that no table can have make no scaler")
 def test_sums_for_the_scaler_are_looked_at_too(change, reason):
-    assert len(updates.read_statistics(ndarrays_to_parameters(SUMS), 49)) == 3
+    for most in (1, 129.0):
+        updates.read_statistics(ndarrays_to_parameters([*SUMS[:2], SUMS[2] * spread(most)]), FRAUD)
     with pytest.raises(updates.BadUpdate, match=reason):
-        updates.read_statistics(ndarrays_to_parameters(change(*SUMS)), 49)
+        updates.read_statistics(ndarrays_to_parameters(change(*SUMS)), FRAUD)
 
 
 def test_a_client_that_declares_a_trillion_rows_does_not_own_the_scaler():
@@ -220,3 +241,29 @@ def test_a_pickle_in_an_array_is_not_opened():
     file.write(pickle.dumps(Opened()))
     with pytest.raises(updates.BadUpdate, match="array 1 holds object_, not float64"):
         updates.read(Parameters([file.getvalue()], "numpy.ndarray"), [np.zeros((1, 49))])
+
+
+def test_a_client_whose_amounts_are_in_another_unit_is_told_of_and_may_stay(three):
+    def logs(features):
+        return np.column_stack([features[:, 0], np.log10(1 + features[:, 1:])])
+
+    data = three.clients["client-2"]
+    spoilt = data._replace(
+        train=(logs(data.train[0]), data.train[1]),
+        validation=(logs(data.validation[0]), data.validation[1]),
+        real_features=logs(data.real_features),
+    )
+    cohort = Cohort(Rows(three.clients | {"client-2": spoilt}, three.test))
+    cohort.join()
+    result = cohort.run(rounds=2)
+    (event,) = result.notes
+    assert event.startswith("client-2 stands apart from the others in 4")
+    assert "its values look like the others' as log10(1 + value); ask its owner for the unit" in event
+    assert any(event in line for line in cohort.lines)
+    assert [entry.clients for entry in result.history] == [3, 3]
+
+
+def test_of_honest_clients_nothing_is_told(three):
+    cohort = Cohort(three)
+    cohort.join()
+    assert cohort.run(rounds=1).notes == ()

@@ -94,6 +94,7 @@ import numpy as np
 from workshop import federation
 from workshop.aws import accounts, jobs
 from workshop.federation import tls
+from workshop import problems
 from workshop.federation.checkpoints import Checkpoints
 
 told = json.loads(sys.stdin.read())
@@ -112,7 +113,8 @@ def strike(message, history):
 result = federation.run(
     started, listen=told["listen"], certificates=certificates,
     caller=federation.Verifier(accounts.session("server"), certificates.fingerprint).caller,
-    test=(rows["features"], rows["labels"]), checkpoints=Checkpoints(folder, "run"), sinks=[federation.narrate(strike)],
+    test=(rows["features"], rows["labels"]), problem=problems.load(), checkpoints=Checkpoints(folder, "run"),
+    sinks=[federation.narrate(strike)],
 )
 parameters = [array.tolist() for array in result.parameters]
 print(json.dumps({"parameters": parameters, "resumed": result.resumed, "seconds": [e.seconds for e in result.history]}))

@@ -16,8 +16,10 @@ from flwr.common import ndarrays_to_parameters as pack
 from flwr.common.serde import fit_ins_to_proto
 from wires import SERVER, Wired, Wires, missing, streams
 
-from client_code import schema
+from workshop import problems
 from workshop.errors import FederationError
+
+FRAUD = problems.load()
 
 pytestmark = pytest.mark.timeout(600)  # on a machine under load, starting 27 processes takes minutes
 
@@ -111,7 +113,8 @@ def tapped(federation):
     """Run on good cables and listen to one; then have a message sent over it as it is."""
     with federation.wires.tapped("client-1") as tap:
         result = federation.run(rounds=ROUNDS)
-    names = {"features": " ".join(schema.FEATURES), "jobs": " ".join(job.job_name for job in federation.jobs.values())}
+    jobs = " ".join(job.job_name for job in federation.jobs.values())
+    names = {"features": " ".join(FRAUD.feature_names), "jobs": jobs}
     message = fit_ins_to_proto(FitIns(pack([*result.parameters, *result.scaler]), names)).SerializeToString()
     with federation.wires.tapped("client-1") as plain:
         send(federation.wires, message)
@@ -263,7 +266,7 @@ def test_who_listens_on_the_cable_learns_no_number_and_no_name(outcomes, figure)
     outcome = outcomes["undisturbed"]
     numbers = np.concatenate([array.ravel() for array in (*outcome.result.parameters, *outcome.result.scaler)])
     secrets = {f"number {n}": number.tobytes() for n, number in enumerate(numbers) if number not in (0, 1)}
-    secrets |= {name: name.encode() for name in (*schema.FEATURES, *outcome.jobs)}
+    secrets |= {name: name.encode() for name in (*FRAUD.feature_names, *outcome.jobs)}
     assert len(secrets) > 2 * 49
     heard = sum(map(len, streams(outcome.frames).values()))
     assert heard > sum(entry.bytes_down + entry.bytes_up for entry in outcome.result.history) / 3

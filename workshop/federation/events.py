@@ -50,6 +50,30 @@ class ScalerMade(Event):
 
 
 @dataclass(frozen=True)
+class StandsApart(Event):
+    """A client's rows are unlike the others' in most columns: their unit may be another.
+
+    Attributes
+    ----------
+    others : tuple of str
+        Whom it was compared with; a single one, if there were two clients.
+    columns, of : int
+        In how many columns its mean lies a standard deviation or more from the others', and how many there are.
+    score : float
+        The median over columns of that distance.
+    guess : str
+        What the others' values would look like so; empty where nothing fits.
+    """
+
+    client: str
+    others: tuple[str, ...]
+    columns: int
+    of: int
+    score: float
+    guess: str = ""
+
+
+@dataclass(frozen=True)
 class Resumed(Event):
     """The run carries on after the rounds that an earlier kernel finished."""
 

@@ -10,6 +10,7 @@ from flwr.common import Scalar
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from client_code import task
+from client_code.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ def fit_round(server_round: int) -> dict[str, Scalar]:
     return {"round": server_round}
 
 
-def get_evaluate_fn(test: tuple[np.ndarray, np.ndarray], scaler: task.Scaler):
-    """Return the function that scores global parameters on the server's test rows, ``(n, 49)`` and ``(n,)``.
+def get_evaluate_fn(test: tuple[np.ndarray, np.ndarray], scaler: task.Scaler, problem: Problem):
+    """Return the function that scores global parameters on the server's test rows, ``(n, n_features)`` and ``(n,)``.
 
     Its answer is Flower's: the log-loss, and a dictionary with ``roc_auc`` and ``average_precision``.
     """
-    features, labels = task.transform(test[0], scaler), test[1]
+    features, labels = task.transform(test[0], scaler, problem), test[1]
 
     def evaluate(server_round: int, parameters: task.Parameters, config: dict) -> tuple[float, dict[str, float]]:
         scores = task.predict(parameters, features)

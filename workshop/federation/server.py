@@ -20,9 +20,10 @@ from flwr.common.serde import fit_ins_to_proto
 from flwr.server.client_proxy import ClientProxy
 
 from client_code import task
+from client_code.problem import Problem
 from workshop import state
 from workshop.errors import FederationError, JobError
-from workshop.federation import endings, events, updates, words
+from workshop.federation import apart, endings, events, updates, words
 from workshop.federation import strategy as strategies
 from workshop.federation.checkpoints import Checkpoints, Progress
 from workshop.federation.events import Event, Sink
@@ -65,6 +66,7 @@ def run(
     certificates: Certificates,
     caller: Callable[[Mapping, str], Caller],
     test: tuple[np.ndarray, np.ndarray],
+    problem: Problem,
     terms: Terms | None = None,
     checkpoints: Checkpoints | None = None,
     sinks: Sequence[Sink] = (),
@@ -80,7 +82,9 @@ def run(
     caller : callable
         Says who has signed a proof of identity: ``identity.Verifier.caller``.
     test : tuple of ndarray
-        The server's own rows ``(n, 49)`` and labels ``(n,)``, real and never resampled.
+        The server's own rows ``(n, n_features)`` and labels ``(n,)``, real and never resampled.
+    problem : Problem
+        What the rows are, of the server and of every client.
     terms : Terms
         Rounds, deadlines, quorum, strategy.
     checkpoints : Checkpoints
@@ -96,7 +100,7 @@ def run(
     """
     terms, began = (terms or Terms()).checked(len(participants)), datetime.now(UTC)
     seats = Seats(participants, caller=caller)
-    federation = _Rounds(seats, terms, test=test, checkpoints=checkpoints, sinks=sinks)
+    federation = _Rounds(seats, terms, test=test, problem=problem, checkpoints=checkpoints, sinks=sinks)
     try:
         with listening(listen, seats, certificates):
             threshold = federation.run()
@@ -143,16 +147,17 @@ class _Rounds:
         terms: Settled,
         *,
         test: tuple[np.ndarray, np.ndarray],
+        problem: Problem,
         checkpoints: Checkpoints | None,
         sinks: Sequence[Sink],
     ) -> None:
-        self.seats, self.terms, self.test = seats, terms, test
+        self.seats, self.terms, self.test, self.problem = seats, terms, test, problem
         self.checkpoints, self.sinks = checkpoints, tuple(sinks)
         self.thread, self.queue = threading.get_ident(), deque()
         seats.tell = self.tell
-        self.n_features = test[0].shape[1]
         self.events: list[Event] = []
         self.declared: dict[str, int] = {}  # rows, by client
+        self.moments: dict[str, task.Parameters] = {}  # of their rows, by client
         self.progress = Progress([], task.Scaler(np.empty(0), np.empty(0)), {})  # until the clients have agreed
         self.resumed = 0
         self.give_up = time.monotonic() + terms.whole
@@ -187,6 +192,7 @@ class _Rounds:
             absent = [seat for name, seat in self.seats.all_seats.items() if name not in sums]
             happened = [*self.events, *self.queue]
             raise endings.not_joined(absent, seconds=seconds, quorum=self.terms.quorum, events=happened)
+        self._compare_units()
         before = self.checkpoints.latest() if self.checkpoints else None
         checksums = {name: self.seats.all_seats[name].rows for name in sums}
         if before and _agrees(before, sums, checksums):
@@ -198,14 +204,14 @@ class _Rounds:
             self.tell(events.BegunAnew())
             self.checkpoints.forget()
         self.tell(events.ScalerMade(len(sums)))
-        start = [np.zeros((1, self.n_features)), np.zeros(1)]
+        start = [np.zeros((1, len(self.problem.features))), np.zeros(1)]
         return Progress(start, task.pooled_scaler(list(sums.values())), sums, checksums=checksums)
 
     def _sums(self, proxy: ClientProxy, seat: Seat, left: float) -> task.Parameters:
         """Ask a client for its sums, and remember the rows that it declares."""
         answer = proxy.get_parameters(GetParametersIns({}), left, 0)
-        sums = updates.read_statistics(answer.parameters, self.n_features)
-        self.declared[seat.name] = int(sums[0][0])
+        sums = updates.read_statistics(answer.parameters, self.problem)
+        self.declared[seat.name], self.moments[seat.name] = int(sums[0][0]), sums
         return sums
 
     def _round(self) -> bool:
@@ -223,13 +229,16 @@ class _Rounds:
             if seat.name not in self.declared:  # it has joined late
                 self._sums(proxy, seat, left)
             answer = proxy.fit(instruction, left, number)
-            update = updates.read_update(answer, start, self.declared[seat.name])
+            update = updates.read_update(answer, start, self.declared[seat.name], least=self.problem.floors.shared)
             self.tell(events.UpdateReceived(number, seat.name, update.rows, update.metrics))
             return update
 
         what = f"round {number} of {terms.rounds}"
+        here = len(self.moments)
         self.tell(events.RoundStarted(number, terms.rounds))
         good, left_out, bad = self._ask(train, what)
+        if len(self.moments) > here:
+            self._compare_units()
         far = updates.too_far({name: update.arrays for name, update in good.items()}, start, terms.rules)
         far |= updates.too_many_rows({name: self.declared[name] for name in good}, terms.rules)
         good = {name: update for name, update in good.items() if name not in far}
@@ -250,7 +259,7 @@ class _Rounds:
         progress.parameters = strategies.aggregate(strategy, number, [update.result() for update in good.values()])
         progress.memory = strategies.memory(strategy)
         progress.rows = {name: update.rows for name, update in good.items()}
-        loss, scores = get_evaluate_fn(self.test, progress.scaler)(number, progress.parameters, {})
+        loss, scores = get_evaluate_fn(self.test, progress.scaler, self.problem)(number, progress.parameters, {})
         entry = Round(
             number, **scores, log_loss=loss, seconds=time.monotonic() - started,
             bytes_up=sum(update.size for update in good.values()),
@@ -260,6 +269,12 @@ class _Rounds:
         progress.history.append(entry)
         self.tell(events.RoundFinished(number, terms.rounds, entry))
         return True
+
+    def _compare_units(self) -> None:
+        """Tell whose rows seem to be in another unit; that leaves nobody out, for unlike rows may be honest."""
+        there = {name: sums for name, sums in self.moments.items() if not self.seats.all_seats[name].out}
+        for finding in apart.compare(there, self.problem):
+            self.tell(finding)
 
     def _begin_without(self, bad: Mapping[str, str]) -> None:
         """Take clients' sums out of the scaler; there is no model yet that was trained with it."""

@@ -16,9 +16,9 @@ from flwr.common import Code, EvaluateRes, FitRes, Parameters, Status, ndarrays_
 from flwr.common.serde import fit_res_to_proto
 
 from client_code import task
+from client_code.problem import Problem
 
 NEARLY_NOTHING = 1e-3  # a shorter step is never far
-LARGEST_LOG = 50.0  # no log1p of an amount is larger
 
 
 class BadUpdate(Exception):
@@ -91,25 +91,28 @@ def _read_array(tensor: bytes, number: int, like: np.ndarray) -> np.ndarray:
     return array
 
 
-def read_statistics(sent: Parameters, n_features: int) -> task.Parameters:
-    """Read a client's sums for the scaler, ``[n (1,), sum (n_features,), squares (n_features,)]``.
+def read_statistics(sent: Parameters, problem: Problem) -> task.Parameters:
+    """Read a client's moments for the scaler: ``[n (1,), mean (n_features,), squared deviations (n_features,)]``.
 
     Raises
     ------
     BadUpdate
-        If no table with at least ``task.MINIMUM_ROWS`` rows of amounts and counts can have these sums.
+        If no table of the problem with as many rows as its floor asks for can have these moments.
     """
-    sums = read(sent, [np.zeros(1), np.zeros(n_features), np.zeros(n_features)])
-    n_rows, total, squares = float(sums[0][0]), sums[1], sums[2]
-    if n_rows < task.MINIMUM_ROWS or n_rows != math.floor(n_rows):
-        raise BadUpdate(f"sums over {n_rows:g} rows; at least {task.MINIMUM_ROWS} are asked for")
-    mean = total / n_rows
-    slack = 1e-9 * n_rows * LARGEST_LOG**2
-    possible = (mean >= 0) & (mean <= LARGEST_LOG) & (n_rows * mean**2 <= squares + slack)
-    possible &= squares <= n_rows * LARGEST_LOG**2
+    n_features, least = len(problem.features), problem.floors.shared
+    moments = read(sent, [np.zeros(1), np.zeros(n_features), np.zeros(n_features)])
+    n_rows, mean, squares = float(moments[0][0]), moments[1], moments[2]
+    if n_rows < least or n_rows != math.floor(n_rows):
+        raise BadUpdate(f"sums over {n_rows:g} rows; at least {least} are asked for")
+    low, high = (problem.transform(limit) for limit in problem.limits)
+    slack = 1e-9 * (high - low)  # of rounding
+    # Of values between two limits with this mean, those spread most that lie at the limits (Bhatia and Davis 2000).
+    possible = (mean >= low - slack) & (mean <= high + slack) & (squares >= 0)
+    possible &= squares <= n_rows * ((high - mean) * (mean - low) + slack * (high - low))
     if not possible.all():
-        raise BadUpdate("sums that no table of amounts and counts can have")
-    return sums
+        kinds = [f"{kind}s" for kind in ("amount", "number", "count") if kind in {c.kind for c in problem.features}]
+        raise BadUpdate(f"sums that no table of {' and '.join(kinds) or 'flags'} can have")
+    return moments
 
 
 def too_many_rows(declared: Mapping[str, int], rules: Rules) -> dict[str, str]:
@@ -135,8 +138,8 @@ class Update(NamedTuple):
         return None, FitRes(Status(Code.OK, ""), ndarrays_to_parameters(self.arrays), self.rows, {})
 
 
-def read_update(answer: FitRes, like: Sequence[np.ndarray], declared: int) -> Update:
-    """Read one client's trained parameters and the number of rows behind them.
+def read_update(answer: FitRes, like: Sequence[np.ndarray], declared: int, *, least: int) -> Update:
+    """Read one client's trained parameters and the number of rows behind them: ``least`` to ``declared``.
 
     Raises
     ------
@@ -146,10 +149,8 @@ def read_update(answer: FitRes, like: Sequence[np.ndarray], declared: int) -> Up
     if answer.status.code != Code.OK:
         raise BadUpdate("its training failed")
     arrays = read(answer.parameters, like)
-    if not task.MINIMUM_ROWS <= answer.num_examples <= declared:
-        raise BadUpdate(
-            f"says {answer.num_examples} rows; from {task.MINIMUM_ROWS} to the {declared} that it declared may be"
-        )
+    if not least <= answer.num_examples <= declared:
+        raise BadUpdate(f"says {answer.num_examples} rows; from {least} to the {declared} that it declared may be")
     return Update(arrays, answer.num_examples, fit_res_to_proto(answer).ByteSize(), read_metrics(answer.metrics))
 
 

@@ -33,6 +33,19 @@ def _left_out(event: events.LeftOut) -> str:
     return f"{event.client} (account {event.account}) is left out: {event.reason}"
 
 
+def _apart(event: events.StandsApart) -> str:
+    where = f"in {event.columns} of {event.of} columns"
+    if len(event.others) > 1:
+        like = f"its values look like the others' {event.guess}; " if event.guess else ""
+        return f"{event.client} stands apart from the others {where}: {like}ask its owner for the unit of the table"
+    other = ", ".join(event.others)  # one name
+    like = f"{event.client}'s values look like {other}'s {event.guess}; " if event.guess else ""
+    return (
+        f"{event.client} and {other} stand apart from each other {where}: {like}which of the two has another unit "
+        "cannot be told: ask both owners"
+    )
+
+
 # Where a run is: these replace each other in a display.
 STEPS: dict[type[Event], Callable] = {
     events.Gathering: _gathering,
@@ -47,6 +60,7 @@ NOTES: dict[type[Event], Callable] = {
     events.TurnedAway: lambda event: f"a connection was turned away: {event.reason}",
     events.BegunAnew: lambda event: "a client's rows have changed since the run that was cut off: beginning again",
     events.LeftOut: _left_out,
+    events.StandsApart: _apart,
     events.Expelled: lambda event: f"{event.client} takes part no longer",
     events.NotCopied: lambda event: event.reason,
     events.Unknown: lambda event: f"{event.what} is not known: {event.reason}",

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from workshop.aws import accounts, connect, images, jobs, region
+from workshop.aws import accounts, connect, flow_logs, images, jobs, region
 from workshop.aws.stacks import pauses
 from workshop.errors import JobError
 from workshop.federation import tls
@@ -20,7 +20,7 @@ ARCHIVE = "code/first-run.tar.gz"
 JOB_SECONDS, STOP_SECONDS = 900.0, 300.0
 AGGREGATED = 60.0  # seconds that a record of the flow log is about, by network.yaml
 LOG_SECONDS = {"aws": 30.0, "embedded": 0.0}  # until the last lines of a log can be read
-FLOW_SECONDS = {"aws": 900.0, "embedded": 2.0}  # AWS delivers flow logs within minutes, this AWS writes none
+FLOW_SECONDS = {"aws": 900.0, "embedded": 2.0}  # AWS delivers flow logs within minutes, this AWS at once
 
 
 def job(run: Run, step: str) -> None:
@@ -56,7 +56,7 @@ def packets(run: Run, step: str) -> None:
     give_up = time.monotonic() + FLOW_SECONDS[accounts.target()]
     whole = run.ended - AGGREGATED  # records up to here: the job's are all there
     for pause in pauses(most=15.0):
-        records = {name: flows.messages(session) for name, session in run.members.sessions.items()}
+        records = {name: flow_logs.messages(session) for name, session in run.members.sessions.items()}
         _watch_interface(run)
         if all(flows.latest(lines) >= whole for lines in records.values()) or time.monotonic() > give_up:
             break
@@ -68,14 +68,15 @@ def packets(run: Run, step: str) -> None:
         places = {"S3": _s3_addresses(run, name)} | {f"{member}'s network": [cidr] for member, cidr in cidrs.items()}
         table = flows.table(lines, run.interfaces.get(name, {}), places=places)
         if table.empty:
-            run.report.add(step, f"{name}: records", "none: the embedded AWS writes none" if run.here else "none yet")
+            run.report.add(step, f"{name}: records", "none yet")
         for line in table.itertuples(index=False):
             run.report.add(
                 step, f"{name}: {line.interface} with {line[1]}", f"{line.action}, {line.bytes} bytes",
                 as_expected=False if line.action == "REJECT" and line.interface == "job" else None,
             )  # fmt: skip
         spoke = set(table["interface"])
-        for one in run.interfaces.get(name, {}).values() if lines else ():
+        # Here, what a job or a notebook says to AWS goes past its endpoints' interfaces.
+        for one in run.interfaces.get(name, {}).values() if lines and not run.here else ():
             if one.of.startswith("endpoint") and one.of not in spoke:
                 run.report.add(step, f"{name}: {one.of}", "0 bytes")
 

@@ -18,6 +18,7 @@ import boto3
 import numpy as np
 
 from client_code import task
+from client_code.problem import Problem
 from workshop import federation
 from workshop.aws import accounts, connect, jobs
 from workshop.federation import tls
@@ -57,6 +58,8 @@ class Arena:
         A session of the server's notebook role.
     test : tuple of ndarray
         The server's rows and labels.
+    problem : Problem
+        What the rows are.
     seed : int
         Of the clients' training.
     authority : Authority
@@ -69,10 +72,12 @@ class Arena:
         server: boto3.Session,
         test: tuple[np.ndarray, np.ndarray],
         *,
+        problem: Problem,
         seed: int = 0,
         authority: tls.Authority | None = None,
     ) -> None:
         self.connection, self.server, self.test, self.seed = connection, server, test, seed
+        self.problem = problem
         self.authority = authority or tls.Authority.make()
         self.place = federation.place(
             connection["server_host"], connection["server_port"], forwarded=accounts.target() == "embedded"
@@ -117,7 +122,8 @@ class Arena:
         verifier = federation.Verifier(self.server, certificates.fingerprint)
         return federation.run(
             list(started.values()), listen=self.place.listen, certificates=certificates, caller=verifier.caller,
-            test=self.test, terms=federation.Terms(**terms), checkpoints=checkpoints, sinks=[*sinks, disturb],
+            test=self.test, problem=self.problem, terms=federation.Terms(**terms), checkpoints=checkpoints,
+            sinks=[*sinks, disturb],
         )  # fmt: skip
 
     def stop(self, job: jobs.TrainingJob) -> None:
@@ -141,8 +147,8 @@ class Arena:
         """
         known = [(asdict(job.client), job.job_name) for job in started.values()]
         told = {
-            "connection": self.connection, "test": self.test, "authority": self.authority, "folder": str(folder),
-            "known": known, "in_round": in_round, "terms": terms,
+            "connection": self.connection, "test": self.test, "problem": self.problem, "authority": self.authority,
+            "folder": str(folder), "known": known, "in_round": in_round, "terms": terms,
         }  # fmt: skip
         process = multiprocessing.get_context("spawn").Process(target=_die, kwargs=told)
         process.start()
@@ -201,6 +207,7 @@ def plain_average(
     clients: Mapping[str, ClientRows],
     test: tuple[np.ndarray, np.ndarray],
     *,
+    problem: Problem,
     name: str,
     factor: float,
     rounds: int,
@@ -210,24 +217,26 @@ def plain_average(
 
     NaN where there is no model to score.
     """
-    scaler = task.pooled_scaler([task.statistics(client.real[0]) for client in clients.values()])
+    scaler = task.pooled_scaler([task.statistics(client.real[0], problem) for client in clients.values()])
     rows = [len(client.real[1]) for client in clients.values()]
     parameters = [np.zeros((1, len(scaler.mean))), np.zeros(1)]
     for _ in range(rounds):
         updates = {}
         for key, client in clients.items():
-            train = (task.transform(client.train[0], scaler), client.train[1])
+            train = (task.transform(client.train[0], scaler, problem), client.train[1])
             updates[key] = task.fit(task.new_model(seed=seed), parameters, *train)
         updates[name][0] = factor * updates[name][0]
         parameters = [np.average(arrays, axis=0, weights=rows) for arrays in zip(*updates.values(), strict=True)]
         if not np.isfinite(parameters[0]).all():
             return float("nan")  # scikit-learn trains no further from here
-    return get_evaluate_fn(test, scaler)(rounds, parameters, {})[1]["roc_auc"]
+    return get_evaluate_fn(test, scaler, problem)(rounds, parameters, {})[1]["roc_auc"]
 
 
-def _die(*, connection, test, authority, folder, known, in_round, terms) -> None:
+def _die(*, connection, test, problem, authority, folder, known, in_round, terms) -> None:
     """Be the server of another process, until the round has begun."""
-    arena = Arena(connection, accounts.notebook_session(connection["server_role"]), test, authority=authority)
+    arena = Arena(
+        connection, accounts.notebook_session(connection["server_role"]), test, problem=problem, authority=authority
+    )
     started = {}
     for entry, name in known:
         client = jobs.ClientAccount.of(entry)

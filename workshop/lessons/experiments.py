@@ -12,6 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from client_code import schema
+from client_code.problem import Problem
 from data_prep import balance, split
 from workshop.aws.jobs import ClientAccount, job_name, training_request
 from workshop.errors import AccountError
@@ -19,7 +20,7 @@ from workshop.errors import AccountError
 DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
 
-def smote_before_and_after_the_split(frame: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+def smote_before_and_after_the_split(frame: pd.DataFrame, problem: Problem, *, seed: int) -> pd.DataFrame:
     """Score a forest on rows that SMOTE had touched before the split, and on rows it never saw.
 
     Parameters
@@ -32,17 +33,17 @@ def smote_before_and_after_the_split(frame: pd.DataFrame, *, seed: int) -> pd.Da
     DataFrame
         ROC AUC and average precision, one line for each order of the two steps.
     """
-    train, test = split.hold_out(frame, seed=seed)
-    leaked_train, leaked_test = split.hold_out(balance.smote(frame, ratio=1.0, seed=seed), seed=seed)
+    train, test = split.hold_out(frame, problem, seed=seed)
+    leaked_train, leaked_test = split.hold_out(balance.smote(frame, problem, ratio=1.0, seed=seed), problem, seed=seed)
     orders = {
         "before the split": (leaked_train, leaked_test),
-        "after the split": (balance.smote(train, ratio=1.0, seed=seed), test),
+        "after the split": (balance.smote(train, problem, ratio=1.0, seed=seed), test),
     }
     lines = {}
     for order, (fitted, scored) in orders.items():
         forest = RandomForestClassifier(n_estimators=60, random_state=seed, n_jobs=1)
-        forest.fit(*schema.to_arrays(fitted))
-        features, labels = schema.to_arrays(scored)
+        forest.fit(*schema.to_arrays(fitted, problem))
+        features, labels = schema.to_arrays(scored, problem)
         probabilities = forest.predict_proba(features)[:, 1]
         lines[order] = {
             "ROC AUC": roc_auc_score(labels, probabilities),

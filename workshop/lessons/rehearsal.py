@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import boto3
 
 from client_code import schema
+from client_code.problem import Problem
 from data_prep import prepare, sources
-from workshop import federation, state
+from workshop import federation, problems, state
 from workshop.aws import accounts, cleanup, connect, deployment, images, jobs
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
@@ -26,7 +27,8 @@ class Stage:
     sessions: dict[str, boto3.Session]
     accounts: deployment.Federation
     clients: tuple[jobs.ClientAccount, ...]
-    test: tuple  # features (n_rows, 49), labels (n_rows,)
+    test: tuple  # features (n_rows, n_features), labels (n_rows,)
+    problem: Problem
     server_role: str
     server_host: str
 
@@ -39,7 +41,8 @@ class Stage:
 def connect_accounts(*, n_clients: int = 3, seed: int = 0, data: str = "synthetic", balance: str = "smote") -> Stage:
     """Prepare the rows, deploy every account's stacks, let every owner upload its files."""
     state.save(target={"name": "embedded", "clients": n_clients})
-    table = sources.load(data, seed=seed, cache=state.home() / "cache")
+    problem = problems.load()
+    table = sources.load(data, problem, seed=seed, cache=state.home() / "cache")
     folder = state.home() / "data"
     prepared = prepare.prepare(table, n_clients=n_clients, how="iid", balance=balance, seed=seed, folder=folder)
     state.save(data=prepared.record())
@@ -49,9 +52,9 @@ def connect_accounts(*, n_clients: int = 3, seed: int = 0, data: str = "syntheti
     for name, session in sessions.items():
         connect.upload(name, session, members.outputs[name]["fl-storage"]["Bucket"])
     known = connect.connection_data(members, image=IMAGE)
-    test = schema.to_arrays(schema.read_table(folder / "server" / "test.csv"))
+    test = schema.to_arrays(schema.read_table(folder / "server" / "test.csv", problem), problem)
     clients = tuple(jobs.ClientAccount.of(entry) for entry in known["clients"])
-    return Stage(sessions, members, clients, test, known["server_role"], known["server_host"])
+    return Stage(sessions, members, clients, test, problem, known["server_role"], known["server_host"])
 
 
 def kick_off(
@@ -85,7 +88,7 @@ def lead(
     verifier = federation.Verifier(stage.sessions["server"], certificates.fingerprint)
     return federation.run(
         started, listen=place.listen, certificates=certificates, caller=verifier.caller, test=stage.test,
-        terms=federation.Terms(**terms), checkpoints=checkpoints, sinks=sinks,
+        problem=stage.problem, terms=federation.Terms(**terms), checkpoints=checkpoints, sinks=sinks,
     )  # fmt: skip
 
 

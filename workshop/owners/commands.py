@@ -11,7 +11,7 @@ from client_code import schema
 from data_prep import prepare as preparation
 from data_prep import sources
 from data_prep.errors import DataError
-from workshop import state
+from workshop import problems, state
 from workshop.aws import accounts, agreement, choices, cleanup, connect, images, quotas, stacks
 from workshop.aws.blueprint import Placement
 from workshop.aws.deployment import Federation
@@ -95,7 +95,7 @@ def prepare(name: str, table: str, *, seed: int) -> int:
     if (known := agreement.members()) and name not in {"server", *known}:
         raise AgreementError(f"{name} is not in the agreement: {', '.join(sorted({'server', *known}))} are")
     try:
-        rows = sources.load(table, seed=seed, cache=state.home() / "cache")
+        rows = sources.load(table, problems.load(), seed=seed, cache=state.home() / "cache")
         counts = preparation.prepare_one(rows, name=name, seed=seed, folder=state.home() / "data")
     except schema.TableError as error:
         raise DataError(str(error)) from error

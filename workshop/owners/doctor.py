@@ -49,8 +49,8 @@ def examine(federation: Federation, *, image: str = "") -> pd.DataFrame:
         One line per check: what, of whom, whether it is right, what was found, and what to do if it is not.
     """
     checks = (
-        _identities, _clocks, _stacks, _networks, _connections, _endpoints, _flow_logs, _roles, _trusts, _buckets,
-        _quotas, _kit, _place, partial(_image, image=image),
+        _identities, _clocks, _stacks, _networks, _connections, _packets, _endpoints, _flow_logs, _roles, _trusts,
+        _buckets, _quotas, _kit, _place, partial(_image, image=image),
     )  # fmt: skip
     lines = [line for check in checks for line in _asked(check, federation)]
     return pd.DataFrame(lines, columns=["checked", "of", "ok", "found", "remedy"]).set_index("of")
@@ -110,18 +110,33 @@ def _networks(members: Federation) -> Iterator[Line]:
     yield _line("addresses apart", "all", True, ", ".join(cidrs.values()), "")
 
 
+_OPENS = {
+    "peering": "deploy fl-peering-accepter there, then fl-peering for it in the server's account",
+    "route there": "deploy fl-peering-routes in the client's account",
+    "route back": "deploy fl-peering for this client in the server's account",
+    "job may call": "deploy fl-peering-routes in the client's account",
+    "server listens": "deploy fl-peering for this client in the server's account",
+}
+
+
 def _connections(members: Federation) -> Iterator[Line]:
-    remedies = {
-        "peering": "deploy fl-peering-accepter there, then fl-peering for it in the server's account",
-        "route there": "deploy fl-peering-routes in the client's account",
-        "route back": "deploy fl-peering for this client in the server's account",
-        "job may call": "deploy fl-peering-routes in the client's account",
-        "server listens": "deploy fl-peering for this client in the server's account",
-    }
     for name, found in peering.table(members.sessions, members.outputs).iterrows():
-        for what, remedy in remedies.items():
+        for what, remedy in _OPENS.items():
             if found[what] is not None:
                 yield _line(what, name, found[what] is True or found[what] == "active", found[what], remedy)
+
+
+def _packets(members: Federation) -> Iterator[Line]:
+    """What the flow logs last said of each client's packets to the server, if the door is not open by now."""
+    doors = peering.table(members.sessions, members.outputs)
+    for name, seen in peering.refused(members.sessions, members.outputs).items():
+        if name not in doors.index:
+            continue  # of neither end's account at hand
+        if not seen:
+            yield _line("packets", name, True, "no refusal in the flow logs of the last hour, so far", "")
+        for account, told in seen.items():
+            at = "server listens" if account == "server" else "job may call"
+            yield _line("packets", name, doors.loc[name, at] is True, told, _OPENS[at])
 
 
 def _endpoints(members: Federation) -> Iterator[Line]:

@@ -12,6 +12,7 @@ from typing import IO
 
 from data_prep import download
 from data_prep.download import Remote
+from workshop import problems
 from workshop.errors import BundleError
 from workshop.files import REPOSITORY, WORKPLACE, sha256
 from workshop.packing import wheelhouse
@@ -36,14 +37,20 @@ WHEELS = "wheels"  # folder of the wheels in source.tar.gz
 
 
 def source_archive(
-    folder: Path = CLIENT_CODE, *, wheels: Path | None = None, also: Mapping[str, bytes] | None = None
+    folder: Path = CLIENT_CODE,
+    *,
+    problem: str = problems.FRAUD,
+    wheels: Path | None = None,
+    also: Mapping[str, bytes] | None = None,
 ) -> bytes:
-    """Return a gzipped tar of the folder's ``.py`` and ``.txt`` files, sorted, without times, owners or modes.
+    """Return a gzipped tar of code (``.py``, ``.txt``) and problem, sorted, without times, owners or modes.
 
     ``__init__.py`` stays at home: in a job the modules stand at the top level.
 
     Parameters
     ----------
+    problem : str
+        What the rows are: ``problems/<problem>.toml`` travels as ``problem.toml``.
     wheels : Path
         A folder of wheels that travel too: ``requirements.txt`` is then installed from them and from nowhere else,
         which a job without internet needs.
@@ -59,6 +66,7 @@ def source_archive(
         offline = f"--no-index\n--find-links {WHEELS}\n".encode()
         files["requirements.txt"] = offline + files.get("requirements.txt", b"")
         files |= {f"{WHEELS}/{path.name}": path.read_bytes() for path in wheels.glob("*.whl")}
+    files["problem.toml"] = problems.path(problem).read_bytes()
     files |= also or {}
     # mtime=0 and an empty file name: gzip would otherwise write the hour into its header.
     archive = io.BytesIO()

@@ -15,8 +15,9 @@ from imblearn.over_sampling import SMOTE
 from imblearn.under_sampling import RandomUnderSampler
 
 from client_code import schema, task
+from client_code.problem import Problem
 
-Rows = tuple[np.ndarray, np.ndarray]  # features (n_rows, 49), labels (n_rows,)
+Rows = tuple[np.ndarray, np.ndarray]  # features (n_rows, n_features), labels (n_rows,)
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class ClientRows:
     validation: Rows
 
     @classmethod
-    def read(cls, folder: Path) -> ClientRows:
+    def read(cls, folder: Path, problem: Problem) -> ClientRows:
         """Read the three files that ``data_prep`` wrote for a client."""
         names = ("train.csv", "train_balanced.csv", "validation.csv")
-        return cls(*(schema.to_arrays(schema.read_table(folder / name)) for name in names))
+        return cls(*(schema.to_arrays(schema.read_table(folder / name, problem), problem) for name in names))
 
 
 @dataclass(frozen=True)
@@ -41,30 +42,38 @@ class Model:
     parameters: task.Parameters
     scaler: task.Scaler
     threshold: float
+    problem: Problem
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Return the probability of fraud for raw features ``(n_rows, 49)``, shape ``(n_rows,)``."""
-        return task.predict(self.parameters, task.transform(features, self.scaler))
+        """Return the probability of label 1 for raw features ``(n_rows, n_features)``, shape ``(n_rows,)``."""
+        return task.predict(self.parameters, task.transform(features, self.scaler, self.problem))
 
 
 def federated_by_hand(
-    clients: Sequence[ClientRows], *, rounds: int = 3, max_iter: int = 10, penalty: str = "l2", seed: int = 0
+    clients: Sequence[ClientRows],
+    problem: Problem,
+    *,
+    rounds: int = 3,
+    max_iter: int = 10,
+    penalty: str = "l2",
+    seed: int = 0,
 ) -> Model:
     """Run the whole federation as a plain loop in one process: what the real one must equal to 1e-12.
 
     With a single client it is ordinary training on that client's rows: the local and the centralised model.
     """
-    scaler = task.pooled_scaler([task.statistics(client.real[0]) for client in clients])
+    scaler = task.pooled_scaler([task.statistics(client.real[0], problem) for client in clients])
     rows = [len(client.real[1]) for client in clients]
     models = [task.new_model(max_iter=max_iter, penalty=penalty, seed=seed) for _ in clients]
-    scaled = [(task.transform(client.train[0], scaler), client.train[1]) for client in clients]
+    scaled = [(task.transform(client.train[0], scaler, problem), client.train[1]) for client in clients]
     parameters = [np.zeros((1, len(scaler.mean))), np.zeros(1)]
     for _ in range(rounds):
         updates = [task.fit(model, parameters, *train) for model, train in zip(models, scaled, strict=True)]
         parameters = [np.average(arrays, axis=0, weights=rows) for arrays in zip(*updates, strict=True)]
-    validation = [(task.transform(client.validation[0], scaler), client.validation[1]) for client in clients]
+    validation = [(task.transform(client.validation[0], scaler, problem), client.validation[1]) for client in clients]
     thresholds = [task.evaluate(parameters, *rows_of)[1] for rows_of in validation]
-    return Model(parameters, scaler, float(np.average(thresholds, weights=[len(labels) for _, labels in validation])))
+    weights = [len(labels) for _, labels in validation]
+    return Model(parameters, scaler, float(np.average(thresholds, weights=weights)), problem)
 
 
 def pool(clients: Sequence[ClientRows]) -> ClientRows:
@@ -77,25 +86,25 @@ def pool(clients: Sequence[ClientRows]) -> ClientRows:
     return ClientRows(joined("real"), joined("train"), joined("validation"))
 
 
-def published_recipe(train: pd.DataFrame, test_features: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def published_recipe(train: pd.DataFrame, test_features: np.ndarray, problem: Problem, *, seed: int = 0) -> np.ndarray:
     """Score test rows as the original sample does: raw amounts, SMOTE and undersampling, 3 rounds of 10 iterations.
 
     Parameters
     ----------
     train : DataFrame
         Real training rows of all clients, with the label.
-    test_features : ndarray, shape (n_rows, 49)
+    test_features : ndarray, shape (n_rows, n_features)
         Raw features.
 
     Returns
     -------
     ndarray, shape (n_rows,)
-        Probabilities of fraud.
+        Probabilities of label 1.
 
     Source: aws-samples/wwps-payment-integrity-solutions, ``Federated-Learning/`` (2023).
     """
     recipe = (SMOTE(sampling_strategy=0.25, random_state=seed), RandomUnderSampler(random_state=seed))
-    features, labels = schema.to_arrays(train)
+    features, labels = schema.to_arrays(train, problem)
     for step in recipe:
         features, labels = step.fit_resample(features, labels)
     model = task.new_model(max_iter=10, seed=seed)

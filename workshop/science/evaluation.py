@@ -9,28 +9,30 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, brier_score_loss, roc_auc_score
 
+from client_code.problem import Words
+
 
 @dataclass(frozen=True)
 class Scores:
     """How good a model is on one test table; every number lies between 0 and 1."""
 
-    roc_auc: float  # chance that a random fraudulent provider ranks above a random honest one
+    roc_auc: float  # chance that a random row of label 1 ranks above a random one of label 0
     average_precision: float  # area under the precision-recall curve; the base rate is what chance gives
     balanced_accuracy: float  # mean of the shares found in both classes, at the threshold
     brier: float  # mean squared error of the probability: lower is better
-    precision_at_k: float  # share of fraud among the k most suspicious providers
-    base_rate: float  # share of fraud in the table
+    precision_at_k: float  # share of label 1 among the k rows that rank highest
+    base_rate: float  # share of label 1 in the table
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, *, threshold: float, k: int = 50) -> Scores:
-    """Score probabilities of fraud ``(n_rows,)`` against labels 0 and 1 ``(n_rows,)``.
+    """Score probabilities of label 1 ``(n_rows,)`` against labels 0 and 1 ``(n_rows,)``.
 
     Parameters
     ----------
     threshold : float
-        From which probability on a provider is flagged; chosen on other rows than these.
+        From which probability on a row is flagged; chosen on other rows than these.
     k : int
-        How many providers an investigator has time for.
+        How many rows somebody has time to look at.
     """
     top = np.argsort(-probabilities, kind="stable")[:k]
     return Scores(
@@ -44,7 +46,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, *, threshold: float, k:
 
 
 def nobody(labels: np.ndarray) -> Scores:
-    """Score the model that gives every provider the base rate and flags nobody."""
+    """Score the model that gives every row the base rate and flags nobody."""
     base_rate = float(labels.mean())
     return Scores(0.5, base_rate, 0.5, base_rate * (1 - base_rate), base_rate, base_rate)
 
@@ -54,11 +56,11 @@ def comparison(scores: Mapping[str, Scores]) -> pd.DataFrame:
     return pd.DataFrame({name: asdict(entry) for name, entry in scores.items()}).T.rename_axis("model")
 
 
-def confusion(labels: np.ndarray, probabilities: np.ndarray, *, threshold: float) -> pd.DataFrame:
-    """Count providers by what they are and what the model says at the threshold."""
+def confusion(labels: np.ndarray, probabilities: np.ndarray, words: Words, *, threshold: float) -> pd.DataFrame:
+    """Count rows by what they are and what the model says at the threshold."""
     flagged = probabilities >= threshold
     counts = [[int((flagged[labels == kind] == said).sum()) for said in (False, True)] for kind in (0, 1)]
-    return pd.DataFrame(counts, index=["honest", "fraudulent"], columns=["passed", "flagged"]).rename_axis("provider")
+    return pd.DataFrame(counts, index=list(words.classes), columns=["passed", "flagged"]).rename_axis(words.subject)
 
 
 def recalibrate(probabilities: np.ndarray, *, real_rate: float, trained_rate: float) -> np.ndarray:
@@ -69,7 +71,7 @@ def recalibrate(probabilities: np.ndarray, *, real_rate: float, trained_rate: fl
     probabilities : ndarray, shape (n_rows,)
         As the model gives them.
     real_rate, trained_rate : float
-        Share of fraud among the clients' real rows, and among the rows the model was fitted on.
+        Share of label 1 among the clients' real rows, and among the rows the model was fitted on.
 
     Source: King and Zeng 2001, Logistic regression in rare events data, prior correction.
 

@@ -13,7 +13,8 @@ import sklearn
 from botocore.exceptions import BotoCoreError, ClientError
 from sklearn.pipeline import Pipeline
 
-from client_code import schema, task
+from client_code import task
+from client_code.problem import Problem
 from workshop.errors import AccountError, ModelError
 from workshop.files import sha256, unwritable, write_text
 
@@ -22,14 +23,22 @@ MODEL, TWIN, MANIFEST = "model.joblib", "model.npz", "manifest.json"
 
 @dataclass(frozen=True)
 class GlobalModel:
-    """A fitted pipeline that takes the 49 raw columns, and the threshold chosen on the clients' validation rows."""
+    """A fitted pipeline that takes the raw columns, and the threshold chosen on the clients' validation rows."""
 
     pipeline: Pipeline
     threshold: float
     about: dict  # how it was trained: rounds, max_iter, penalty, seed, source of the rows
 
 
-def save(folder: Path, parameters: task.Parameters, scaler: task.Scaler, *, threshold: float, about: dict) -> Path:
+def save(
+    folder: Path,
+    parameters: task.Parameters,
+    scaler: task.Scaler,
+    problem: Problem,
+    *,
+    threshold: float,
+    about: dict,
+) -> Path:
     """Write the model, its twin and the manifest; return the path of ``model.joblib``.
 
     Parameters
@@ -37,17 +46,25 @@ def save(folder: Path, parameters: task.Parameters, scaler: task.Scaler, *, thre
     folder : Path
         Made when it is not there.
     parameters, scaler
-        ``[coef (1, 49), intercept (1,)]``, and mean and scale ``(49,)`` each.
+        ``[coef (1, n_features), intercept (1,)]``, and mean and scale ``(n_features,)`` each.
+    problem : Problem
+        What the columns are, and how they are transformed.
     threshold : float
-        From which probability on a provider counts as suspicious.
+        From which probability on a row counts as one of label 1.
     about : dict
         JSON values for the manifest: seed, rounds, source of the data.
     """
     arrays = {"coef": parameters[0], "intercept": parameters[1], "mean": scaler.mean, "scale": scaler.scale}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        task.save_model(folder, task.build_pipeline(parameters, scaler, list(schema.FEATURES)))
-        np.savez(folder / TWIN, allow_pickle=False, **arrays, features=np.array(schema.FEATURES))
+        task.save_model(folder, task.build_pipeline(parameters, scaler, problem.transform_of))
+        np.savez(
+            folder / TWIN,
+            allow_pickle=False,
+            **arrays,
+            features=np.array(problem.feature_names),
+            transforms=np.array(problem.transforms),
+        )
     except OSError as error:
         raise unwritable(folder, error) from error
     manifest = {
@@ -85,9 +102,8 @@ def load_twin(folder: Path) -> GlobalModel:
     manifest = _verified_manifest(folder)
     with np.load(folder / TWIN, allow_pickle=False) as arrays:
         scaler = task.Scaler(arrays["mean"], arrays["scale"])
-        pipeline = task.build_pipeline(
-            [arrays["coef"], arrays["intercept"]], scaler, [str(n) for n in arrays["features"]]
-        )
+        transforms = dict(zip(arrays["features"].tolist(), arrays["transforms"].tolist(), strict=True))
+        pipeline = task.build_pipeline([arrays["coef"], arrays["intercept"]], scaler, transforms)
     return GlobalModel(pipeline, manifest["threshold"], manifest["about"])
 
 

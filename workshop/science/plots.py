@@ -13,6 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from client_code.problem import Problem, Words
+
 # Okabe and Ito's colours, dark to light, so that they differ in grey too.
 BLUE, VERMILION, ORANGE, SKY, GREY = "#0072B2", "#D55E00", "#E69F00", "#56B4E9", "#999999"
 STYLE: dict[Any, Any] = {
@@ -32,8 +34,8 @@ STYLE: dict[Any, Any] = {
 LINES = ("-", "--", "-.", ":")
 
 
-def class_balance(counts: pd.DataFrame, *, title: str) -> None:
-    """Draw honest and fraudulent rows per client, before and after balancing.
+def class_balance(counts: pd.DataFrame, *, words: Words, title: str) -> None:
+    """Draw the rows of both classes per client, before and after balancing.
 
     Parameters
     ----------
@@ -45,22 +47,22 @@ def class_balance(counts: pd.DataFrame, *, title: str) -> None:
         crowded = len(counts) > 4
         _, axes = plt.subplots(1, 2, figsize=(7.5, 3.4 if crowded else 2.6), sharey=True, layout="constrained")
         for ax, kind, label in zip(axes, ("train", "balanced"), ("as they are", "after balancing"), strict=True):
-            fraud = counts[f"{kind}_positives"]
-            honest = counts[f"{kind}_rows"] - fraud
-            ax.bar(counts.index, honest, color=SKY, width=0.6, label="honest")
+            positives = counts[f"{kind}_positives"]
+            negatives = counts[f"{kind}_rows"] - positives
+            ax.bar(counts.index, negatives, color=SKY, width=0.6, label=words.negative)
             ax.bar(
                 counts.index,
-                fraud,
-                bottom=honest,
+                positives,
+                bottom=negatives,
                 color=VERMILION,
                 width=0.6,
-                label="fraudulent",
+                label=words.positive,
                 hatch="//",
                 edgecolor="white",
             )
-            for place, share in enumerate(fraud / counts[f"{kind}_rows"]):
+            for place, share in enumerate(positives / counts[f"{kind}_rows"]):
                 ax.annotate(
-                    f"{share:.0%}" if crowded else f"{share:.0%} fraud",
+                    f"{share:.0%}" if crowded else f"{share:.0%} {words.outcome}",
                     (place, counts[f"{kind}_rows"].iloc[place]),
                     ha="center",
                     va="bottom",
@@ -69,7 +71,7 @@ def class_balance(counts: pd.DataFrame, *, title: str) -> None:
             if crowded:
                 ax.set_xticks(range(len(counts)), counts.index, rotation=90)
             ax.set(
-                xlabel=f"{label}; share of fraud above each bar" if crowded else label,
+                xlabel=f"{label}; share of {words.outcome} above each bar" if crowded else label,
                 ylabel="training rows" if kind == "train" else None,
             )
             ax.grid(axis="x", visible=False)
@@ -79,13 +81,14 @@ def class_balance(counts: pd.DataFrame, *, title: str) -> None:
         plt.show()
 
 
-def smote(real: pd.DataFrame, balanced: pd.DataFrame, *, x: str, y: str, label: str, title: str) -> None:
-    """Draw one client's real rows and the rows that SMOTE put between the fraudulent ones, on two log axes."""
+def smote(real: pd.DataFrame, balanced: pd.DataFrame, problem: Problem, *, x: str, y: str, title: str) -> None:
+    """Draw one client's real rows and the rows that SMOTE put between those of label 1, on two log axes."""
     made = balanced.iloc[len(real) :]
-    honest, fraud = real[real[label] == 0], real[real[label] == 1]
+    negative, positive = (real[real[problem.label.name] == kind] for kind in (0, 1))
+    words = problem.words
     with plt.rc_context(STYLE):
         _, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
-        ax.scatter(honest[x], honest[y], s=5, color="#CCCCCC", label=f"honest ({len(honest):,})")
+        ax.scatter(negative[x], negative[y], s=5, color="#CCCCCC", label=f"{words.negative} ({len(negative):,})")
         ax.scatter(
             made[x],
             made[y],
@@ -96,13 +99,13 @@ def smote(real: pd.DataFrame, balanced: pd.DataFrame, *, x: str, y: str, label: 
             label=f"made by SMOTE ({len(made):,})",
         )
         ax.scatter(
-            fraud[x],
-            fraud[y],
+            positive[x],
+            positive[y],
             s=16,
             color=VERMILION,
             edgecolor="black",
             linewidths=0.4,
-            label=f"fraudulent ({len(fraud):,})",
+            label=f"{words.positive} ({len(positive):,})",
         )
         ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y, title=title)
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -177,7 +180,7 @@ def broken(table: pd.DataFrame, *, title: str) -> None:
         plt.show()
 
 
-def roc_and_precision(labels: np.ndarray, models: Mapping[str, np.ndarray], *, title: str) -> None:
+def roc_and_precision(labels: np.ndarray, models: Mapping[str, np.ndarray], *, words: Words, title: str) -> None:
     """Draw ROC and precision-recall curves of several models' probabilities, each ``(n_rows,)``."""
     with plt.rc_context(STYLE):
         _, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
@@ -188,13 +191,14 @@ def roc_and_precision(labels: np.ndarray, models: Mapping[str, np.ndarray], *, t
             right.plot(recall, precision, line, color=colour, label=name)
         left.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
         right.axhline(labels.mean(), color=GREY, linewidth=0.8)
-        left.set(xlabel="share of honest providers flagged", ylabel="share of fraud found", title=title)
-        right.set(xlabel="share of fraud found (recall)", ylabel="share of flags that are fraud (precision)")
+        found = f"share of {words.outcome} found"
+        left.set(xlabel=f"share of {words.negative} {words.subjects} flagged", ylabel=found, title=title)
+        right.set(xlabel=f"{found} (recall)", ylabel=f"share of flags that are {words.outcome} (precision)")
         right.legend()
         plt.show()
 
 
-def calibration(labels: np.ndarray, models: Mapping[str, np.ndarray], *, title: str) -> None:
+def calibration(labels: np.ndarray, models: Mapping[str, np.ndarray], *, words: Words, title: str) -> None:
     """Draw what models promise against what comes true, in ten groups of equal size."""
     with plt.rc_context(STYLE):
         _, ax = plt.subplots(figsize=(4.8, 3.6), layout="constrained")
@@ -202,13 +206,13 @@ def calibration(labels: np.ndarray, models: Mapping[str, np.ndarray], *, title: 
         for (name, scores), colour, line in zip(models.items(), (VERMILION, BLUE), LINES, strict=False):
             true, promised = calibration_curve(labels, scores, n_bins=10, strategy="quantile")
             ax.plot(promised, true, line, marker="o", markersize=4, color=colour, label=name)
-        ax.set(xlabel="predicted probability of fraud", ylabel="share that is fraud", title=title)
+        ax.set(xlabel=f"predicted probability of {words.outcome}", ylabel=f"share that is {words.outcome}", title=title)
         ax.legend()
         plt.show()
 
 
-def top_k(labels: np.ndarray, probabilities: np.ndarray, *, most: int = 200, title: str) -> None:
-    """Draw how many of the k most suspicious providers are fraudulent."""
+def top_k(labels: np.ndarray, probabilities: np.ndarray, *, words: Words, most: int = 200, title: str) -> None:
+    """Draw how many of the k rows that rank highest are of label 1."""
     order = np.argsort(-probabilities, kind="stable")[:most]
     k = np.arange(1, len(order) + 1)
     with plt.rc_context(STYLE):
@@ -216,8 +220,8 @@ def top_k(labels: np.ndarray, probabilities: np.ndarray, *, most: int = 200, tit
         ax.plot(k, np.cumsum(labels[order]) / k, color=BLUE, label="global model")
         ax.axhline(labels.mean(), color=GREY, linestyle=":", label=f"picked at random ({labels.mean():.1%})")
         ax.set(
-            xlabel="providers investigated, most suspicious first",
-            ylabel="share that is fraud",
+            xlabel=f"{words.subjects} investigated, most suspicious first",
+            ylabel=f"share that is {words.outcome}",
             ylim=(0, 1.02),
             title=title,
         )
@@ -225,7 +229,7 @@ def top_k(labels: np.ndarray, probabilities: np.ndarray, *, most: int = 200, tit
         plt.show()
 
 
-def confusion(counts: pd.DataFrame, *, title: str) -> None:
+def confusion(counts: pd.DataFrame, *, words: Words, title: str) -> None:
     """Draw a confusion matrix with counts, shaded by the share of the row."""
     shares = counts.div(counts.sum(axis=1), axis=0)
     with plt.rc_context(STYLE), plt.rc_context({"axes.grid": False}):
@@ -237,7 +241,7 @@ def confusion(counts: pd.DataFrame, *, title: str) -> None:
             ax.text(column, row, text, ha="center", va="center", color="white" if dark else "black")
         ax.set_xticks(range(2), counts.columns)
         ax.set_yticks(range(2), counts.index)
-        ax.set(xlabel="the model says", ylabel="the provider is", title=title)
+        ax.set(xlabel="the model says", ylabel=f"the {words.subject} is", title=title)
         plt.show()
 
 
@@ -263,17 +267,17 @@ def seeds(table: pd.DataFrame, *, title: str) -> Figure:
         return figure
 
 
-def columns(names: Sequence[str], table: pd.DataFrame, *, label: str, title: str) -> None:
+def columns(names: Sequence[str], table: pd.DataFrame, problem: Problem, *, title: str) -> None:
     """Draw the distribution of a few columns by class, on log axes."""
     with plt.rc_context(STYLE):
         _, axes = plt.subplots(1, len(names), figsize=(8.4, 2.4), layout="constrained")
         for ax, name in zip(axes, names, strict=True):
             edges = np.histogram_bin_edges(np.log10(table[name] + 1), bins=30)
             for kind, colour, line, word in (
-                (0, "#666666", "-", "honest"),
-                (1, VERMILION, "--", "fraudulent"),
+                (0, "#666666", "-", problem.words.negative),
+                (1, VERMILION, "--", problem.words.positive),
             ):
-                logs = np.log10(table.loc[table[label] == kind, name] + 1)
+                logs = np.log10(table.loc[table[problem.label.name] == kind, name] + 1)
                 ax.hist(
                     logs,
                     bins=edges,

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from client_code import identity, schema
-from workshop import federation, state
+from workshop import federation, problems, state
 from workshop.aws import accounts, cleanup, connect, jobs
 from workshop.federation import FederationResult, tls, updates
 from workshop.lessons import arena
@@ -85,9 +85,10 @@ def prepare(n_clients: int) -> None:
     from workshop.science import baselines
 
     stage = rehearsal.connect_accounts(n_clients=n_clients)
-    clients = [baselines.ClientRows.read(state.home() / "data" / client.name) for client in stage.clients]
-    seconds = _best(lambda: baselines.federated_by_hand(clients), 5)
-    parameters = [array.tolist() for array in baselines.federated_by_hand(clients).parameters]
+    folder, problem = state.home() / "data", stage.problem
+    clients = [baselines.ClientRows.read(folder / client.name, problem) for client in stage.clients]
+    seconds = _best(lambda: baselines.federated_by_hand(clients, problem), 5)
+    parameters = [array.tolist() for array in baselines.federated_by_hand(clients, problem).parameters]
     connection = connect.connection_data(stage.accounts, image=rehearsal.IMAGE)
     _prepared().write_text(json.dumps({"connection": connection, "seconds": seconds, "parameters": parameters}))
 
@@ -130,14 +131,15 @@ def report(result: FederationResult, meter: Meter, loop: float, difference: floa
 def guards(ring: arena.Arena, *, repeats: int = 200) -> Table:
     """Measure what TLS, the gate and the proofs of identity cost, each with and without, in milliseconds."""
     n_clients = len(ring.clients)
-    start = [np.zeros((1, 49)), np.zeros(1)]
+    start = [np.zeros((1, len(ring.problem.features))), np.zeros(1)]
+    least = ring.problem.floors.shared
     answers = [FitRes(Status(Code.OK, ""), pack([array + 1.0 for array in start]), 100, {}) for _ in range(n_clients)]
 
     def mean_of(updates_) -> None:
         [np.average(each, axis=0) for each in zip(*updates_, strict=True)]
 
     def guarded() -> None:
-        good = {str(i): updates.read_update(answer, start, 100).arrays for i, answer in enumerate(answers)}
+        good = {str(i): updates.read_update(answer, start, 100, least=least).arrays for i, answer in enumerate(answers)}
         updates.too_far(good, start, updates.Rules())
         mean_of(good.values())
 
@@ -216,8 +218,9 @@ def main() -> int:
     subprocess.run([sys.executable, "-m", "workshop.tools.bench", str(n_clients)], check=True)
     prepared = json.loads(_prepared().read_text())
     connection = prepared["connection"]
-    test = schema.to_arrays(schema.read_table(state.home() / "data" / "server" / "test.csv"))
-    ring = arena.Arena(connection, accounts.notebook_session(connection["server_role"]), test)
+    problem = problems.load()
+    test = schema.to_arrays(schema.read_table(state.home() / "data" / "server" / "test.csv", problem), problem)
+    ring = arena.Arena(connection, accounts.notebook_session(connection["server_role"]), test, problem=problem)
     with Meter() as meter:
         started = ring.kick_off()
         result = ring.lead(started, join=60 + 10 * n_clients, round=60 + 2 * n_clients)

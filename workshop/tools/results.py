@@ -13,7 +13,7 @@ import pandas as pd
 from client_code import schema
 from data_prep import prepare, sources
 from data_prep.errors import DataError
-from workshop import state
+from workshop import problems, state
 from workshop.errors import WorkshopError
 from workshop.files import REPOSITORY
 from workshop.science import baselines, evaluation, plots
@@ -95,7 +95,8 @@ def main(table: str) -> int:
     """Measure the curated table and synthetic rows; write ``docs/results.md``, its figure and the README's numbers."""
     mpl.use("agg")
     try:
-        known = table and sources.load(table, seed=0, cache=state.home() / "cache").source == "curated"
+        cache = state.home() / "cache"
+        known = table and sources.load(table, problems.load(), seed=0, cache=cache).source == "curated"
     except schema.TableError as error:
         raise DataError(str(error)) from error
     if not known:
@@ -121,18 +122,19 @@ def main(table: str) -> int:
 
 def _one_seed(data: str, *, how: str, seed: int, n_clients: int) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
-        table = sources.load(data, seed=seed, cache=Path(folder))
+        problem = problems.load()
+        table = sources.load(data, problem, seed=seed, cache=Path(folder))
         prepare.prepare(table, n_clients=n_clients, how=how, balance="smote", seed=seed, folder=Path(folder))
         names = [f"client-{number}" for number in range(1, n_clients + 1)]
-        clients = [baselines.ClientRows.read(Path(folder) / name) for name in names]
-        real = pd.concat([schema.read_table(Path(folder) / name / "train.csv") for name in names])
-        features, labels = schema.to_arrays(schema.read_table(Path(folder) / "server" / "test.csv"))
+        clients = [baselines.ClientRows.read(Path(folder) / name, problem) for name in names]
+        real = pd.concat([schema.read_table(Path(folder) / name / "train.csv", problem) for name in names])
+        features, labels = schema.to_arrays(schema.read_table(Path(folder) / "server" / "test.csv", problem), problem)
     models = {"global": clients, "centralised": [baselines.pool(clients)]}
     probabilities = {
-        n: baselines.federated_by_hand(rows, seed=seed).probabilities(features) for n, rows in models.items()
+        n: baselines.federated_by_hand(rows, problem, seed=seed).probabilities(features) for n, rows in models.items()
     }
-    probabilities["published recipe"] = baselines.published_recipe(real, features, seed=seed)
-    alone = [baselines.federated_by_hand([own], seed=seed).probabilities(features) for own in clients]
+    probabilities["published recipe"] = baselines.published_recipe(real, features, problem, seed=seed)
+    alone = [baselines.federated_by_hand([own], problem, seed=seed).probabilities(features) for own in clients]
     scores: dict[str, dict[str, float]] = {}
     for name in MEASURES:
         local = [getattr(evaluation.score(labels, own, threshold=0.5), name) for own in alone]

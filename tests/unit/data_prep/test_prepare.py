@@ -4,12 +4,15 @@ import pandas as pd
 import pytest
 
 from client_code import schema
-from data_prep import owners, prepare, sources
+from data_prep import owners, prepare, sources, split
+from workshop import problems
+
+FRAUD = problems.load()
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    return sources.load("synthetic", seed=0, cache=tmp_path_factory.mktemp("cache"))
+    return sources.load("synthetic", FRAUD, seed=0, cache=tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,7 @@ def prepared(table, tmp_path_factory):
 
 
 def read(folder, *names):
-    return pd.concat([schema.read_table(folder / name) for name in names])
+    return pd.concat([schema.read_table(folder / name, FRAUD) for name in names])
 
 
 @pytest.mark.promise("D-15", "No provider is in two owners' rows, nor in training and validation or test")
@@ -41,8 +44,8 @@ def test_smote_touches_the_balanced_file_and_no_other(prepared):
         real, balanced = read(own, "train.csv"), read(own, "train_balanced.csv")
         assert balanced.head(len(real)).equals(real)
         assert len(balanced) > len(real)
-        assert balanced[schema.LABEL].mean() == pytest.approx(0.5)
-        assert read(own, "validation.csv")[schema.LABEL].mean() < 0.2
+        assert balanced[FRAUD.label.name].mean() == pytest.approx(0.5)
+        assert read(own, "validation.csv")[FRAUD.label.name].mean() < 0.2
 
 
 @pytest.mark.parametrize("how", ["none", "smote_undersample"])
@@ -52,7 +55,7 @@ def test_balancing_is_a_choice(table, tmp_path, how):
     if how == "none":
         assert balanced.equals(real)
     else:
-        assert balanced[schema.LABEL].mean() == 0.5
+        assert balanced[FRAUD.label.name].mean() == 0.5
         assert len(balanced) < len(real)
 
 
@@ -83,7 +86,7 @@ def test_the_same_seed_writes_the_same_bytes(prepared, table, tmp_path):
 def test_numbers_survive_the_file_exactly(prepared, table):
     folder, made = prepared
     written = read(folder, "server/test.csv")
-    assert len(written.merge(table.frame.drop_duplicates(), on=list(schema.NAMES))) == len(written)
+    assert len(written.merge(table.frame.drop_duplicates(), on=list(FRAUD.names))) == len(written)
     assert made.test_rows == len(written)
 
 
@@ -101,8 +104,8 @@ def test_a_file_that_was_changed_or_lost_is_named(table, tmp_path):
 def test_a_run_with_fewer_files_leaves_none_of_the_earlier_run(table, tmp_path):
     frame = table.frame.head(200)
     about = {"owner": "x", "source": "file", "source_sha256": "0", "seed": 0}
-    owners.write_owner(tmp_path, {"a.csv": frame, "b.csv": frame}, **about)
-    owners.write_owner(tmp_path, {"a.csv": frame}, **about)
+    owners.write_owner(tmp_path, {"a.csv": frame, "b.csv": frame}, FRAUD, **about)
+    owners.write_owner(tmp_path, {"a.csv": frame}, FRAUD, **about)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "manifest.json"]
 
 
@@ -122,3 +125,44 @@ def test_a_damaged_manifest_is_named(table, tmp_path):
     (tmp_path / "server" / "manifest.json").write_text("{}")
     with pytest.raises(owners.ManifestError, match=r"server/manifest\.json is damaged"):
         owners.verify_owner(tmp_path / "server")
+
+
+def rows_of(table, honest, fraudulent):
+    frame = table.frame.drop_duplicates()
+    parts = [frame[frame[FRAUD.label.name] == kind].head(n) for kind, n in enumerate((honest, fraudulent))]
+    return sources.Table(pd.concat(parts, ignore_index=True), "file", "0", FRAUD)
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "told"),
+    [
+        ("client-1", (600, 2), "client-1: 0 of 121 validation rows would be fraudulent"),
+        ("client-2", (30, 6), "client-2: 28 training rows, and 50 are needed"),
+        ("server", (300, 4), "server: 4 of 304 test rows would be fraudulent, and 5 are needed"),
+    ],
+)
+def test_an_owners_rows_that_no_job_could_use_are_refused(table, tmp_path, name, counts, told):
+    with pytest.raises(split.SplitError, match=told):
+        prepare.prepare_one(rows_of(table, *counts), name=name, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_leaves_the_files_of_the_earlier_run(table, tmp_path):
+    prepare.prepare(table, n_clients=2, how="iid", balance="none", seed=0, folder=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.glob("*/*")}
+    for settings in ({"n_clients": 400, "balance": "none"}, {"n_clients": 2, "balance": "magic"}):
+        with pytest.raises(ValueError, match=r"lower CLIENTS|choose one of"):
+            prepare.prepare(table, how="iid", seed=1, folder=tmp_path, **settings)
+    assert {path: path.read_bytes() for path in tmp_path.glob("*/*")} == before
+
+
+@pytest.mark.parametrize(
+    ("honest", "fraudulent"), [(252, 63), (254, 63), (302, 75), (402, 100), (403, 100), (300, 300)]
+)
+@pytest.mark.parametrize("balance", prepare.BALANCE)
+def test_every_count_can_be_balanced(table, tmp_path, honest, fraudulent, balance):
+    counts = prepare.prepare_one(rows_of(table, honest, fraudulent), name="client-1", balance=balance, folder=tmp_path)
+    if balance == "none":
+        assert counts["balanced_rows"] == counts["train_rows"]
+    elif balance == "smote" or honest != fraudulent:
+        assert counts["balanced_rows"] == 2 * counts["balanced_positives"]

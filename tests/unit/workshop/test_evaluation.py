@@ -1,5 +1,6 @@
 """Scores, against numbers worked by hand."""
 
+import made_problems
 import numpy as np
 import pytest
 
@@ -27,8 +28,9 @@ def test_nobody_scores_what_chance_gives():
 
 
 def test_the_confusion_matrix_counts_every_provider_once():
-    counts = evaluation.confusion(LABELS, PROBABILITIES, threshold=0.75)
+    counts = evaluation.confusion(LABELS, PROBABILITIES, made_problems.WORDS, threshold=0.75)
     assert counts.to_numpy().tolist() == [[2, 1], [1, 1]]
+    assert (list(counts.index), counts.index.name) == (["sound", "failing"], "machine")
 
 
 def test_recalibration_gives_back_the_real_rate_and_keeps_the_order():

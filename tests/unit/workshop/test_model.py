@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from client_code import schema, task
+from client_code import task
+from workshop import problems
 from workshop.errors import ModelError
 from workshop.science import model
+
+FRAUD = problems.load()
 
 
 @pytest.fixture
@@ -16,14 +19,14 @@ def folder(tmp_path):
     rng = np.random.default_rng(1)
     parameters = [rng.normal(size=(1, 49)), rng.normal(size=1)]
     scaler = task.Scaler(rng.normal(3, 1, 49), rng.uniform(0.5, 2, 49))
-    model.save(tmp_path, parameters, scaler, threshold=0.4, about={"seed": 1})
+    model.save(tmp_path, parameters, scaler, FRAUD, threshold=0.4, about={"seed": 1})
     return tmp_path
 
 
 @pytest.fixture
 def providers():
     rng = np.random.default_rng(2)
-    return pd.DataFrame(rng.lognormal(3, 2, (20, 49)), columns=list(schema.FEATURES))
+    return pd.DataFrame(rng.lognormal(3, 2, (20, 49)), columns=list(FRAUD.feature_names))
 
 
 def test_model_and_twin_give_the_same_probabilities(folder, providers):
