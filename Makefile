@@ -12,7 +12,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help workshop lab test check notebooks bench results rooms first-run reliability wheelhouse bundle lock clean
+.PHONY: help workshop lab test check check-style check-types check-templates check-rules notebooks bench results rooms first-run reliability wheelhouse bundle lock clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
@@ -30,8 +30,16 @@ test: .venv/ready  ## everything that proves the kit works; FAST=1: what is pure
 	@echo "coverage is that of the pure part: what jobs, kernels and the embedded AWS run in their processes is not in it"
 	@$(if $(FAST),,$(PYTEST) -m slow)
 
-check: .venv/ready  ## lint, format and repository rules, under 30 seconds
-	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/cfn-lint cloudformation/*.yaml && $(BIN)/python -m pytest tests/repo
+check: .venv/ready  ## lint, format, types and repository rules, under 30 seconds
+	@$(MAKE) --no-print-directory --jobs 4 check-style check-types check-templates check-rules
+check-style:
+	@$(BIN)/ruff check && $(BIN)/ruff format --check
+check-types:
+	@$(BIN)/basedpyright
+check-templates:
+	@$(BIN)/cfn-lint cloudformation/*.yaml
+check-rules:
+	@$(BIN)/python -m pytest tests/repo
 
 notebooks: .venv/ready  ## render notebooks/source/*.py to executed notebooks
 	@$(BIN)/python -m embedded_aws --home build/notebooks run -- $(BIN)/python -m workshop render

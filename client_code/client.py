@@ -57,7 +57,7 @@ class ClientData(NamedTuple):
         """Return the SHA-256 of all rows: a run that was cut off goes on only with the same ones."""
         digest = hashlib.sha256()
         for array in (*self.train, *self.validation, self.real_features):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 
@@ -141,7 +141,11 @@ class FlowerClient(NumPyClient):
         current = self._keep(parameters)
         features = task.transform(self.data.train[0], current.scaler, self.problem)
         trained = task.fit(
-            self.model, current.parameters, features, self.data.train[1], proximal_mu=config.get("proximal_mu", 0.0)
+            self.model,
+            current.parameters,
+            features,
+            self.data.train[1],
+            proximal_mu=float(config.get("proximal_mu", 0.0)),
         )
         logging.info("round %s: trained in %.3f s", config["round"], time.perf_counter() - started)
         validation = (task.transform(self.data.validation[0], current.scaler, self.problem), self.data.validation[1])

@@ -85,7 +85,7 @@ def delete_all(
                 list(pool.map(lambda name: _wait_for_interfaces(name, sessions[name], progress, deadline), owners))
             if networks := {name: sessions[name] for name, stack in wave if stack == "fl-network"}:
                 list(pool.map(_asked(end_peerings), *_pairs(networks)))
-            list(pool.map(lambda entry: _delete_stack(sessions, *entry, progress), wave))
+            list(pool.map(lambda entry: _delete_stack(sessions, entry[0], entry[1], progress), wave))
         list(pool.map(_asked(_delete_logs), *_pairs(sessions)))
     lines = [(name, jobs[name], len(found[name])) for name in sessions]
     return pd.DataFrame(lines, columns=["account", "jobs", "stacks"]).set_index("account")

@@ -16,7 +16,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 GROUP = "/fl/flow-log"  # of network.yaml
-FIELDS = (
+FIELDS: tuple[str, ...] = (
     "version", "account", "interface", "source", "target", "source_port", "target_port", "protocol", "packets",
     "bytes", "start", "end", "action", "status",
 )  # fmt: skip

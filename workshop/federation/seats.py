@@ -122,7 +122,7 @@ class Seats(SimpleClientManager):
             crowded = len(self._unproven) > len(self.all_seats) + STRANGERS
             longest = self._unproven.pop(0) if crowded else None
         if longest is not None:  # an invited client needs milliseconds: who is silent makes room
-            longest.cancel()
+            longest.cancel()  # pyright: ignore[reportAttributeAccessIssue] (place.py made it)
         threading.Thread(target=self._introduce, args=(client,), daemon=True).start()
         return True
 
@@ -314,7 +314,7 @@ class Seats(SimpleClientManager):
 
 def _hang_up(proxy: ClientProxy) -> None:
     with contextlib.suppress(Exception):  # it may be closed already
-        proxy.bridge.close()
+        proxy.bridge.close()  # pyright: ignore[reportAttributeAccessIssue] (of Flower's gRPC)
 
 
 def _refuse(proxy: ClientProxy, reason: str, again: bool) -> None:

@@ -7,6 +7,7 @@ import datetime
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -110,7 +111,7 @@ class Authority:
         """
         start = (now or datetime.datetime.now(datetime.UTC)) - datetime.timedelta(minutes=5)
         issuer = x509.load_pem_x509_certificate(self.certificate)
-        issuer_key = serialization.load_pem_private_key(self.key, password=None)
+        issuer_key = cast(ec.EllipticCurvePrivateKey, serialization.load_pem_private_key(self.key, password=None))
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             address: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))

@@ -27,7 +27,7 @@ class Run:
     say: Callable[[str], None]
     interfaces: dict[str, dict[str, flows.Interface]] = field(default_factory=dict)  # by account; also those that went
     job: jobs.TrainingJob | None = None
-    ended: float | None = None  # when SageMaker said that the job had ended, in seconds since 1970
+    ended: float = 0.0  # when SageMaker said that the job had ended, in seconds since 1970; 0 before
     interface_seen: float | None = None  # seconds from then on during which its interface was still there
 
     @property

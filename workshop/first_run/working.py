@@ -43,12 +43,12 @@ def job(run: Run, step: str) -> None:
     request["HyperParameters"] |= source
     role = run.members.outputs["server"]["fl-server-access"]["NotebookRoleArn"]
     lent = accounts.borrow(accounts.notebook_session(role), client, session_name="first-run")
-    run.job = jobs.start(client, lent, request)
-    facts = _facts_when_ready(run)
+    started = run.job = jobs.start(client, lent, request)
+    facts = _facts_when_ready(run, started)
     run.report.add(step, "time until its first line", minutes(time.monotonic() - began))
     run.look()
     _report_facts(run, step, facts, client.region)
-    _stop(run, step)
+    _stop(run, step, started)
 
 
 def packets(run: Run, step: str) -> None:
@@ -90,18 +90,18 @@ def _facts(lines: Sequence[str]) -> dict:
     return facts
 
 
-def _facts_when_ready(run: Run) -> dict:
+def _facts_when_ready(run: Run, started: jobs.TrainingJob) -> dict:
     facts: dict = {}
 
     def ask() -> str:
-        facts.update(_facts(run.job.log_tail(500)))
-        status = run.job.describe()
+        facts.update(_facts(started.log_tail(500)))
+        status = started.describe()
         return "ready" if facts.get("ready") else status["TrainingJobStatus"] + f" ({status['SecondaryStatus']})"
 
     ends = ("ready", *jobs.FINISHED)
     answer = until(ask, lambda now: now.startswith(ends), seconds=JOB_SECONDS, what="the job's first line", say=run.say)
     if answer != "ready":
-        raise JobError(report(run.job))
+        raise JobError(report(started))
     return facts
 
 
@@ -121,18 +121,18 @@ def _report_facts(run: Run, step: str, facts: dict, region_name: str) -> None:
     run.report.add(step, "names in its environment", ", ".join(facts["environment"]))
 
 
-def _stop(run: Run, step: str) -> None:
+def _stop(run: Run, step: str, started: jobs.TrainingJob) -> None:
     """Stop the job and see how long it lives on, and whether its script hears of it."""
     asked = time.time()
-    run.job.stop()
+    started.stop()
     until(
-        lambda: run.job.describe()["TrainingJobStatus"], lambda now: now in jobs.FINISHED,
+        lambda: started.describe()["TrainingJobStatus"], lambda now: now in jobs.FINISHED,
         seconds=STOP_SECONDS, what="the job's end", say=run.say,
     )  # fmt: skip
     run.ended = time.time()
     run.report.add(step, "time from StopTrainingJob to Stopped", minutes(run.ended - asked))
     time.sleep(LOG_SECONDS[accounts.target()])
-    facts = _facts(run.job.log_tail(1000))
+    facts = _facts(started.log_tail(1000))
     run.report.add(
         step, "does the script hear SIGTERM", "yes" if "sigterm" in facts else "no", expected="no",
         as_expected="sigterm" not in facts,

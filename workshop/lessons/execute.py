@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
@@ -54,7 +55,7 @@ def options_from(environment: dict[str, str]) -> dict[str, object]:
     WorkshopError
         If a number is not one or out of range, or a table's path leads nowhere.
     """
-    chosen: dict[str, object] = {}
+    chosen: dict[str, Any] = {}
     for name, kind in OPTIONS.items():
         if text := environment.get(name):
             try:
@@ -88,7 +89,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
 
     def begin(cell: nbformat.NotebookNode, cell_index: int) -> None:
         nonlocal under
-        under = titles.get(cell.get("id"), under)
+        under = titles.get(str(cell.get("id")), under)
         on_cell(under)
 
     try:

@@ -22,7 +22,7 @@ from workshop.owners import cards, doctor
 
 def agree(clients: Sequence[str], *, network: str, port: int) -> int:
     """The server's owner names the clients; addresses and external ids are drawn and kept."""
-    pairs = dict(client.partition("=")[::2] for client in clients)
+    pairs = {name: account for name, _, account in (client.partition("=") for client in clients)}
     if len(pairs) < len(clients) or any(name != f"client-{number}" for number, name in enumerate(pairs, 1)):
         raise AgreementError("name the clients client-1, client-2, ... in this order, each once")
     if not 0 <= port < 65536:
@@ -147,9 +147,12 @@ def delete(name: str, *, yes: bool = False) -> int:
         print(f"  {len(items)} x {kind}: {', '.join(items['name'][:5])}{', ...' * (len(items) > 5)}")
     if len(there) and not yes and (not sys.stdin.isatty() or input("delete all of it? [y/N] ").lower() != "y"):
         raise AgreementError("nothing was deleted; --yes deletes without asking")
-    cleanup.delete_all(
-        sessions, progress=lambda _, stack, status, *__: status.endswith("COMPLETE") and print(f"  {stack}: {status}")
-    )
+
+    def show(_: str, stack: str, status: str, *__: int) -> None:
+        if status.endswith("COMPLETE"):
+            print(f"  {stack}: {status}")
+
+    cleanup.delete_all(sessions, progress=show)
     left = cleanup.left_over(sessions)
     print(left.to_string() if len(left) else f"nothing is left in {name}")
     return 1 if len(left) else 0
