@@ -341,7 +341,7 @@ def test_a_boundary_is_a_policy_that_is_there(admin, named):
 @pytest.mark.parametrize(
     "nobody",
     [f"arn:aws:iam::{OTHER}:role/nobody", f"arn:aws:iam::{OWNER}:user/*", f"arn:aws:iam::{OWNER}:group/admins",
-     "arn:aws:iam::555566667777:user/ann", "AROAEXAMPLEOFNOBODY", "ann", "12345"],
+     "arn:aws:iam::222233334444:user/ann", "AROAEXAMPLEOFNOBODY", "ann", "12345"],
 )  # fmt: skip
 def test_a_principal_is_somebody(admin, named, nobody):
     name, key = named
