@@ -215,8 +215,9 @@ def save(folder: str, model: task.GlobalModel, problem: problems.Problem) -> Non
     try:
         path = task.save_model(folder, task.build_pipeline(*model, problem.transform_of))
     except OSError as error:
-        raise JobError(f"the global model cannot be written to {folder}: {error.strerror}") from error
-    logging.info("global model saved to %s", path)
+        told = f"the global model cannot be written to the folder {Path(folder).name}: {error.strerror}"
+        raise JobError(told) from error
+    logging.info("global model saved as %s", Path(path).name)
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -257,7 +258,9 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         line = f"unforeseen {type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
-        print("".join(traceback.format_tb(error.__traceback__)))  # where it happened, without its text
+        # Where it happened, without its text; no folder of this machine either, for the server reads the log's end.
+        for frame in traceback.extract_tb(error.__traceback__):
+            print(f"  {Path(frame.filename).name}, line {frame.lineno}, in {frame.name}")
     else:
         return 0
     (Path(os.environ.get("SM_OUTPUT_DIR", ".")) / "failure").write_text(line[:1024])

@@ -12,7 +12,7 @@ import pandas as pd
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from workshop.aws import blueprint, stacks
+from workshop.aws import blueprint, refusals, stacks
 from workshop.aws.jobs import LOG_GROUP
 from workshop.errors import AccountError, StackError
 
@@ -111,6 +111,7 @@ def _delete_stack(sessions: Mapping, account: str, stack: str, progress: Callabl
     stacks.delete(
         sessions[account], stack, account=account,
         progress=lambda status, done, of: progress(account, stack, status, done, of),
+        again=f"`python -m workshop delete {account}` (or 99_clean_up)",
     )  # fmt: skip
 
 
@@ -158,7 +159,7 @@ def _wait_for_interfaces(name: str, session: boto3.Session, progress: Callable, 
     """
     ec2, began = session.client("ec2"), time.monotonic()
     for pause in stacks.pauses(most=15.0):
-        left = [item for kind, item in _network(ec2) if kind == "network interface"]
+        left = [found["NetworkInterfaceId"] for found in _interfaces(ec2) if refusals.is_of_sagemaker(found)]
         if not left:
             return
         waited = time.monotonic() - began
@@ -227,9 +228,14 @@ def _network(ec2: BaseClient) -> Iterator[tuple[str, str]]:
         inside = [{"Name": "vpc-id", "Values": vpcs}]
         for endpoint in _all(ec2, "describe_vpc_endpoints", Filters=inside):
             yield "endpoint", endpoint["VpcEndpointId"]
-        for interface in _all(ec2, "describe_network_interfaces", Filters=inside):
+        yield from (("network interface", interface["NetworkInterfaceId"]) for interface in _interfaces(ec2))
+
+
+def _interfaces(ec2: BaseClient) -> Iterator[dict]:
+    if vpcs := [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=_NAMED)]:
+        for interface in _all(ec2, "describe_network_interfaces", Filters=[{"Name": "vpc-id", "Values": vpcs}]):
             if interface.get("InterfaceType") != "vpc_endpoint":  # these go with their endpoint
-                yield "network interface", interface["NetworkInterfaceId"]
+                yield interface
 
 
 def _all(client: BaseClient, operation: str, **request: object) -> Iterator[dict]:

@@ -28,6 +28,11 @@ def federation(names: Sequence[str]) -> Members:
     MissingStep
         If nothing is agreed on yet.
     """
+    if not agreement.members() and names and "server" not in names:
+        raise MissingStep(
+            f"{names[0]} has no card of the server's yet: ask its owner for one (`python -m workshop card server --for "
+            f"{names[0]}` writes it there) and join it: `python -m workshop join FILE`; then run this again"
+        )
     agreed = agreement.load()
     unknown = [name for name in names if name not in agreed.ids]
     if unknown:

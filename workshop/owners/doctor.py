@@ -43,8 +43,8 @@ def examine(federation: Members, *, image: str = "") -> pd.DataFrame:
         One line per check: what, of whom, whether it is right, what was found, and what to do if it is not.
     """
     checks = (
-        _identities, _clocks, _stacks, _networks, _connections, _packets, _endpoints, _flow_logs, _roles, _trusts,
-        _buckets, _quotas, _kit, _place, partial(_image, image=image),
+        _identities, _deployer, _clocks, _stacks, _networks, _connections, _packets, _endpoints, _flow_logs, _roles,
+        _trusts, _buckets, _quotas, _kit, _place, partial(_image, image=image),
     )  # fmt: skip
     lines = [line for check in checks for line in _asked(check, federation)]
     return pd.DataFrame(lines, columns=["checked", "of", "ok", "found", "remedy"]).set_index("of")
@@ -72,6 +72,23 @@ def _identities(members: Members) -> Iterator[Line]:
     yield _line(
         "one region", "all", len(regions) == 1, ", ".join(sorted(regions)), "set the same region in every profile"
     )
+
+
+def _deployer(members: Members) -> Iterator[Line]:
+    """Whether the clients' accepter roles trust who deploys for the server; an owner made anew is somebody else."""
+    if "server" not in members.sessions:
+        return
+    arn, unique_id = accounts.principal("server", members.sessions["server"])
+    agreed = members.agreed
+    same = arn == agreed.requester and agreed.requester_id in ("", unique_id)
+    told = (
+        f"{arn}, as agreed" if same else f"{arn} ({unique_id}); agreed on is {agreed.requester} ({agreed.requester_id})"
+    )
+    remedy = (
+        "agree again, with the same clients (`python -m workshop agree`, or notebook 02), `python -m workshop deploy "
+        "server`, and send every client your new card: join it, and `python -m workshop deploy client-...`"
+    )
+    yield _line("who deploys", "server", same, told, remedy)
 
 
 def _clocks(members: Members) -> Iterator[Line]:
@@ -105,7 +122,8 @@ def _networks(members: Members) -> Iterator[Line]:
 
 
 _OPENS = {
-    "peering": "deploy fl-peering-accepter there, then fl-peering for it in the server's account",
+    "peering": "the client deploys fl-peering-accepter and sends its card; the server's owner joins it, deploys, and "
+    "sends the new card back: join it, and deploy",
     "route there": "deploy fl-peering-routes in the client's account",
     "route back": "deploy fl-peering for this client in the server's account",
     "job may call": "deploy fl-peering-routes in the client's account",
@@ -192,21 +210,43 @@ def _roles(members: Members) -> Iterator[Line]:
             yield _line("kick-off role", name, True, "can be borrowed", "")
 
 
+_TRUSTS = {  # the stack, its role, and whom it trusts
+    "trust": ("fl-client-access", "FL-kickoff-client-job", "the server's notebook role"),
+    "accepter's trust": ("fl-peering-accepter", "FL-accept-peering", "who deploys for the server"),
+}
+
+
 def _trusts(members: Members) -> Iterator[Line]:
-    """In place of a role that is gone, a trust policy shows its unique id: it would lend nothing to a new one."""
+    """Whether a client's roles trust whom the server has now: IAM keeps the unique id of whom a policy names.
+
+    In place of somebody who is gone a trust policy shows that id, and it lends nothing to a new one of the same name.
+    """
+    told = {
+        "trust": members.outputs["server"].get("fl-server-access", {}).get("NotebookRoleId", ""),
+        "accepter's trust": members.agreed.requester_id,
+    }
     for name, session in members.sessions.items():
-        if "fl-client-access" not in members.outputs[name]:
-            continue
-        try:
-            role = session.client("iam").get_role(RoleName="FL-kickoff-client-job")["Role"]
-            trusted = [one["Principal"]["AWS"] for one in role["AssumeRolePolicyDocument"]["Statement"]]
-        except ClientError as error:
-            yield _line("trust", name, False, error, "deploy fl-client-access")
-            continue
-        ghosts = [arn for arn in trusted if not str(arn).startswith("arn:")]
-        told = f"trusts {ghosts[0]}, who is gone" if ghosts else "trusts a role that is there"
-        remedy = f"ask the server's owner for a new card; join it, and `python -m workshop deploy {name}`"
-        yield _line("trust", name, not ghosts, told, remedy)
+        for what, (stack, *_) in _TRUSTS.items():
+            if stack in members.outputs[name]:
+                yield _trust(name, session, what, told[what])
+
+
+def _trust(name: str, session: boto3.Session, what: str, told: str) -> Line:
+    """Compare a role's trust policy with the unique id that the server's card tells."""
+    _, role, whom = _TRUSTS[what]
+    deploy = f"`python -m workshop deploy {name}`"
+    try:
+        policy = session.client("iam").get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+    except ClientError as error:
+        return _line(what, name, False, error, deploy)
+    ghosts = [
+        trusted for each in policy["Statement"] if not (trusted := str(each["Principal"].get("AWS"))).startswith("arn:")
+    ]
+    newer = bool(told) and told not in json.dumps(policy)
+    if newer:
+        return _line(what, name, False, f"trusts {whom} as it was before; the card tells of {told}", deploy)
+    ask = f"ask the server's owner to deploy, and for the new card; join it, and {deploy}"
+    return _line(what, name, not ghosts, f"trusts {ghosts[0]}, who is gone" if ghosts else f"trusts {whom}", ask)
 
 
 def _buckets(members: Members) -> Iterator[Line]:
