@@ -23,6 +23,7 @@ from workshop import federation, problems, state
 from workshop.aws import accounts, cleanup, connect, jobs
 from workshop.errors import AccountError, FederationError, JobError
 from workshop.federation.checkpoints import Checkpoints, Progress
+from workshop.federation.events import NotCopied
 from workshop.federation.rounds import Round
 from workshop.lessons import rehearsal
 from workshop.science import model
@@ -221,7 +222,9 @@ def test_a_federation_goes_on_without_a_copy_of_its_checkpoints_and_says_so(prox
         jobs.wait(attempt.started)
     assert fault.met == TRIES * 3
     bucket = state.load("accounts")[0]["server_bucket"]
-    assert [line.partition(":")[0] for line in result.notes] == [f"no copy of the checkpoint in bucket {bucket}"] * 3
+    reasons = [event.reason for event in result.events if isinstance(event, NotCopied)]
+    assert [reason.partition(":")[0] for reason in reasons] == [f"no copy of the checkpoint in bucket {bucket}"] * 3
+    assert result.notes == tuple(dict.fromkeys(reasons))
     assert attempt.run.checkpoints.latest().history == list(result.history)
     np.testing.assert_array_equal(result.parameters[0], undisturbed.parameters[0])
 
@@ -307,7 +310,7 @@ def test_a_run_is_only_resumed_with_the_settings_that_it_had(desk):
     first.finish()
     with pytest.raises(FederationError, match=f"run {first.id} had other data, training parameters or terms"):
         opened({"max_iter": 1}, resume=first.id)
-    with pytest.raises(FederationError, match="RESUME is nobody, and there is no checkpoint"):
+    with pytest.raises(FederationError, match=r"RESUME is nobody, and bucket fl-storage-.* has no checkpoint"):
         opened({"max_iter": 10}, resume="nobody")
     assert opened({"max_iter": 10}, resume=first.id).rounds_done == 1
     assert opened({"max_iter": 10}).id == first.id

@@ -6,7 +6,7 @@ from botocore.stub import Stubber
 
 from workshop.aws import quotas, refusals
 from workshop.aws.choices import Choices
-from workshop.aws.deployment import Federation
+from workshop.aws.members import Members
 from workshop.owners import doctor
 
 
@@ -90,7 +90,7 @@ def test_an_interface_in_a_subnet_is_waited_for_or_deleted_by_whose_it_is(interf
 
 
 def test_a_quota_that_could_not_be_asked_for_is_not_ok():
-    members = Federation({"client-1": Session()}, None, {"client-1": {}}, Choices())
+    members = Members({"client-1": Session()}, None, {"client-1": {}}, Choices())
     ((checked, of, ok, found, remedy),) = doctor._quotas(members)
     assert (checked, of, ok) == ("quota", "client-1", False)
     assert f"AWS does not tell the quota '{quotas.needed('client-1', Choices()).quota}'" in found
