@@ -285,7 +285,7 @@ def test_a_fault_of_the_servers_own_machine_is_never_held_against_a_client(three
     else:
         with pytest.raises(FederationError, match=f"could not read client-.'s answer: {type(fault).__name__}") as error:
             cohort.run(rounds=2)
-        assert "left out:" not in str(error.value)
+        assert "takes part no longer" not in str(error.value)
         assert not any("is left out" in line or "no longer" in line for line in cohort.lines)
 
 

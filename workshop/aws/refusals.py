@@ -6,6 +6,7 @@ Source: AWS, API references of IAM (DeleteConflict), EC2 (DependencyViolation) a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -59,10 +60,9 @@ def remedy(session: boto3.Session, stack: str, event: Event, own: frozenset[str]
     profile = f" --profile {session.profile_name}"
     holders: list[str] = []
     if look := _HOLDERS.get(event["ResourceType"]):
-        try:
-            holders = [what + profile * (": aws " in what) for what in look(session, event["PhysicalResourceId"], own)]
-        except (BotoCoreError, ClientError, KeyError):
-            holders = []  # who may not look is told what AWS said
+        with contextlib.suppress(BotoCoreError, ClientError, KeyError):  # who may not look is told what AWS said
+            for what in look(session, event["PhysicalResourceId"], own):
+                holders.append(what + profile * (": aws " in what))
     return ", ".join(holders) or by_words(event.get("ResourceStatusReason", ""), stack, profile=profile)
 
 
@@ -91,8 +91,10 @@ def _role(session: boto3.Session, role: str, own: frozenset[str]) -> Iterator[st
             command = f"aws iam detach-role-policy --role-name {role} --policy-arn {arn}"
             yield f"detach policy {policy['PolicyName']} from role {role}: {command}"
             others = True
-    for profile in iam.list_instance_profiles_for_role(RoleName=role)["InstanceProfiles"]:
-        name = profile["InstanceProfileName"]
+    profiles = [
+        one for page in iam.get_paginator("list_instance_profiles").paginate() for one in page["InstanceProfiles"]
+    ]
+    for name in (one["InstanceProfileName"] for one in profiles if role in [each["RoleName"] for each in one["Roles"]]):
         command = f"aws iam remove-role-from-instance-profile --instance-profile-name {name} --role-name {role}"
         yield f"take role {role} out of instance profile {name}: {command}"
         others = True
@@ -131,6 +133,8 @@ def _subnet(session: boto3.Session, subnet: str, own: frozenset[str]) -> Iterato
 def _interfaces(ec2: Any, by: str, value: str) -> Iterator[str]:
     for found in ec2.describe_network_interfaces(Filters=[{"Name": by, "Values": [value]}])["NetworkInterfaces"]:
         name, note = found["NetworkInterfaceId"], found.get("Description") or "no description"
+        if found.get("InterfaceType") == "vpc_endpoint":
+            continue  # it goes with its endpoint
         if is_of_sagemaker(found):
             yield f"wait: SageMaker takes network interface {name} back within the hour"
         elif instance := found.get("Attachment", {}).get("InstanceId"):
