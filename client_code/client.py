@@ -57,7 +57,7 @@ class ClientData(NamedTuple):
         """Return the SHA-256 of all rows: a run that was cut off goes on only with the same ones."""
         digest = hashlib.sha256()
         for array in (*self.train, *self.validation, self.real_features):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 
@@ -141,7 +141,11 @@ class FlowerClient(NumPyClient):
         current = self._keep(parameters)
         features = task.transform(self.data.train[0], current.scaler, self.problem)
         trained = task.fit(
-            self.model, current.parameters, features, self.data.train[1], proximal_mu=config.get("proximal_mu", 0.0)
+            self.model,
+            current.parameters,
+            features,
+            self.data.train[1],
+            proximal_mu=float(config.get("proximal_mu", 0.0)),
         )
         logging.info("round %s: trained in %.3f s", config["round"], time.perf_counter() - started)
         validation = (task.transform(self.data.validation[0], current.scaler, self.problem), self.data.validation[1])
@@ -211,8 +215,9 @@ def save(folder: str, model: task.GlobalModel, problem: problems.Problem) -> Non
     try:
         path = task.save_model(folder, task.build_pipeline(*model, problem.transform_of))
     except OSError as error:
-        raise JobError(f"the global model cannot be written to {folder}: {error.strerror}") from error
-    logging.info("global model saved to %s", path)
+        told = f"the global model cannot be written to the folder {Path(folder).name}: {error.strerror}"
+        raise JobError(told) from error
+    logging.info("global model saved as %s", Path(path).name)
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -253,7 +258,9 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         line = f"unforeseen {type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
-        print("".join(traceback.format_tb(error.__traceback__)))  # where it happened, without its text
+        # Where it happened, without its text; no folder of this machine either, for the server reads the log's end.
+        for frame in traceback.extract_tb(error.__traceback__):
+            print(f"  {Path(frame.filename).name}, line {frame.lineno}, in {frame.name}")
     else:
         return 0
     (Path(os.environ.get("SM_OUTPUT_DIR", ".")) / "failure").write_text(line[:1024])

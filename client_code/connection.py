@@ -10,6 +10,7 @@ import logging
 import queue
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import grpc
 from flwr.client import Client
@@ -35,6 +36,7 @@ OPTIONS = [
     ("grpc.max_send_message_length", LARGEST_MESSAGE),
 ]
 PAUSE = 0.2  # seconds between two attempts
+_OUT_OF_DATE = {"certificate is not yet valid": "yet", "certificate has expired": "any more"}  # gRPC's words
 
 
 class ServerError(Exception):
@@ -129,7 +131,8 @@ def wait_for_server(channel: grpc.Channel, address: str, *, deadline: float) -> 
     Raises
     ------
     ServerError
-        If nothing answers within ``deadline`` seconds; at once if something does that the authority did not sign.
+        If nothing answers within ``deadline`` seconds; at once if something does that the authority did not sign, or
+        whose certificate is out of date by this clock.
     """
     give_up = time.monotonic() + deadline
     ask = channel.unary_unary("/federation/AreYouThere")  # no server knows this: any answer is an answer
@@ -141,6 +144,12 @@ def wait_for_server(channel: grpc.Channel, address: str, *, deadline: float) -> 
             code, details = error.code(), error.details() or ""
         if code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
             return
+        if when := next((when for sign, when in _OUT_OF_DATE.items() if sign in details), ""):
+            raise ServerError(
+                f"the certificate of the server at {address} is not valid {when} by this job's clock "
+                f"({datetime.now(UTC):%Y-%m-%d %H:%M} UTC): compare the clocks of the server's machine and this one's, "
+                "set the one that is wrong, and start the job again"
+            )
         if "certificate" in details.lower() or "Hostname Verification" in details:
             raise ServerError(
                 f"what answers at {address} has a certificate that is not signed by the authority this job was "

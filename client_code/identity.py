@@ -55,9 +55,9 @@ def prove(nonce: str, *, federation: str, job: str, session: botocore.session.Se
     NoIdentity
         If there is nothing to sign with.
     """
-    session = session or botocore.session.get_session()
-    credentials = session.get_credentials()
-    region = session.get_config_variable("region") or os.environ.get("SAGEMAKER_REGION") or os.environ.get("AWS_REGION")
+    signer = session or botocore.session.get_session()
+    credentials = signer.get_credentials()
+    region = signer.get_config_variable("region") or os.environ.get("SAGEMAKER_REGION") or os.environ.get("AWS_REGION")
     if credentials is None:
         raise NoIdentity("this job has no AWS credentials: start it with an execution role")
     if not region:

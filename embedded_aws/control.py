@@ -62,11 +62,6 @@ class Files:
         return self.folder / "server.log"
 
     @property
-    def network(self) -> Path:
-        """Every connection that a job asked for, as lines of JSON."""
-        return self.folder / "network.jsonl"
-
-    @property
     def lock(self) -> Path:
         """Held by the running server, whose process id is in it."""
         return self.folder / "lock"

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ def main(argv: list[str]) -> int:
 
 def _serve(files: control.Files, n_clients: int) -> BaseWSGIServer:
     health = {"pid": os.getpid(), "started": time.time(), "token": secrets.token_hex(16)}
-    network = Switchboard(WIRES[control.network_mode()], trail_file=files.network)
+    network = Switchboard(WIRES[control.network_mode()])
     gate = Gate(partial(_way, network))
     server = make_server("127.0.0.1", 0, Application(health, gate), threaded=True, request_handler=QuietHandler)
     endpoint = f"http://{names.IN_A_VPC}:{server.server_port}"
@@ -182,6 +183,7 @@ def _way(network: Switchboard, access_key_id: str, service: str) -> Endpoint | N
     if verdict.endpoint is None:  # through a NAT gateway
         return None
     policy = Policy.of(f"policy of {verdict.endpoint.id}", verdict.endpoint.policy or EVERYBODY)
+    policy = replace(policy, root_only=verdict.endpoint.kind == "Gateway")
     about = {"aws:sourcevpce": (verdict.endpoint.id,), "aws:sourcevpc": (verdict.endpoint.vpc,)}
     return Endpoint(policy, about)
 

@@ -179,8 +179,16 @@ FIRST = ("robustness", "notebooks", "federation")
 LAST = "test_network_faults.py"  # gRPC's threads stay in the network namespace in which they were born
 
 
+# Where pure tests are, as in the Makefile: `make test FAST=1` runs these folders but for what is marked slow.
+PURE = "tests/unit tests/iam tests/network tests/embedded tests/repo client_code data_prep workshop"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests in that order."""
+    """Put the tests in that order, and mark as slow what lies elsewhere or asks for an embedded AWS."""
+    for item in items:
+        pure = any(item.path.is_relative_to(REPOSITORY / folder) for folder in PURE.split())
+        if not pure or "serve_aws" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
     groups = {item: _group(item.nodeid) for item in items}
     order = [*FIRST, *sorted({*groups.values()} - {*FIRST, LAST}), LAST]
     items.sort(key=lambda item: order.index(groups[item]))

@@ -18,7 +18,7 @@ from workshop.files import IS_CLONE
 
 OWNERS = "owners.commands"
 # These read or write notebooks, pages or the whole kit, which an installed wheel does not hold.
-NEED_A_CLONE = {"run", "render", "results", "blueprint", "rooms", "bundle"}
+NEED_A_CLONE = {"run", "lab", "render", "results", "blueprint", "rooms", "bundle"}
 Add = Callable[[str, str, Callable, str], argparse.ArgumentParser]  # name, module, what it calls, help
 
 
@@ -52,6 +52,7 @@ def main() -> int:
 def _for_makers(command: Add) -> None:
     run = command("run", "lessons.execute", lambda m, o: m.main(o.output.resolve()), "run every notebook in order")
     run.add_argument("--output", type=Path, default=Path("build/workshop"))
+    command("lab", "lessons.kernels", lambda m, o: m.main(), "open JupyterLab to follow step by step")
     render = command("render", "lessons.render", lambda m, o: m.main(o.names), "render notebooks/source/*.py")
     render.add_argument("names", nargs="*", help="only these notebooks, such as 03")
     command("bench", "tools.bench", lambda m, o: m.main(), "measure the federation against the plain loop")

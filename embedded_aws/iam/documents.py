@@ -16,7 +16,7 @@ from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
 
-from embedded_aws.iam import bucket_policies, grammar, limits
+from embedded_aws.iam import bucket_policies, endpoint_policies, grammar, limits
 from embedded_aws.iam.calls import Call, CallError
 from embedded_aws.iam.conditions import PolicyError
 from embedded_aws.iam.grammar import BUCKET, ENDPOINT, IDENTITY, KEY, SESSION, TRUST, Kind
@@ -71,6 +71,8 @@ def check(call: Call, principal: Principal) -> None:
         if told := bucket_policies.complaint(document, call.parameters["Bucket"]):
             raise CallError(told, reason="policy")
         _check_public(call.parameters["Bucket"], document, principal)
+    if kind is ENDPOINT and (told := endpoint_policies.complaint(document)):
+        raise CallError(told, reason="policy")
     if kind is KEY and not call.parameters.get("BypassPolicyLockoutSafetyCheck"):
         _check_lockout(document, principal)
 

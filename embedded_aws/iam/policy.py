@@ -15,10 +15,15 @@ from embedded_aws.iam.conditions import Context, PolicyError, matches, matches_a
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy document, and the name under which people find it."""
+    """A policy document, and the name under which people find it.
+
+    ``root_only`` says that an account that is named as a principal of an Allow stands for its root user alone, as in
+    the policy of a gateway endpoint.
+    """
 
     name: str
     document: Any
+    root_only: bool = False
 
     @classmethod
     def of(cls, name: str, document: str | Mapping[str, Any]) -> Policy:
@@ -156,6 +161,8 @@ def _applies(
     if not _covers_resource(policy, statement, request, resource_policy=resource_policy):
         return "", f"it covers other resources, not {request.resource}"
     named = _names(statement, request) if resource_policy else "self"
+    if named == "account" and policy.root_only and statement["Effect"] == "Allow":
+        named = ""
     if not named:
         return "", f"it trusts other principals, not {request.principal}"
     block = statement.get("Condition", {})

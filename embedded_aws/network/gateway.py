@@ -24,11 +24,12 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import AddressValueError, IPv4Address
 
+from embedded_aws.network.flows import Connection, Flows
 from embedded_aws.network.model import Interface, Snapshot
 from embedded_aws.network.reachability import Verdict, connection, still_routed
-from embedded_aws.network.trail import Entry, Trail
 from embedded_aws.network.way import Serve, Way
 
 HOST = "127.0.0.1"
@@ -44,16 +45,15 @@ class Guest:
     name: str
     source: str | None  # its network interface; None: it has none
     why_not: str  # what it is told if it has none
-    flows: set[Flow] = field(default_factory=set, compare=False)
+    flows: set[Established] = field(default_factory=set, compare=False)
 
 
 @dataclass(eq=False)
-class Flow:
-    """An established connection."""
+class Established:
+    """A connection that has come about."""
 
-    source: Interface
-    address: IPv4Address
-    entry: Entry
+    connection: Connection
+    to: Interface
     task: asyncio.Task[None]
     passes: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -67,14 +67,14 @@ class Gateway:
         Returns the network's state now.
     leads_here : callable
         Tells of an interface whether its ports are this machine's.
-    trail : Trail
-        Gets every verdict.
+    seen : Flows
+        Counts what the interfaces see.
     """
 
     path = None
 
-    def __init__(self, read: Callable[[], Snapshot], leads_here: Callable[[Interface], bool], trail: Trail) -> None:
-        self._read, self._leads_here, self._trail = read, leads_here, trail
+    def __init__(self, read: Callable[[], Snapshot], leads_here: Callable[[Interface], bool], seen: Flows) -> None:
+        self._read, self._leads_here, self._seen = read, leads_here, seen
         self._guests: dict[str, Guest] = {}  # by password
         self._loop = asyncio.new_event_loop()
         self._background: set[asyncio.Task[None]] = set()
@@ -151,10 +151,11 @@ class Gateway:
         if method != "CONNECT":  # plain HTTP: nothing here speaks it but AWS, which no proxy stands before
             target = target.split("/")[2] if target.count("/") > 1 else target
         host, _, port = target.rpartition(":") if ":" in target else (target, ":", "80")
-        found = await self._wait_for_way(guest, host, port, reader)
+        local_port = writer.get_extra_info("peername")[1]  # as good a source port as any
+        found = await self._wait_for_way(guest, host, port, local_port, reader)
         if found is None:
             return
-        source, verdict = found
+        connection, verdict = found
         try:
             if verdict.to is None or not self._leads_here(verdict.to) or method != "CONNECT":
                 raise ConnectionRefusedError
@@ -164,12 +165,13 @@ class Gateway:
             await writer.drain()
             return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        entry = Entry(guest.name, str(source.address), f"{host}:{port}", True)
-        flow = Flow(source, IPv4Address(host), entry, asyncio.current_task())
+        flow = Established(connection, verdict.to, asyncio.current_task())
         flow.passes.set()
         guest.flows.add(flow)
         try:
-            await asyncio.gather(_pipe(reader, far_writer, flow), _pipe(far_reader, writer, flow))
+            there = partial(self._seen.data, connection, verdict.to, back=False)
+            back = partial(self._seen.data, connection, verdict.to, back=True)
+            await asyncio.gather(_pipe(reader, far_writer, flow, there), _pipe(far_reader, writer, flow, back))
         except asyncio.CancelledError:
             writer.transport.abort()
         finally:
@@ -177,20 +179,18 @@ class Gateway:
             far_writer.transport.abort()
 
     async def _wait_for_way(
-        self, guest: Guest, host: str, port: str, reader: asyncio.StreamReader
-    ) -> tuple[Interface, Verdict] | None:
-        """Return source and verdict as soon as there is a way; None when the one who asks gives up, or TCP would."""
-        told = None
+        self, guest: Guest, host: str, port: str, local_port: int, reader: asyncio.StreamReader
+    ) -> tuple[Connection | None, Verdict] | None:
+        """Return what was asked for as soon as there is a way; None when who asks gives up, or TCP would."""
         given_up = asyncio.ensure_future(reader.read(1))
         try:
             for wait in (*SYN_SECONDS, 0):
                 source, verdict = self._judge(guest, host, port)
-                if verdict != told:
-                    address = str(source.address) if source else ""
-                    self._trail.add(Entry(guest.name, address, f"{host}:{port}", verdict.allowed, verdict.reason))
-                    told = verdict
+                connection = _connection(source, local_port, host, port)
+                if connection:
+                    self._seen.syn(connection, verdict)
                 if verdict.allowed:
-                    return source, verdict
+                    return connection, verdict
                 done, _ = await asyncio.wait([given_up], timeout=wait)
                 if done:
                     return None
@@ -221,15 +221,19 @@ class Gateway:
                 continue
             snapshot = self._read()
             for flow in flows:
-                verdict = still_routed(snapshot, flow.source, flow.address)
-                if verdict.allowed == flow.passes.is_set():
-                    continue
-                entry = flow.entry
-                self._trail.add(Entry(entry.job, entry.source, entry.destination, verdict.allowed, verdict.reason))
-                if verdict.allowed:
+                if still_routed(snapshot, flow.connection.source, flow.connection.target).allowed:
                     flow.passes.set()
                 else:
                     flow.passes.clear()
+
+
+def _connection(source: Interface | None, local_port: int, host: str, port: str) -> Connection | None:
+    """Return what the network sees of a wish; a name's packets, and a loopback's, do not come so far."""
+    try:
+        address = IPv4Address(host)
+        return Connection(source, local_port, address, int(port)) if source and not address.is_loopback else None
+    except ValueError:
+        return None
 
 
 async def _cancelled(task: asyncio.Future[bytes]) -> None:
@@ -238,11 +242,14 @@ async def _cancelled(task: asyncio.Future[bytes]) -> None:
         await task
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flow: Flow) -> None:
+async def _pipe(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flow: Established, count: Callable[[int], None]
+) -> None:
     """Pass bytes on until their end or a reset, which are passed on too; nobody reads ahead of a slow reader."""
     try:
         while data := await reader.read(CHUNK):
             await flow.passes.wait()
+            count(len(data))
             writer.write(data)
             await writer.drain()
         await flow.passes.wait()

@@ -21,10 +21,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from embedded_aws.network.flows import Flows
 from embedded_aws.network.model import Interface, Snapshot
 from embedded_aws.network.netns import Namespace, NamespacesError
 from embedded_aws.network.plan import ACCEPTER, FIRST_TABLE, REQUESTER, ROUTER, Devices, Plan, plan
-from embedded_aws.network.trail import Entry, Trail
 from embedded_aws.network.way import Serve, Way
 
 LOOK_SECONDS = 0.1  # sooner than a notebook instance is in service
@@ -68,12 +68,12 @@ class Namespaces:
         Returns the network's state now.
     is_server : callable
         Tells of an interface whether it is the server's.
-    trail : Trail
-        Gets an entry for each job; who reached whom is the kernel's business.
+    seen : Flows
+        Counts nothing: who reached whom is the kernel's business.
     """
 
-    def __init__(self, read: Callable[[], Snapshot], is_server: Callable[[Interface], bool], trail: Trail) -> None:
-        self._read, self._is_server, self._trail = read, is_server, trail
+    def __init__(self, read: Callable[[], Snapshot], is_server: Callable[[Interface], bool], seen: Flows) -> None:
+        self._read, self._is_server = read, is_server
         self.server: Namespace | None = None
         self._jobs: dict[str, Namespace] = {}  # by network interface
         self._routers: dict[str, Router] = {}  # by VPC
@@ -99,13 +99,10 @@ class Namespaces:
         """Make a job's namespace; see :class:`embedded_aws.network.way.Wires`."""
         space = Namespace()
         now = self._read()
-        address = ""
         if source is not None and source in now.interfaces:
-            address = str(now.interfaces[source].address)
             # Which services they are for is the gate's business; without any, there is nothing to talk to.
             aws = aws and any(one.vpc == now.interfaces[source].vpc for one in now.endpoints.values())
         stop = self._serve_in(space) if aws else None
-        self._trail.add(Entry(name, address, "", source is not None, why_not or "in a network namespace"))
 
         def leave() -> None:
             if stop:

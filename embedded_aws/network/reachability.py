@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
 from operator import attrgetter
 
@@ -23,14 +24,25 @@ _EGRESS, _INGRESS = attrgetter("egress"), attrgetter("ingress")
 _NAMES = {"sagemaker": "sagemaker.api", "sagemaker-runtime": "sagemaker.runtime", "ecr": "ecr.api"}
 
 
+class Stage(Enum):
+    """How far the first packet of a connection comes."""
+
+    HELD_BACK = "by the security groups of who sends it"
+    LOST = "on the way"
+    TURNED_AWAY = "by the security groups of whom it is for"
+    NO_WAY_BACK = "of the answer"
+    CONNECTED = "answered"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether a connection comes about, and in one sentence why not."""
 
     allowed: bool
     reason: str = ""
-    to: Interface | None = None  # the interface that has the address
+    to: Interface | None = None  # the interface that has the address, if a packet comes so far
     endpoint: Endpoint | None = None  # that carries the connection to an AWS service; None: a NAT gateway does
+    stage: Stage = Stage.LOST
 
 
 class _Dropped(Exception):
@@ -51,14 +63,18 @@ def connection(snapshot: Snapshot, source: Interface, address: IPv4Address, port
     port : int
         TCP port, 1 to 65535.
     """
+    to, stage = None, Stage.HELD_BACK
     try:
         _let_out(snapshot, source, address, port)
+        stage = Stage.LOST
         to = _carried(snapshot, source, address)
+        stage = Stage.TURNED_AWAY
         _let_in(snapshot, source, to, port)
+        stage = Stage.NO_WAY_BACK
         _carried_back(snapshot, source, to)
     except _Dropped as dropped:
-        return Verdict(False, str(dropped))
-    return Verdict(True, to=to)
+        return Verdict(False, str(dropped), to=to, stage=stage)
+    return Verdict(True, to=to, stage=Stage.CONNECTED)
 
 
 def still_routed(snapshot: Snapshot, source: Interface, address: IPv4Address) -> Verdict:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from embedded_aws import profiles
-from embedded_aws.network import interfaces, reachability, snapshot
+from embedded_aws.network import flow_logs, interfaces, reachability, snapshot
+from embedded_aws.network.flows import Flows
 from embedded_aws.network.gateway import Gateway
 from embedded_aws.network.model import Interface, Snapshot
 from embedded_aws.network.namespaces import Namespaces
 from embedded_aws.network.reachability import Verdict
-from embedded_aws.network.trail import Trail
 from embedded_aws.network.way import Way, Wires
 
 WIRES: dict[str, Callable[..., Wires]] = {"gateway": Gateway, "namespaces": Namespaces}
@@ -42,14 +41,12 @@ class Switchboard:
     Parameters
     ----------
     wires : callable
-        ``wires(read, is_server, trail)`` makes the gateway or the namespaces.
-    trail_file : Path, optional
-        Where the trail is written.
+        ``wires(read, is_server, seen)`` makes the gateway or the namespaces.
     """
 
-    def __init__(self, wires: Callable[..., Wires] = Gateway, *, trail_file: Path | None = None) -> None:
-        self.trail = Trail(trail_file)
-        self.wires = wires(self.snapshot, is_server, self.trail)
+    def __init__(self, wires: Callable[..., Wires] = Gateway) -> None:
+        flows = Flows(lambda records: flow_logs.deliver(records, profiles.REGION))
+        self.wires = wires(self.snapshot, is_server, flows)
         self._sources: dict[str, str] = {}  # network interface by access key
         self._lock = threading.Lock()
 

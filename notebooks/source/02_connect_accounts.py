@@ -94,7 +94,7 @@ pd.Series(week, name="$ a week").round().astype(int).to_frame()
 # unchanged, is left alone: run the cell as often as you like.
 
 # %% tags=["nbval-ignore-output"]
-own = deployment.deploy(federation, blueprint.STEPS[:3], progress=LiveStacks().deploying)
+own = deployment.deploy(federation, blueprint.NETWORKS, progress=LiveStacks().deploying)
 
 # %% [markdown]
 # The grid above fills in while the stacks are made, in all accounts at once. This is what one of them made:
@@ -108,7 +108,7 @@ deployment.resources(sessions[SHOW], "fl-network")
 # trusts the server's role and nobody else, and `FL-client-job-execution`, with which the job runs.
 
 # %%
-roles = deployment.deploy(federation, blueprint.STEPS[3:6])
+roles = deployment.deploy(federation, blueprint.ROLES)
 access.statements(sessions[SHOW], "FL-kickoff-client-job")[["allows", "conditions"]]
 
 # %% [markdown]
@@ -118,7 +118,7 @@ access.statements(sessions[SHOW], "FL-kickoff-client-job")[["allows", "condition
 # the one port. Until both have, no packet arrives.
 
 # %%
-asked = deployment.deploy(federation, blueprint.STEPS[6:8])
+asked = deployment.deploy(federation, blueprint.PEERING_ASKED)
 peering.table(sessions, federation.outputs)
 
 # %% [markdown]
@@ -126,7 +126,7 @@ peering.table(sessions, federation.outputs)
 # the server gets the notebook instance from which it will work.
 
 # %%
-answered = deployment.deploy(federation, blueprint.STEPS[8:])
+answered = deployment.deploy(federation, blueprint.PEERING_ANSWERED)
 peering.table(sessions, federation.outputs)
 
 # %% [markdown]

@@ -35,8 +35,6 @@ RESUME = ""  # the id of a run whose folder was lost; else a run that was cut of
 # | the test table (01), the connection data (02) | `model.joblib` with its manifest, the history of the rounds |
 
 # %%
-import json
-
 import pandas as pd
 
 from client_code import schema
@@ -144,6 +142,8 @@ request = jobs.training_request(
 )
 
 # %%
+import json
+
 parts = ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition", "VpcConfig")
 print(json.dumps({part: request[part] for part in parts}, indent=1))
 print("hyperparameters:", ", ".join(request["HyperParameters"]))
@@ -226,9 +226,9 @@ path = model.save(
     threshold=result.threshold,
     about=about,
 )
-model.upload(path.parent, server, connection["server_bucket"])
 
 # %%
+model.upload(path.parent, server, connection["server_bucket"])
 state.save(
     federation=federation.record(
         result, started, model_path=path, billed=jobs.billed(started)
@@ -245,9 +245,8 @@ print(f"threshold {result.threshold:.3f}, from {n_rows:,} training rows before S
 reloaded, twin = model.load(path.parent), model.load_twin(path.parent)
 features = test[list(problem.feature_names)]
 probabilities = reloaded.pipeline.predict_proba(features)[:, 1]
-assert (probabilities == twin.pipeline.predict_proba(features)[:, 1]).all(), (
-    "the twin differs"
-)
+again = twin.pipeline.predict_proba(features)[:, 1]
+assert (probabilities == again).all(), "the twin differs"
 assert len(history) == ROUNDS, "a round is missing"
 completed = (finished["status"] == "Completed").sum()
 assert completed >= terms.quorum, "too few jobs completed"
@@ -262,7 +261,7 @@ print(
 # %% [markdown]
 # ## What you saw
 # Jobs in accounts that are not yours trained on rows you never saw. What came over the line: mean and spread of every column,
-# fifty numbers per round and client, a row count and a threshold.
+# fifty numbers and three scores per round and client, a row count and a threshold.
 #
 # ## Three questions
 # <details><summary>Why is the average weighted by real rows, and not by the rows after SMOTE?</summary>

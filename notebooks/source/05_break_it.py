@@ -42,6 +42,7 @@ from workshop.lessons import arena
 from workshop.science import baselines, plots
 from workshop.federation.checkpoints import Checkpoints
 
+# %%
 data, connection, finished = state.load("data", "accounts", "federation")
 print(
     f"{len(connection['clients'])} clients; round {finished['rounds']} was the last in notebook 03"

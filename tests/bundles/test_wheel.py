@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("client_code", "cloudformation", "data_prep", "embedded_aws", "workshop")
+PACKAGES = ("client_code", "cloudformation", "data_prep", "embedded_aws", "problems", "workshop")
 
 
 def files_of_git() -> list[str]:
@@ -77,7 +77,7 @@ def test_what_needs_the_repository_says_so(run):
 
 
 def test_two_accounts_train_one_model_outside_the_repository(installed, run, tmp_path):
-    places = run("python", "-c", f"import {', '.join(PACKAGES[:1] + PACKAGES[2:])} as _; print(_.__file__)").stdout
+    places = run("python", "-c", "import client_code, data_prep, embedded_aws, workshop as _; print(_.__file__)").stdout
     assert places.startswith(str(installed.parent))
     before = installed_files(installed)
     answer = run("python", "-m", "embedded_aws", "--clients", "2", "run", "--", "fl", "bench")

@@ -351,12 +351,11 @@ def test_jobs_are_listed_newest_first_page_by_page(desk, aws, name):
     assert other["TrainingJobSummaries"] == []
 
 
-def test_jobs_are_found_by_search_and_by_waiters(desk, name):
+def test_jobs_are_waited_for_and_listed(desk, name):
     desk.start(name=name)
     desk.sagemaker.get_waiter("training_job_completed_or_stopped").wait(TrainingJobName=name, WaiterConfig={"Delay": 1})
-    filters = [{"Name": "TrainingJobName", "Operator": "Equals", "Value": name}]
-    (found,) = desk.sagemaker.search(Resource="TrainingJob", SearchExpression={"Filters": filters})["Results"]
-    assert found["TrainingJob"]["TrainingJobStatus"] == "Completed"
+    (listed,) = desk.sagemaker.list_training_jobs(NameContains=name)["TrainingJobSummaries"]
+    assert (listed["TrainingJobName"], listed["TrainingJobStatus"]) == (name, "Completed")
 
 
 def test_a_job_costs_little_time_of_its_own(desk, name):

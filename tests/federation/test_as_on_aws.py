@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from workshop.aws import accounts, cleanup, connect, deployment, quotas, stacks
+from workshop.aws import accounts, blueprint, cleanup, connect, deployment, quotas, stacks
 from workshop.aws.choices import Choices
 from workshop.errors import AccountError, JobError, StackError
 from workshop.lessons import rehearsal
@@ -83,7 +83,7 @@ def test_a_server_s_role_that_is_made_anew_is_trusted_again_by_a_deployment(stag
     stacks.delete(server, "fl-server-access", account="server")
     for outputs in members.outputs.values():
         outputs.pop("fl-server-access", None)
-    steps = [step for step in deployment.blueprint.STEPS if step.template == "server-access"]
+    steps = [step for step in blueprint.SAGEMAKER if step.template == "server-access"]
     deployment.deploy(members, steps)
     role = members.outputs["server"]["fl-server-access"]["NotebookRoleArn"]
     assert role == stage.server_role

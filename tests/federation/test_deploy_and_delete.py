@@ -1,16 +1,25 @@
 """All stacks of all accounts are made and deleted again and again; failures in between leave nothing that stays."""
 
+import contextlib
 import json
+import time
 
 import pytest
+from botocore.exceptions import ClientError
 
 from workshop.aws import agreement, blueprint, cleanup, deployment, peering, stacks
-from workshop.aws.deployment import Federation
+from workshop.aws.members import Members
 from workshop.aws.stacks import Stack
+from workshop.aws.steps import placements
 from workshop.errors import AgreementError, StackError
 from workshop.owners import doctor
 
 IMAGE = "x.dkr.ecr.us-east-1.amazonaws.com/image:1"
+
+NOBODY = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +50,7 @@ def test_the_kit_is_sent_once_and_its_progress_told(sessions, federation, tmp_pa
     kit = tmp_path / "kit.tar"
     kit.write_bytes(bytes(24_000_000))
     monkeypatch.setattr(deployment.bundle, "KIT", kit)
-    monkeypatch.setattr(deployment, "_kit_digest", lambda: deployment.bundle.sha256(kit))
+    monkeypatch.setattr(blueprint, "_kit_digest", lambda: deployment.bundle.sha256(kit))
     told = []
     deployment.deploy(federation, progress=lambda place, *line: told.append(line))
     sent = [line for line in told if "of the kit" in line[0]]
@@ -60,7 +69,7 @@ def test_a_kit_that_does_not_arrive_is_told_with_what_was_sent(sessions, federat
     kit.write_bytes(bytes(1000))
     monkeypatch.setattr(deployment.bundle, "KIT", kit)
     deployment.deploy(federation)
-    monkeypatch.setattr(deployment, "_kit_digest", lambda: deployment.bundle.sha256(kit))
+    monkeypatch.setattr(blueprint, "_kit_digest", lambda: deployment.bundle.sha256(kit))
     bucket = federation.outputs["server"]["fl-storage"]["Bucket"]
     policy = {
         "Effect": "Deny",
@@ -76,8 +85,7 @@ def test_a_kit_that_does_not_arrive_is_told_with_what_was_sent(sessions, federat
 
 def test_a_resource_that_cannot_be_made_is_named_with_a_remedy_and_the_rest_can_be_deleted(sessions, federation):
     iam = sessions["client-2"].client("iam")
-    nobody = {"Version": "2012-10-17", "Statement": []}
-    iam.create_role(RoleName="FL-kickoff-client-job", AssumeRolePolicyDocument=json.dumps(nobody))
+    iam.create_role(RoleName="FL-kickoff-client-job", AssumeRolePolicyDocument=json.dumps(NOBODY))
     with pytest.raises(StackError) as error:
         deployment.deploy(federation)
     told = str(error.value)
@@ -93,8 +101,7 @@ def test_a_resource_that_cannot_be_made_is_named_with_a_remedy_and_the_rest_can_
 
 def test_after_a_failed_attempt_the_same_cell_goes_on_where_it_stopped(sessions, federation):
     iam = sessions["client-1"].client("iam")
-    nobody = {"Version": "2012-10-17", "Statement": []}
-    iam.create_role(RoleName="FL-accept-peering", AssumeRolePolicyDocument=json.dumps(nobody))
+    iam.create_role(RoleName="FL-accept-peering", AssumeRolePolicyDocument=json.dumps(NOBODY))
     with pytest.raises(StackError, match="client-1, stack fl-peering-accepter"):
         deployment.deploy(federation)
     iam.delete_role(RoleName="FL-accept-peering")
@@ -115,8 +122,8 @@ def test_a_changed_agreement_is_shown_as_a_change_set_before_it_is_made(sessions
 
 
 def test_a_change_that_is_not_wanted_is_not_made(sessions, federation):
-    deployment.deploy(federation, blueprint.STEPS[:2])
-    stack = deployment.stack_of(federation, next(blueprint.placements(blueprint.STEPS[0], ["server"])))
+    deployment.deploy(federation, blueprint.NETWORKS[:2])
+    stack = deployment.stack_of(federation, next(placements(blueprint.NETWORKS[0], ["server"])))
     changed = Stack(stack.template, "server", {"ArtefactDays": "7"})
 
     def refuse(changes):
@@ -181,14 +188,64 @@ def test_the_doctor_names_each_thing_that_is_wrong_and_what_to_do(sessions, fede
     )
     assert ("server", "own bucket") in wrong(examined(federation))
     assert ("all", "training image") in wrong(examined(federation, "x.dkr.ecr.eu-west-1.amazonaws.com/image:1"))
-    mixed = Federation({**sessions, "client-2": sessions["client-1"]}, federation.agreed, federation.outputs)
+    mixed = Members({**sessions, "client-2": sessions["client-1"]}, federation.agreed, federation.outputs)
     assert {("client-2", "account"), ("all", "accounts differ")} <= set(wrong(examined(mixed)))
+
+
+def write_record(session, action, *, ago=0.0, port=8080):
+    """Write what a flow log would: client-1's job calls the server."""
+    logs, now = session.client("logs"), time.time() - ago
+    record = f"2 1 eni-1 10.80.1.9 10.80.0.5 40000 {port} 6 1 60 {now - 1:.0f} {now:.0f} {action} OK"
+    stream = {"logGroupName": "/fl/flow-log", "logStreamName": "eni-1-all"}
+    with contextlib.suppress(ClientError):
+        logs.create_log_stream(**stream)
+    logs.put_log_events(**stream, logEvents=[{"timestamp": int(1000 * now), "message": record}])
+
+
+def test_the_doctor_says_at_which_interface_packets_were_refused(sessions, federation):
+    deployment.deploy(federation)
+    network, port = federation.outputs["server"]["fl-network"], federation.agreed.port
+    assert federation.agreed.cidrs["server"] == "10.80.0.0/24"
+    assert federation.agreed.cidrs["client-1"] == "10.80.1.0/24"
+    packets = lambda: examined(federation).query("checked == 'packets'").loc["client-1"]  # noqa: E731
+    assert packets()["found"] == "no refusal in the flow logs of the last hour, so far"
+    write_record(sessions["client-1"], "ACCEPT", ago=60, port=port)
+    write_record(sessions["server"], "REJECT", ago=59, port=port)
+    line = packets()
+    assert line["found"] == f"REJECT 10.80.1.9 → 10.80.0.5:{port} seen at server's interface eni-1"
+    assert line["ok"]  # the door is open by now
+    ec2 = sessions["server"].client("ec2")
+    ports = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port}
+    rule = {**ports, "IpRanges": [{"CidrIp": "10.80.1.0/24"}]}
+    ec2.revoke_security_group_ingress(GroupId=network["FederationGroupId"], IpPermissions=[rule])
+    line = packets()
+    assert (line["ok"], line["remedy"]) == (False, "deploy fl-peering for this client in the server's account")
+    write_record(sessions["server"], "ACCEPT", port=port)  # a later packet came in
+    assert packets()["found"].startswith("no refusal")
+    ec2.authorize_security_group_ingress(GroupId=network["FederationGroupId"], IpPermissions=[rule])
+
+
+def test_requests_and_connections_of_others_do_not_hold_a_clients_network(sessions, federation):
+    deployment.deploy(federation)
+    stranger, mine = sessions["client-1"].client("ec2"), federation.outputs["client-2"]["fl-network"]["VpcId"]
+    vpc = stranger.create_vpc(CidrBlock="10.90.0.0/24")["Vpc"]["VpcId"]
+    named = [{"ResourceType": "vpc-peering-connection", "Tags": [{"Key": "Name", "Value": "fl-mine"}]}]
+    asked = stranger.create_vpc_peering_connection(
+        VpcId=vpc, PeerVpcId=mine, PeerOwnerId=federation.ids["client-2"], TagSpecifications=named
+    )
+    about = {"VpcPeeringConnectionIds": [asked["VpcPeeringConnection"]["VpcPeeringConnectionId"]]}
+    alone = {"client-2": sessions["client-2"]}
+    cleanup.delete_all(alone)  # the server's stack of the peering still stands
+    assert cleanup.left_over(alone).empty
+    (told,) = stranger.describe_vpc_peering_connections(**about)["VpcPeeringConnections"]
+    assert told["Status"]["Code"] == "rejected"
+    stranger.delete_vpc(VpcId=vpc)
 
 
 @pytest.mark.parametrize("alone", ["server", "client-1"])
 def test_the_doctor_looks_at_the_half_of_an_owner_who_is_alone(sessions, federation, alone):
     deployment.deploy(federation)
-    mine = Federation({alone: sessions[alone]}, federation.agreed, federation.outputs)
+    mine = Members({alone: sessions[alone]}, federation.agreed, federation.outputs)
     found = examined(mine)
     assert wrong(found) == [(alone, "own bucket")]
     seen = {"server": {"route back", "server listens"}, "client-1": {"route there", "job may call"}}
@@ -205,8 +262,8 @@ def test_the_doctor_looks_at_the_half_of_an_owner_who_is_alone(sessions, federat
 
 
 def test_the_doctor_says_what_an_owner_who_has_just_begun_still_has_to_do(sessions, federation):
-    deployment.deploy(federation, blueprint.STEPS[:2])
-    found = examined(Federation({"client-1": sessions["client-1"]}, federation.agreed, {n: {} for n in federation.ids}))
+    deployment.deploy(federation, blueprint.NETWORKS[:2])
+    found = examined(Members({"client-1": sessions["client-1"]}, federation.agreed, {n: {} for n in federation.ids}))
     line = found.loc["client-1"].set_index("checked").loc["stacks"]
     assert line["found"].startswith("missing: fl-client-job")
     assert "workshop deploy client-1" in line["remedy"]

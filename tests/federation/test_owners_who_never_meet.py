@@ -86,6 +86,7 @@ def test_the_network_between_them_stands(owners, connected):
 def test_a_card_holds_no_key_and_a_foreign_or_broken_one_is_refused(owners, connected, tmp_path):
     assert "AKIA" not in connected["cards"]
     assert "secret" not in connected["cards"].lower()
+    assert not any(str(home) in connected["cards"] for home in owners.homes.values())
     broken, foreign = tmp_path / "broken", tmp_path / "foreign"
     broken.write_text("{}")
     assert "is no card of this kit" in owners("server", "join", broken, code=1)
@@ -173,6 +174,126 @@ def test_a_client_that_deleted_everything_is_connected_again(owners, connected, 
     assert [line for line in findings.splitlines() if line.startswith("WRONG")] == [
         "WRONG client-1      own bucket       0 objects below data/"
     ]
+
+
+def wrong(findings):
+    """Return what the doctor found wrong: checks by whom they are of, each with what was found and the remedy."""
+    lines = findings.splitlines()
+    return {
+        line[20:37].strip(): f"{line[37:]} {remedy}"
+        for line, remedy in zip(lines, [*lines[1:], ""], strict=True)
+        if line.startswith("WRONG")
+    }
+
+
+def test_a_server_that_deleted_everything_is_given_a_new_grant(owners, connected, tmp_path):
+    """IAM keeps the unique id of whom a policy trusts: a role made anew is another one (IAM user guide, principals)."""
+
+    def send(sender, reader, *options):
+        (tmp_path / "card").write_text(owners(sender, "card", sender, *options))
+        owners(reader, "join", tmp_path / "card")
+
+    def trusted():
+        role = owners.aws.session("client-1").client("iam").get_role(RoleName="FL-kickoff-client-job")["Role"]
+        return role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["AWS"]
+
+    owners("server", "delete", "server", "--yes")
+    assert trusted().startswith("AROA")
+    agreed = owners("server", "agree", f"client-1={owners.aws.accounts['client-1']}")
+    assert agreed == connected["agree"]  # the same addresses
+    owners("server", "deploy", "server")  # the client's card is there still
+    assert (
+        "your new card: join it, and `python -m workshop deploy client-1`"
+        in wrong(owners("server", "doctor", "server", code=1))["kick-off role"]
+    )
+    assert "ask the server's owner" in wrong(owners("client-1", "doctor", "client-1", code=1))["trust"]
+    send("server", "client-1", "--for", "client-1")
+    told = wrong(owners("client-1", "doctor", "client-1", code=1))["trust"]
+    assert "as it was before" in told
+    assert told.endswith("-> `python -m workshop deploy client-1`")
+    assert "fl-client-access                 changed" in owners("client-1", "deploy", "client-1", "--yes")
+    assert trusted() == f"arn:aws:iam::{owners.aws.accounts['server']}:role/FL-server-notebook"
+    assert "kick-off role    can be borrowed" in owners("server", "doctor", "server", code=1)
+    assert wrong(owners("client-1", "doctor", "client-1", code=1)).keys() == {"own bucket"}
+
+
+def test_who_deploys_for_the_server_and_is_made_anew_is_trusted_anew(owners, connected, tmp_path):
+    """The accepter role trusts a user, whom the server's owner deletes and makes again under the same name."""
+    iam, home = owners.aws.session("server").client("iam"), owners.homes["server"]
+    before = json.loads((home / "agreement.json").read_text())
+    user = iam.create_user(UserName="deployer")["User"]
+
+    def agree_on(requester, unique_id):
+        agreement = json.loads((home / "agreement.json").read_text())
+        agreement |= {"requester": requester, "requester_id": unique_id}
+        (home / "agreement.json").write_text(json.dumps(agreement))
+
+    def take_over():
+        (tmp_path / "card").write_text(owners("server", "card", "server", "--for", "client-1"))
+        owners("client-1", "join", tmp_path / "card")
+        return owners("client-1", "deploy", "client-1", "--yes")
+
+    agree_on(user["Arn"], user["UserId"])
+    assert "fl-peering-accepter              changed" in take_over()
+    iam.delete_user(UserName="deployer")
+    told = wrong(owners("client-1", "doctor", "client-1", code=1))["accepter's trust"]
+    assert f"trusts {user['UserId']}, who is gone" in told
+    told = wrong(owners("server", "doctor", "server", code=1))["who deploys"]
+    assert f"agreed on is {user['Arn']} ({user['UserId']})" in told
+    assert "agree again" in told
+    owners("server", "agree", f"client-1={owners.aws.accounts['client-1']}")
+    assert json.loads((home / "agreement.json").read_text())["requester_id"] == before["requester_id"]
+    assert "fl-peering-accepter              changed" in take_over()
+    assert "accepter's trust" not in wrong(owners("client-1", "doctor", "client-1", code=1))
+    assert "who deploys" not in wrong(owners("server", "doctor", "server", code=1))
+
+
+def test_what_aws_does_not_delete_is_told_with_who_holds_it_and_a_second_run_gets_through(owners, connected):
+    session = owners.aws.session("client-1")
+    iam, ec2 = session.client("iam"), session.client("ec2")
+    (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "tag:Name", "Values": ["fl-*"]}])["Vpcs"]
+    inside = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
+    subnet = ec2.describe_subnets(Filters=inside)["Subnets"][0]["SubnetId"]
+    groups = ec2.describe_security_groups(Filters=inside)["SecurityGroups"]
+    federation = next(group["GroupId"] for group in groups if group["GroupName"] != "default")
+    policy = iam.create_policy(
+        PolicyName="by-hand",
+        PolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]}
+        ),
+    )["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="FL-kickoff-client-job", PolicyArn=policy)
+    iam.create_instance_profile(InstanceProfileName="machines")
+    iam.add_role_to_instance_profile(InstanceProfileName="machines", RoleName="FL-client-job-execution")
+    group = ec2.create_security_group(GroupName="by-hand", Description="x", VpcId=vpc["VpcId"])["GroupId"]
+    pair = [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "UserIdGroupPairs": [{"GroupId": federation}]}]
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=pair)
+    interface = ec2.create_network_interface(SubnetId=subnet, Description="mine")["NetworkInterface"]
+    held = interface["NetworkInterfaceId"]
+
+    def refused():
+        told = owners("client-1", "delete", "client-1", "--yes", code=1)
+        assert "then run `python -m workshop delete client-1` (or 99_clean_up) again" in told
+        return told
+
+    told = refused()
+    assert "must detach all policies first" in told  # AWS's words stay
+    assert (
+        "detach policy by-hand from role FL-kickoff-client-job: aws iam detach-role-policy --role-name "
+        f"FL-kickoff-client-job --policy-arn {policy} --profile fl-client-1;" in told
+    )
+    iam.detach_role_policy(RoleName="FL-kickoff-client-job", PolicyArn=policy)
+    told = refused()
+    assert "take role FL-client-job-execution out of instance profile machines" in told
+    iam.remove_role_from_instance_profile(InstanceProfileName="machines", RoleName="FL-client-job-execution")
+    told = refused()  # it did not wait for an interface that is not SageMaker's
+    assert f"delete network interface {held} (mine)" in told
+    assert f"delete the ingress rules of security group {group} (by-hand) that name {federation}" in told
+    ec2.delete_network_interface(NetworkInterfaceId=held)
+    ec2.delete_security_group(GroupId=group)
+    assert "nothing is left in client-1" in owners("client-1", "delete", "client-1", "--yes")
+    iam.delete_instance_profile(InstanceProfileName="machines")
+    iam.delete_policy(PolicyArn=policy)
 
 
 def test_each_deletes_its_own_and_nothing_is_left(owners, connected):

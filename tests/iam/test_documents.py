@@ -10,7 +10,7 @@ import secrets
 import pytest
 from callers import OTHER, OWNER, allow, deny, document, refusal, trusting
 
-from embedded_aws.iam import bucket_policies, grammar, limits
+from embedded_aws.iam import bucket_policies, endpoint_policies, grammar, limits
 
 ME = {"AWS": f"arn:aws:iam::{OWNER}:root"}
 LAMBDA = {"Service": "lambda.amazonaws.com"}
@@ -341,7 +341,7 @@ def test_a_boundary_is_a_policy_that_is_there(admin, named):
 @pytest.mark.parametrize(
     "nobody",
     [f"arn:aws:iam::{OTHER}:role/nobody", f"arn:aws:iam::{OWNER}:user/*", f"arn:aws:iam::{OWNER}:group/admins",
-     "arn:aws:iam::555566667777:user/ann", "AROAEXAMPLEOFNOBODY", "ann", "12345"],
+     "arn:aws:iam::222233334444:user/ann", "AROAEXAMPLEOFNOBODY", "ann", "12345"],
 )  # fmt: skip
 def test_a_principal_is_somebody(admin, named, nobody):
     name, key = named
@@ -373,6 +373,27 @@ def test_an_endpoint_s_policy_is_one(admin):
     for odd in (text(allow("s3:*")), text({**allow("s3:*"), "Principal": "*", "Effect": "Yes"}), "{}"):
         assert refusal(ec2.create_vpc_endpoint, **made, PolicyDocument=odd)["Code"] == "InvalidPolicyDocument"
     ec2.delete_vpc(VpcId=vpc)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"Condition": {"StringEquals": {"aws:PrincipalAccount": OTHER}}}, False),
+        ({"Condition": {"StringLike": {"aws:PrincipalAccount": "7777*"}}}, True),
+        ({"Condition": {"StringEquals": {"aws:SourceVpc": "vpc-*"}}}, True),
+        ({"Condition": {"NumericEquals": {"aws:PrincipalAccount": OTHER}}}, True),
+        ({"Condition": {"StringLike": {"aws:PrincipalArn": f"arn:aws:iam::{OTHER}:role/*"}}}, False),
+        ({"Condition": {"StringLike": {"aws:UserAgent": "aws*"}}}, True),
+        ({"Condition": {"StringLike": {"s3:prefix": "rows/*"}}}, True),  # five characters
+        ({"Condition": {"StringLike": {"s3:prefix": "tables/*"}}}, False),
+        ({"Resource": "arn:aws:kms:*:7777*:key/*"}, True),
+        ({"Resource": "arn:aws:kms:*:*:key/*"}, False),
+        ({"Resource": f"arn:aws:kms:*:{OTHER}:key/*"}, False),
+    ],
+)
+def test_what_ec2_looks_at_besides(changes, wrong):
+    given = {"Statement": [{**allow("*", Principal="*"), **changes}]}
+    assert bool(endpoint_policies.complaint(given)) == wrong
 
 
 def test_trust_may_be_written_in_the_older_language(admin, named):

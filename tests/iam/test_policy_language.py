@@ -227,3 +227,11 @@ def test_a_statement_of_a_key_policy_without_a_resource_has_no_effect():
     given = policy({"Effect": "Allow", "Principal": "*", "Action": "kms:*"})
     asked = request("kms:Decrypt", "arn:aws:kms:us-east-1:111122223333:key/k")
     assert evaluate([given], asked, resource_policy=True).effect is None
+
+
+# AWS, PrivateLink guide: in the policy of a gateway endpoint an account stands for its root user alone.
+@pytest.mark.parametrize(("principal", "effect"), [("*", "Allow"), ({"AWS": "*"}, "Allow"), ({"AWS": ROOT}, None)])
+def test_an_account_in_a_gateway_endpoint_s_policy_is_its_root_user(principal, effect):
+    given = policy(allow(Principal=principal))
+    assert evaluate([given], request(), resource_policy=True).effect == "Allow"
+    assert evaluate([replace(given, root_only=True)], request(), resource_policy=True).effect == effect

@@ -21,7 +21,7 @@ from networks import Networks
 from probing_desk import Desk
 
 from embedded_aws import control
-from embedded_aws.network import ec2, netns, trail
+from embedded_aws.network import ec2, netns
 
 
 @dataclass
@@ -34,6 +34,7 @@ class Live:
     world: World
     namespace: str | None  # of the server
     desks: dict[str, Desk] = field(default_factory=dict)
+    interfaces: dict[str, str] = field(default_factory=dict)  # of the jobs that knock
 
     @property
     def listens_at(self) -> str:
@@ -46,9 +47,11 @@ class Live:
             self.desks[account] = probing_desk.open_desk(self.aws.session(account), account)
         return self.desks[account]
 
-    def trail(self) -> list[trail.Entry]:
-        """Return every connection so far."""
-        return trail.read(control.Files(self.aws.home).network)
+    def records(self, account: str) -> list[list[str]]:
+        """Return the fields of every record in an account's flow log."""
+        logs = self.aws.session(account).client("logs")
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=network_world.FLOW_LOG)
+        return [event["message"].split() for page in pages for event in page["events"]]
 
 
 def _live(mode: str, serve_aws: Any, home: Path) -> Iterator[Live]:

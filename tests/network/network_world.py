@@ -12,6 +12,7 @@ code.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ RANGES = {"server": "10.0.0.0/24", "client-1": "10.1.0.0/24", "client-2": "10.2.
     "client-4": "10.4.0.0/24",
 }
 INTERNET = "1.1.1.1"
+FLOW_LOG = "/fl/flow-log"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,24 @@ PROBES = (
     ("no-vpc", "server", "dropped", "no VpcConfig"),
     ("isolated", "server", "dropped", "EnableNetworkIsolation"),
 )
+
+# What the flow logs say of these: at the interface of the job, and at the target's; empty: nothing. A record without a
+# way back is as one with it: the packet has arrived.
+RECORDS = {
+    ("good", "server"): ("ACCEPT", "ACCEPT"),
+    ("good", "server's other port"): ("REJECT", ""),
+    ("open", "server's other port"): ("ACCEPT", "REJECT"),
+    ("open", "server's closed port"): ("ACCEPT", "ACCEPT"),
+    ("open", "client-1"): ("ACCEPT", "REJECT"),
+    ("open", "client-2"): ("ACCEPT", ""),
+    ("open", "nobody"): ("ACCEPT", ""),
+    ("open", "internet"): ("ACCEPT", ""),
+    ("bare", "server"): ("ACCEPT", ""),
+    ("wrong-group", "server"): ("REJECT", ""),
+    ("one-way", "server"): ("ACCEPT", "ACCEPT"),
+    ("overlapping", "server"): ("ACCEPT", ""),
+    ("not-accepted", "server"): ("ACCEPT", ""),
+}
 
 
 @dataclass
@@ -136,9 +156,23 @@ def build(session: Callable[[str], boto3.Session], *, port: int, other: int, clo
     return world
 
 
+def _log(session: boto3.Session, vpc: str, ec2: Any) -> None:
+    """Make a flow log of a VPC, with a role that may write it."""
+    trust = {"Effect": "Allow", "Principal": {"Service": "vpc-flow-logs.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    write = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
+    iam, documents = session.client("iam"), [{"Version": "2012-10-17", "Statement": [one]} for one in (trust, write)]
+    role = iam.create_role(RoleName="flow-log", AssumeRolePolicyDocument=json.dumps(documents[0]))["Role"]["Arn"]
+    iam.put_role_policy(RoleName="flow-log", PolicyName="write", PolicyDocument=json.dumps(documents[1]))
+    session.client("logs", region_name=REGION).create_log_group(logGroupName=FLOW_LOG)
+    ec2.create_flow_logs(
+        ResourceIds=[vpc], ResourceType="VPC", TrafficType="ALL", LogGroupName=FLOW_LOG, DeliverLogsPermissionArn=role
+    )
+
+
 def _network(world: World, account: str, cidr: str) -> None:
     ec2 = world.ec2(account)
     vpc = world.vpcs[account] = ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
+    _log(world.session(account), vpc, ec2)
     halves = {"routed": cidr.replace("0/24", "0/25"), "bare": cidr.replace("0/24", "128/25")}
     for name, half in halves.items():
         zone = "us-east-1c"  # in none of these accounts the one that lacks SageMaker

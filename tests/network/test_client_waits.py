@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import socket
 import sys
@@ -13,9 +14,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from embedded_aws.network.flows import Flows
 from embedded_aws.network.gateway import Gateway
 from embedded_aws.network.model import LOCAL, Group, Interface, Route, RouteTable, Rule, Snapshot, Subnet, Vpc
-from embedded_aws.network.trail import Trail
 from workshop.federation import tls
 
 ADDRESS, ALL = "10.0.0.5", IPv4Network("0.0.0.0/0")
@@ -51,7 +52,7 @@ def wait(client, address, *, deadline, root_certificates):
 @pytest.fixture
 def proxied(monkeypatch):
     """Lead this process' gRPC through a gateway, as a job's."""
-    gateway = Gateway(lambda: STATE, lambda one: one.id == "server", Trail())
+    gateway = Gateway(lambda: STATE, lambda one: one.id == "server", Flows(lambda records: None))
     gateway.start(lambda at: lambda: None, 0)
     for name, value in gateway.admit("job", "job").environment.items():
         monkeypatch.setenv(name, value)
@@ -106,6 +107,19 @@ def test_a_certificate_for_another_address_is_told_at_once(client, proxied, serv
     certificates = tls.make_certificates("10.0.0.77")
     with pytest.raises(client.ServerError, match="or for another address"):
         wait(client, f"{ADDRESS}:{serve(certificates)}", deadline=30, root_certificates=certificates.authority)
+
+
+@pytest.mark.parametrize(("days", "told"), [(30, "is not valid yet"), (-40, "is not valid any more")])
+def test_a_certificate_that_is_out_of_date_is_told_with_the_clock(client, proxied, serve, days, told):
+    moment = datetime.datetime.now(datetime.UTC)
+    certificates = tls.make_certificates(ADDRESS, now=moment + datetime.timedelta(days=days))
+    address = f"{ADDRESS}:{serve(certificates)}"
+    with pytest.raises(client.ServerError, match="compare the clocks of the server's machine and this one's") as failed:
+        wait(client, address, deadline=30, root_certificates=certificates.authority)
+    assert f"the certificate of the server at {address} {told} by this job's clock ({moment:%Y-%m-%d} " in str(
+        failed.value
+    )
+    assert "not signed" not in str(failed.value)
 
 
 @pytest.mark.parametrize(

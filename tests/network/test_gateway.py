@@ -13,11 +13,11 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from probing import Greeter
+from probing_desk import until
 
-from embedded_aws.network import trail
+from embedded_aws.network.flows import Flows
 from embedded_aws.network.gateway import Gateway
 from embedded_aws.network.model import LOCAL, Group, Interface, Route, RouteTable, Rule, Snapshot, Subnet, Vpc
-from embedded_aws.network.trail import Entry, Trail, read
 
 ANYWHERE = IPv4Network("0.0.0.0/0")
 RANGE = IPv4Network("10.0.0.0/24")
@@ -42,10 +42,9 @@ def state(*, open_to=ANYWHERE):
 class Place:
     """A gateway, and the state that it reads."""
 
-    def __init__(self, folder):
-        self.state = state()
-        self.trail = Trail(folder / "trail.jsonl")
-        self.gateway = Gateway(lambda: self.state, lambda one: one.id == "server", self.trail)
+    def __init__(self):
+        self.state, self.records = state(), []
+        self.gateway = Gateway(lambda: self.state, lambda one: one.id == "server", Flows(self.records.extend))
         self.gateway.start(lambda at: lambda: None, 0)
         self.way = self.gateway.admit("job", "job")
 
@@ -61,10 +60,15 @@ class Place:
             answer += connection.recv(1)
         return connection, answer.decode().partition("\r\n")[0]
 
+    def seen(self, count):
+        """Wait for records; return where they were seen, whose packets they are about, and the action."""
+        until(lambda: len(self.records) >= count, "too few records")
+        return {(one.flow.interface.id, str(one.flow.source), one.flow.action) for one in self.records}
+
 
 @pytest.fixture
-def place(tmp_path):
-    return Place(tmp_path)
+def place():
+    return Place()
 
 
 @pytest.fixture
@@ -149,27 +153,27 @@ def test_a_round_trip_costs_less_than_a_millisecond(place, greeter):
     assert statistics.median(taken) < 0.001
 
 
-def test_what_was_dropped_is_in_the_trail_with_its_reason(place, greeter, tmp_path):
+def test_what_a_group_turns_away_is_refused_at_its_interface_and_accepted_at_the_other(place, greeter):
     place.state = state(open_to=IPv4Network("10.9.0.0/16"))
     with pytest.raises(TimeoutError):
         place.dial(greeter.port, seconds=0.5)
-    (entry,) = read(tmp_path / "trail.jsonl")
-    assert (entry.job, entry.source, entry.destination) == ("job", "10.0.0.4", f"10.0.0.5:{greeter.port}")
-    assert entry.reason == (f"no ingress rule of sg in account 111122223333 allows TCP {greeter.port} from 10.0.0.4")
-    assert [entry] == place.trail.entries()
+    assert place.seen(2) == {("job", "10.0.0.4", "ACCEPT"), ("server", "10.0.0.4", "REJECT")}
+    first = place.records[0].fields
+    assert (first["dstaddr"], first["dstport"], first["protocol"]) == (IPv4Address("10.0.0.5"), greeter.port, 6)
+    assert (first["packets"], first["bytes"]) == (1, 60)  # one SYN
 
 
-def test_names_of_the_internet_lead_nowhere(place):
+def test_both_ends_see_both_directions_of_a_connection(place, greeter):
+    connection, _ = place.dial(greeter.port)
+    with connection:
+        assert connection.recv(10) == b"hello\n"
+        ends = {(end, address, "ACCEPT") for end in ("job", "server") for address in ("10.0.0.4", "10.0.0.5")}
+        assert place.seen(4) == ends
+    sent = next(one for one in place.records if (one.flow.interface.id, one.flow.source_port) == ("job", greeter.port))
+    assert (sent.packets, sent.bytes) == (2, 60 + 52 + len(b"hello\n"))  # SYN-ACK, and one packet of data
+
+
+def test_names_of_the_internet_lead_nowhere_and_are_no_packet(place):
     with pytest.raises(TimeoutError):
         place.dial(443, host="pypi.org", seconds=0.5)
-    assert "no way to the internet" in place.trail.entries()[-1].reason
-
-
-def test_the_file_of_the_trail_does_not_grow_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(trail, "FILE_BYTES", 1000)
-    kept = Trail(tmp_path / "trail.jsonl")
-    for number in range(100):
-        kept.add(Entry("job", "10.0.0.4", f"10.0.0.5:{number}", True))
-    assert kept.file.stat().st_size < 1500
-    assert read(kept.file)[-1].destination == "10.0.0.5:99"
-    assert len(kept.entries()) == 100
+    assert place.records == []

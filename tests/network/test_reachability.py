@@ -176,7 +176,8 @@ def test_a_connection_comes_about_as_on_aws(case):
     state, allowed, reason = CASES[case]
     verdict = connection(state, CLIENT, SERVER.address, 8080)
     assert (verdict.allowed, reason in verdict.reason) == (allowed, True), verdict.reason
-    assert (verdict.to == SERVER) == allowed
+    arrives = allowed or any(words in reason for words in ("no ingress rule", "route back", "not back to"))
+    assert (verdict.to == SERVER) == arrives
 
 
 def test_peering_is_not_transitive():

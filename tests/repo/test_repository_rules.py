@@ -193,3 +193,12 @@ def test_the_top_level_holds_what_the_readme_explains():
     ):
         assert (ROOT / name).is_dir()
         assert f"`{name}/`" in text, name
+
+
+def test_make_test_runs_every_test_once():
+    """The pure part is `-m "not slow"` in the folders that the conftest does not mark; the rest is `-m slow`."""
+    (folders,) = re.findall(r'^PURE = "(.*)"$', (ROOT / "tests/conftest.py").read_text(), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    assert f"FAST_TESTS := {folders}\n" in makefile
+    assert '$(PYTEST) $(FAST_TESTS) -m "not slow" --cov' in makefile
+    assert "$(PYTEST) -m slow" in makefile

@@ -131,3 +131,40 @@ def test_a_lesson_can_be_named_in_its_form():
         field for field in read(ROOT / ".github/ISSUE_TEMPLATE/lesson.yml")["body"] if field.get("id") == "notebook"
     ]
     assert menu["attributes"]["options"] == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+STUB = """#!/bin/sh
+case "$*" in
+*version*) if [ -e upgraded ]; then echo "$NEWEST"; else echo 1.41.0; fi ;;
+*"pip install"*) touch upgraded; [ -z "$BROKEN" ] || { echo "ERROR: no certifi of 2099"; exit 1; } ;;
+*pytest*) echo "$TESTS"; [ -z "$TESTS" ] ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "words"),
+    [
+        ({"NEWEST": "1.43.0"}, 0, "the pin in pyproject.toml may move"),
+        ({"NEWEST": "1.43.0", "TESTS": "FAILED tests/a.py::test_b - no service"}, 1, "(1.43.0) fails: 1 tests"),
+        ({"NEWEST": "1.43.0", "TESTS": "FAILED tests/a.py::test_b - no service"}, 1, "FAILED tests/a.py::test_b"),
+        ({"NEWEST": "1.41.0"}, 0, "nothing was tried"),
+        ({"NEWEST": "1.43.0", "BROKEN": "1"}, 1, "pip cannot install it: ERROR: no certifi of 2099"),
+    ],
+)
+def test_the_canary_says_what_failed(tmp_path, settings, code, words):
+    """With stand-ins for make, pip and pytest: what the script makes of their ends."""
+    for name, text in {
+        ".ci/canary": (ROOT / ".ci/canary").read_text(),
+        ".venv/bin/python": STUB,
+        "bin/make": "#!/bin/sh",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    summary = tmp_path / "summary.md"
+    environment = settings | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "GITHUB_STEP_SUMMARY": str(summary)}
+    run = subprocess.run([tmp_path / ".ci/canary"], env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == code
+    assert words in summary.read_text()
+    assert ("::warning title=canary::" in run.stdout) == bool(code)

@@ -1,7 +1,9 @@
 """What a client may do to the model: nothing that the gate does not name. Real messages, real server."""
 
 import io
+import math
 import pickle
+import time
 import tracemalloc
 
 import numpy as np
@@ -241,6 +243,50 @@ def test_a_pickle_in_an_array_is_not_opened():
     file.write(pickle.dumps(Opened()))
     with pytest.raises(updates.BadUpdate, match="array 1 holds object_, not float64"):
         updates.read(Parameters([file.getvalue()], "numpy.ndarray"), [np.zeros((1, 49))])
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 49), (2, 3, 4)])
+@pytest.mark.parametrize("dtype", ["<f8", "<i8", "|b1"])
+def test_what_numpy_has_written_is_read_as_numpy_reads_it(shape, dtype):
+    array = np.arange(math.prod(shape)).reshape(shape).astype(dtype)
+    file = io.BytesIO()
+    np.save(file, array)
+    (read,) = updates.read(Parameters([file.getvalue()], "numpy.ndarray"), [array])
+    np.testing.assert_array_equal(read, np.load(io.BytesIO(file.getvalue())), strict=True)
+
+
+@pytest.mark.parametrize("shape", ["-" * 9000 + "1", "(" * 9000, "1" * 9000 + "x", "1, " * 3000 + "x", "[" * 9000])
+def test_a_header_that_would_break_a_parser_is_refused_at_once(shape):
+    """CPython 3.11's own raises MemoryError or RecursionError at the first two (ast.literal_eval's documentation)."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({shape}), }}\n".encode()
+    tensor = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    started = time.monotonic()
+    with pytest.raises(updates.BadUpdate, match="array 1 is not in NumPy's format"):
+        updates.read(Parameters([tensor], "numpy.ndarray"), [np.zeros((1, 49))])
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), SystemError("AST constructor recursion depth mismatch")])
+@pytest.mark.parametrize("times", [1, 100])
+def test_a_fault_of_the_servers_own_machine_is_never_held_against_a_client(three, monkeypatch, fault, times):
+    left, read = [times], updates.read_update
+
+    def fails(answer, *arguments, **more):
+        if left[0] > 0:
+            left[0] -= 1
+            raise fault
+        return read(answer, *arguments, **more)
+
+    monkeypatch.setattr(updates, "read_update", fails)
+    cohort = Cohort(three)
+    cohort.join()
+    if times == 1:  # the answer is asked for again
+        assert cohort.run(rounds=2).notes == ()
+    else:
+        with pytest.raises(FederationError, match=f"could not read client-.'s answer: {type(fault).__name__}") as error:
+            cohort.run(rounds=2)
+        assert "left out:" not in str(error.value)
+        assert not any("is left out" in line or "no longer" in line for line in cohort.lines)
 
 
 def test_a_client_whose_amounts_are_in_another_unit_is_told_of_and_may_stay(three):

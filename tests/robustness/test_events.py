@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from cohort import Cohort, Member
+from cohort import FRAUD, Cohort, Member
 
 from client_code import task
 from workshop.federation import events, words
@@ -42,7 +42,7 @@ def test_an_update_brings_what_the_client_measured_on_its_own_rows(three):
         data = three.clients[event.client]
         assert event.rows == len(data.real_features)
         # The client's round, done again here: the same model, scored by scikit-learn on rows of the same kind.
-        features, held_out = (task.transform(part[0], result.scaler) for part in (data.train, data.validation))
+        features, held_out = (task.transform(part[0], result.scaler, FRAUD) for part in (data.train, data.validation))
         start = [np.zeros((1, features.shape[1])), np.zeros(1)]
         trained = task.fit(task.new_model(), start, features, data.train[1])
         expected = task.metrics(trained, (features, data.train[1]), (held_out, data.validation[1]))

@@ -216,7 +216,8 @@ def test_a_model_folder_without_room_fails_the_job_and_leaves_no_half_a_model(st
     with pytest.raises(JobError) as error:
         jobs.wait(started)
     reason = started[1].describe()["FailureReason"]
-    assert reason == f"AlgorithmError: the global model cannot be written to {folder}: {words}, exit code: 1"
+    what = f"the global model cannot be written to the folder {folder.name}: {words}"
+    assert reason == f"AlgorithmError: {what}, exit code: 1"  # the server reads it: the folder's name, not where it is
     assert reason in str(error.value)
     assert "client-1 (account" not in str(error.value)
     assert {path.name for path in folder.iterdir()} == before

@@ -5,6 +5,7 @@ from botocore.exceptions import ClientError
 from weakenings import WEAKENINGS
 
 from workshop.aws import accounts, blueprint, deployment, stacks
+from workshop.aws.steps import placements
 from workshop.lessons import experiments, rehearsal
 
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
@@ -93,10 +94,8 @@ def weaken(stage, tmp_path, monkeypatch):
     changed = []
 
     def stack(name):
-        step = next(step for step in blueprint.STEPS if step.template == name)
-        place = next(
-            place for place in blueprint.placements(step, list(stage.accounts.ids)) if place.account != "client-2"
-        )
+        step = next(step for step in blueprint.SAGEMAKER if step.template == name)
+        place = next(place for place in placements(step, list(stage.accounts.ids)) if place.account != "client-2")
         return place.account, deployment.stack_of(stage.accounts, place)
 
     def weaken(weakening):

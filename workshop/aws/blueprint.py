@@ -1,56 +1,47 @@
-"""Which account runs which template, in which order, and which output feeds which parameter."""
+"""The blueprint of the fraud track: which account runs which template, in which order, with what, and at what price."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
+from workshop.aws import accounts, prices, region, stacks
+from workshop.aws.choices import Choices
+from workshop.aws.members import Members
+from workshop.aws.stacks import Stack
+from workshop.aws.steps import (
+    CLIENT,
+    EVERY,
+    PER_CLIENT,
+    SERVER,
+    SERVER_OR_ALL,
+    Agreed,
+    Blueprint,
+    Cost,
+    Output,
+    Placement,
+    Step,
+)
 from workshop.files import TEMPLATES
+from workshop.packing import bundle
 
 BEGIN, END = "<!-- blueprint -->", "<!-- end of blueprint -->"
-EVERY, SERVER, CLIENT, PER_CLIENT = "every account", "server", "every client", "server, once per client"
-SERVER_OR_ALL = "server; others who choose all endpoints"
+# What is reached through endpoints of the VPC: by a job, by the server's notebook besides, and what else there is.
+JOB_ENDPOINTS, SERVER_ENDPOINTS, OTHER_ENDPOINTS = (
+    ("s3",),
+    ("sagemaker.api", "sts", "logs"),
+    ("kms", "ecr.api", "ecr.dkr"),
+)
 
 
-@dataclass(frozen=True)
-class Output:
-    """An output of a stack: of the same account (``own``), of the server, or of the client that a stack is about."""
+def endpoints(choices: Choices, *, server: bool) -> tuple[str, ...]:
+    """Return the services to which an account has endpoints; ``s3`` is the gateway, which costs nothing.
 
-    whose: str
-    template: str
-    name: str
-
-    def __str__(self) -> str:
-        owner = {"own": "own", "server": "the server's", "client": "the client's"}[self.whose]
-        return f"{self.name} of {owner} {self.template}"
-
-
-@dataclass(frozen=True)
-class Agreed:
-    """Something the owners agreed on, or that an account knows of itself."""
-
-    what: str
-
-    def __str__(self) -> str:
-        return self.what
-
-
-@dataclass(frozen=True)
-class Step:
-    """One template and where its parameters come from; a parameter that is not named keeps its default."""
-
-    template: str
-    where: str
-    takes: Mapping[str, Output | Agreed] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Placement:
-    """One stack to be: a step in an account, and for a peering the client it is about."""
-
-    step: Step
-    account: str
-    peer: str = ""
+    >>> endpoints(Choices(), server=False)
+    ('s3',)
+    """
+    if choices.endpoints == "all":
+        return (*JOB_ENDPOINTS, *SERVER_ENDPOINTS, *OTHER_ENDPOINTS)
+    return (*JOB_ENDPOINTS, *SERVER_ENDPOINTS) if server else JOB_ENDPOINTS
 
 
 def _own(template: str, *names: str) -> dict[str, Output]:
@@ -58,79 +49,154 @@ def _own(template: str, *names: str) -> dict[str, Output]:
     return {name: Output("own", template, name) for name in names}
 
 
+def _zone(number: int) -> Callable[[Members, Placement], str]:
+    def of(members: Members, place: Placement) -> str:
+        known = members.outputs[place.account].get("fl-network")
+        if known is None and "fl-network" in stacks.names(members.sessions[place.account]):
+            known = stacks.outputs(members.sessions[place.account], Stack("network", place.account))
+        if known is not None:  # a subnet that stands stays where it is, whatever zones there are now
+            return known["Zones"].split(",")[number] if "Zones" in known else ""
+        return region.zones(members.sessions[place.account], place.account)[number]
+
+    return of
+
+
+def _principals(members: Members, place: Placement) -> str:
+    return ",".join(members.ids.values() if place.account == "server" else [members.ids[place.account]])
+
+
+def _kickoff_roles(members: Members, place: Placement) -> str:
+    partition = region.partition(members.sessions["server"])
+    return ",".join(f"arn:{partition}:iam::{members.ids[name]}:role/FL-kickoff-client-job" for name in members.clients)
+
+
+def _kit_digest() -> str:
+    """Return the digest of the kit that a notebook instance is to install; the embedded AWS has none that runs."""
+    return bundle.kit_digest() if accounts.target() == "aws" else ""
+
+
+def _endpoint_cost(choices: Choices) -> Cost:
+    count, zones = len(endpoints(choices, server=True)) - 1, 2 if choices.endpoints == "all" else 1
+    return Cost(f"{count} endpoints, zones: {zones}", 3, count * zones * prices.ENDPOINT_PER_ZONE)
+
+
+def _free(what: str) -> Callable[[Choices], Cost]:
+    return lambda choices: Cost(what, 1)
+
+
 _STORAGE = {"BucketName": Output("own", "storage", "Bucket"), **_own("storage", "KeyArn")}
-STEPS = (
-    Step("storage", EVERY),
+_REQUESTER = Agreed("who deploys for the server", lambda members, place: members.agreed.requester)
+_REQUESTER_ID = Agreed("whose unique id is", lambda members, place: members.agreed.requester_id)
+
+NETWORKS = (
+    Step(
+        "storage",
+        EVERY,
+        lambda choices: Cost("bucket, key (turned once a year: +$1 a month)", 1, prices.KEY),
+        leaves="the key, unusable and free of charge, for seven days",
+    ),
     Step(
         "network",
         EVERY,
+        lambda choices: Cost(f"VPC, two subnets, group, S3 endpoint, {prices.FLOW_LOGS}", 2),
         {
-            "VpcCidr": Agreed("agreed addresses"),
-            "SubnetACidr": Agreed("its first half"),
-            "SubnetBCidr": Agreed("its second half"),
-            "S3PrefixListId": Agreed("the region's list of S3 addresses"),
+            "VpcCidr": Agreed("agreed addresses", lambda members, place: members.agreed.cidrs[place.account]),
+            "SubnetACidr": Agreed("its first half", lambda members, place: members.agreed.subnets(place.account)[0]),
+            "SubnetBCidr": Agreed("its second half", lambda members, place: members.agreed.subnets(place.account)[1]),
+            "S3PrefixListId": Agreed(
+                "the region's list of S3 addresses",
+                lambda members, place: region.s3_prefix_list(members.sessions[place.account], place.account),
+            ),
             "LogKeyArn": Output("own", "storage", "KeyArn"),
-            "ZoneA": Agreed("a zone that has the services"),
-            "ZoneB": Agreed("another such zone"),
+            "ZoneA": Agreed("a zone that has the services", _zone(0)),
+            "ZoneB": Agreed("another such zone", _zone(1)),
         },
     ),
     Step(
         "endpoints",
         SERVER_OR_ALL,
+        _endpoint_cost,
         {
             **_own("network", "VpcId", "SubnetIds", "FederationGroupId"),
-            "PrincipalAccounts": Agreed("own account id; for the server those of the clients too"),
-            "EndpointSet": Agreed("the owner's choice of endpoints"),
+            "PrincipalAccounts": Agreed("own account id; for the server those of the clients too", _principals),
+            "EndpointSet": Agreed("the owner's choice of endpoints", lambda members, place: members.choices.endpoints),
         },
     ),
+)
+ROLES = (
     Step(
         "server-access",
         SERVER,
+        _free("role, policy"),
         {
-            "KickoffRoleArns": Agreed("the clients' account ids"),
-            "OperatorArn": Agreed("who deploys for the server"),
-            "OperatorId": Agreed("whose unique id is"),
+            "KickoffRoleArns": Agreed("the clients' account ids", _kickoff_roles),
+            "OperatorArn": _REQUESTER,
+            "OperatorId": _REQUESTER_ID,
             **_STORAGE,
         },
     ),
-    Step("client-job", CLIENT, {**_STORAGE, **_own("network", "SubnetIds", "FederationGroupId")}),
+    Step(
+        "client-job",
+        CLIENT,
+        _free("role"),
+        {**_STORAGE, **_own("network", "SubnetIds", "FederationGroupId")},
+        runs={
+            "(training job)": lambda choices: Cost(
+                f"{choices.instance_type}; a stop bills 2 minutes more", 5, prices.TRAINING[choices.instance_type]
+            )
+        },
+        leaves="the jobs' entries in SageMaker, which cannot be deleted",
+    ),
     Step(
         "client-access",
         CLIENT,
+        _free("role, policy"),
         {
             "ServerRoleArn": Output("server", "server-access", "NotebookRoleArn"),
             "ServerRoleId": Output("server", "server-access", "NotebookRoleId"),
-            "ExternalId": Agreed("the pair's external id"),
+            "ExternalId": Agreed(
+                "the pair's external id", lambda members, place: members.agreed.external_ids[place.account]
+            ),
             **_own("network", "SubnetIds", "FederationGroupId"),
             **_own("client-job", "ExecutionRoleArn"),
-            "InstanceType": Agreed("the owner's choice of machine"),
+            "InstanceType": Agreed(
+                "the owner's choice of machine", lambda members, place: members.choices.instance_type
+            ),
         },
     ),
+)
+PEERING_ASKED = (
     Step(
         "peering-accepter",
         CLIENT,
+        _free("role"),
         {
-            "ServerAccountId": Agreed("the server's account id"),
-            "RequesterArn": Agreed("who deploys for the server"),
-            "RequesterId": Agreed("whose unique id is"),
+            "ServerAccountId": Agreed("the server's account id", lambda members, place: members.ids["server"]),
+            "RequesterArn": _REQUESTER,
+            "RequesterId": _REQUESTER_ID,
             **_own("network", "VpcId"),
         },
     ),
     Step(
         "peering",
         PER_CLIENT,
+        _free("peering, route, one open port"),
         {
-            "PeerAccountId": Agreed("the client's account id"),
+            "PeerAccountId": Agreed("the client's account id", lambda members, place: members.ids[place.peer]),
             "PeerVpcId": Output("client", "network", "VpcId"),
             "PeerVpcCidr": Output("client", "network", "VpcCidr"),
             "AccepterRoleArn": Output("client", "peering-accepter", "AccepterRoleArn"),
             **_own("network", "VpcId", "RouteTableId", "FederationGroupId"),
-            "ServerPort": Agreed("agreed port"),
+            "ServerPort": Agreed("agreed port", lambda members, place: str(members.agreed.port)),
         },
+        leaves="the peering, shown as deleted for some hours",
     ),
+)
+PEERING_ANSWERED = (
     Step(
         "peering-routes",
         CLIENT,
+        _free("route, leave to call one port"),
         {
             "PeeringId": Output("server", "peering", "PeeringId"),
             "ServerVpcCidr": Output("server", "network", "VpcCidr"),
@@ -141,37 +207,22 @@ STEPS = (
     Step(
         "notebook-instance",
         SERVER,
+        lambda choices: Cost("20 GB of disk, also while it is stopped", 6, prices.NOTEBOOK_DISK),
         {
             "SubnetIds": Output("own", "network", "SubnetIds"),
             "FederationGroupId": Output("own", "network", "FederationGroupId"),
             "RoleArn": Output("own", "server-access", "NotebookRoleArn"),
-            "BundleSha256": Agreed("what make bundle printed"),
-            "BundleName": Agreed("its first twelve digits"),
-            "IdleMinutes": Agreed("the owner's choice of idle minutes"),
+            "BundleSha256": Agreed("what make bundle printed", lambda members, place: _kit_digest()),
+            "BundleName": Agreed("its first twelve digits", lambda members, place: _kit_digest()[:12]),
+            "IdleMinutes": Agreed(
+                "the owner's choice of idle minutes", lambda members, place: str(members.choices.idle_minutes)
+            ),
             **_STORAGE,
         },
+        runs={"(notebook, running)": lambda choices: Cost("ml.t3.medium", 0, prices.NOTEBOOK_ML_T3_MEDIUM)},
     ),
 )
-
-
-def placements(step: Step, names: Sequence[str], *, all_endpoints: bool = False) -> Iterator[Placement]:
-    """Yield the stacks that a step makes in a federation of these accounts.
-
-    Parameters
-    ----------
-    all_endpoints : bool
-        Whether every owner wants interface endpoints for every service.
-
-    >>> [place.account for place in placements(STEPS[0], ["server", "client-1"])]
-    ['server', 'client-1']
-    """
-    clients = [name for name in names if name != "server"]
-    if step.where in (EVERY, SERVER, SERVER_OR_ALL) and "server" in names:
-        yield Placement(step, "server")
-    if step.where in (EVERY, CLIENT) or (step.where == SERVER_OR_ALL and all_endpoints):
-        yield from (Placement(step, name) for name in clients)
-    if step.where == PER_CLIENT:
-        yield from (Placement(step, "server", peer=name) for name in clients)
+SAGEMAKER = Blueprint((*NETWORKS, *ROLES, *PEERING_ASKED, *PEERING_ANSWERED))
 
 
 def main() -> int:
@@ -184,8 +235,9 @@ def main() -> int:
 
 def table() -> str:
     """Return the blueprint as a Markdown table."""
-    lines = ["| step | template | who runs it | parameters |", "|---|---|---|---|"]
-    for number, step in enumerate(STEPS, start=1):
+    lines = ["| step | template | who runs it | parameters | left when deleted |", "|---|---|---|---|---|"]
+    for number, step in enumerate(SAGEMAKER, start=1):
         takes = "<br>".join(f"`{name}`: {source}" for name, source in step.takes.items()) or "defaults"
-        lines.append(f"| {number} | [{step.template}]({step.template}.yaml) | {step.where} | {takes} |")
+        left = step.leaves or "nothing"
+        lines.append(f"| {number} | [{step.template}]({step.template}.yaml) | {step.where} | {takes} | {left} |")
     return "\n".join(lines)

@@ -12,7 +12,7 @@ import pandas as pd
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from workshop.aws import blueprint, stacks
+from workshop.aws import blueprint, refusals, stacks
 from workshop.aws.jobs import LOG_GROUP
 from workshop.errors import AccountError, StackError
 
@@ -21,6 +21,7 @@ NOTEBOOK_LOGS = "/aws/sagemaker/NotebookInstances"
 # Stacks that SageMaker needs until it has taken its network interfaces back: their roles, and the network itself.
 _NEEDED_BY_INTERFACES = ("fl-client-job", "fl-server-access", "fl-network")
 INTERFACE_SECONDS = 45 * 60.0
+_NAMED = [{"Name": "tag:Name", "Values": ["fl-*"]}]
 
 
 def delete_jobs(session: boto3.Session) -> int:
@@ -82,7 +83,9 @@ def delete_all(
             if any(stack in _NEEDED_BY_INTERFACES for _, stack in wave):
                 owners = list({name: None for name, _ in wave})
                 list(pool.map(lambda name: _wait_for_interfaces(name, sessions[name], progress, deadline), owners))
-            list(pool.map(lambda entry: _delete_stack(sessions, *entry, progress), wave))
+            if networks := {name: sessions[name] for name, stack in wave if stack == "fl-network"}:
+                list(pool.map(_asked(end_peerings), *_pairs(networks)))
+            list(pool.map(lambda entry: _delete_stack(sessions, entry[0], entry[1], progress), wave))
         list(pool.map(_asked(_delete_logs), *_pairs(sessions)))
     lines = [(name, jobs[name], len(found[name])) for name in sessions]
     return pd.DataFrame(lines, columns=["account", "jobs", "stacks"]).set_index("account")
@@ -108,6 +111,7 @@ def _delete_stack(sessions: Mapping, account: str, stack: str, progress: Callabl
     stacks.delete(
         sessions[account], stack, account=account,
         progress=lambda status, done, of: progress(account, stack, status, done, of),
+        again=f"`python -m workshop delete {account}` (or 99_clean_up)",
     )  # fmt: skip
 
 
@@ -115,7 +119,7 @@ def _waves(found: Mapping[str, list[str]]) -> Iterator[list[tuple[str, str]]]:
     """Yield the stacks of all accounts in the blueprint's order turned round; first those that no blueprint knows."""
 
     def step(stack: str) -> int:
-        templates = [item.template for item in blueprint.STEPS]
+        templates = [item.template for item in blueprint.SAGEMAKER]
         fits = [number for number, name in enumerate(templates) if stack in (PREFIX + name,)]
         fits += [number for number, name in enumerate(templates) if name == "peering" and _is_peering(stack)]
         return fits[0] if fits else len(templates)
@@ -123,6 +127,23 @@ def _waves(found: Mapping[str, list[str]]) -> Iterator[list[tuple[str, str]]]:
     entries = [(account, stack) for account, names in found.items() for stack in names]
     for number in sorted({step(stack) for _, stack in entries}, reverse=True):
         yield [entry for entry in entries if step(entry[1]) == number]
+
+
+def end_peerings(session: boto3.Session) -> None:
+    """End what others have with the workshop's VPC: AWS deletes none with an active peering or a request for it.
+
+    Requests of others are rejected; a connection that is active, whose stack its owner has not deleted, is deleted.
+    """
+    ec2 = session.client("ec2")
+    vpcs = [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=_NAMED)]
+    for side in ("requester", "accepter") if vpcs else ():
+        mine = [{"Name": f"{side}-vpc-info.vpc-id", "Values": vpcs}]
+        for found in list(_all(ec2, "describe_vpc_peering_connections", Filters=mine)):
+            about, state = {"VpcPeeringConnectionId": found["VpcPeeringConnectionId"]}, found["Status"]["Code"]
+            if state == "active" or (state == "pending-acceptance" and side == "requester"):
+                ec2.delete_vpc_peering_connection(**about)
+            elif state == "pending-acceptance":
+                ec2.reject_vpc_peering_connection(**about)
 
 
 def _wait_for_interfaces(name: str, session: boto3.Session, progress: Callable, deadline: float) -> None:
@@ -138,7 +159,7 @@ def _wait_for_interfaces(name: str, session: boto3.Session, progress: Callable, 
     """
     ec2, began = session.client("ec2"), time.monotonic()
     for pause in stacks.pauses(most=15.0):
-        left = [item for kind, item in _network(ec2) if kind == "network interface"]
+        left = [found["NetworkInterfaceId"] for found in _interfaces(ec2) if refusals.is_of_sagemaker(found)]
         if not left:
             return
         waited = time.monotonic() - began
@@ -198,19 +219,23 @@ def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
 
 
 def _network(ec2: BaseClient) -> Iterator[tuple[str, str]]:
-    named = [{"Name": "tag:Name", "Values": ["fl-*"]}]
-    vpcs = [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=named)]
+    vpcs = [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=_NAMED)]
     yield from (("VPC", vpc) for vpc in vpcs)
-    for peering in _all(ec2, "describe_vpc_peering_connections", Filters=named):
+    for peering in _all(ec2, "describe_vpc_peering_connections", Filters=_NAMED):
         if peering["Status"]["Code"] in ("active", "pending-acceptance", "provisioning"):
             yield "peering", peering["VpcPeeringConnectionId"]
     if vpcs:
         inside = [{"Name": "vpc-id", "Values": vpcs}]
         for endpoint in _all(ec2, "describe_vpc_endpoints", Filters=inside):
             yield "endpoint", endpoint["VpcEndpointId"]
-        for interface in _all(ec2, "describe_network_interfaces", Filters=inside):
+        yield from (("network interface", interface["NetworkInterfaceId"]) for interface in _interfaces(ec2))
+
+
+def _interfaces(ec2: BaseClient) -> Iterator[dict]:
+    if vpcs := [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=_NAMED)]:
+        for interface in _all(ec2, "describe_network_interfaces", Filters=[{"Name": "vpc-id", "Values": vpcs}]):
             if interface.get("InterfaceType") != "vpc_endpoint":  # these go with their endpoint
-                yield "network interface", interface["NetworkInterfaceId"]
+                yield interface
 
 
 def _all(client: BaseClient, operation: str, **request: object) -> Iterator[dict]:

@@ -15,9 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from data_prep import owners
 from workshop import state
 from workshop.aws import accounts
-from workshop.aws.deployment import Federation
 from workshop.aws.images import training_image  # noqa: F401 (notebook 02 asks for it here)
 from workshop.aws.jobs import ClientAccount
+from workshop.aws.members import Members
 from workshop.errors import AccountError, BundleError
 from workshop.packing import bundle, wheelhouse
 
@@ -126,7 +126,7 @@ def verify(sessions: Mapping[str, boto3.Session], buckets: Mapping[str, str]) ->
     return True
 
 
-def connection_data(federation: Federation, *, image: str) -> dict:
+def connection_data(federation: Members, *, image: str) -> dict:
     """Gather what notebook 03 needs: what the stacks gave back, and where the server stands, as JSON values."""
     told = federation.outputs
     clients = [asdict(client_account(federation, name)) for name in federation.clients]
@@ -141,7 +141,7 @@ def connection_data(federation: Federation, *, image: str) -> dict:
     }
 
 
-def client_account(federation: Federation, name: str) -> ClientAccount:
+def client_account(federation: Members, name: str) -> ClientAccount:
     """Return what the server may know of a client's account."""
     told = federation.outputs[name]
     return ClientAccount(

@@ -3,66 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import boto3
 import pandas as pd
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
-from workshop.aws import accounts, agreement, blueprint, region, stacks
-from workshop.aws.agreement import Agreement
-from workshop.aws.blueprint import Agreed, Output, Placement
+from workshop.aws import accounts, agreement, stacks
+from workshop.aws.blueprint import SAGEMAKER
 from workshop.aws.choices import Choices
+from workshop.aws.members import Members
 from workshop.aws.stacks import Change, Deployed, Stack
+from workshop.aws.steps import SERVER_OR_ALL, Agreed, Output, Placement, Step, at_hand
 from workshop.errors import MissingStep, StackError
 from workshop.packing import bundle
 
 KIT = "bundle/kit.tar"
-Outputs = dict[str, str]
 Progress = Callable[[Placement, str, int, int], None]
-
-
-@dataclass
-class Federation:
-    """The accounts at hand, what is agreed on, and the outputs of every stack so far.
-
-    Parameters
-    ----------
-    sessions : mapping
-        By account name. Not everybody has them all: of the other accounts ``outputs`` must hold what they told.
-    outputs : dict
-        ``outputs[account][stack]``: what the stacks gave back.
-    choices : Choices
-        What the owner of the accounts at hand has chosen for them.
-    """
-
-    sessions: Mapping[str, boto3.Session]
-    agreed: Agreement
-    outputs: dict[str, dict[str, Outputs]]
-    choices: Choices = field(default_factory=Choices)
-
-    @property
-    def ids(self) -> Mapping[str, str]:
-        """The account id of every member, at hand or not; the server first."""
-        return self.agreed.ids
-
-    @property
-    def clients(self) -> list[str]:
-        """The clients' names."""
-        return [name for name in self.ids if name != "server"]
-
-    def placements(self, step: blueprint.Step) -> list[Placement]:
-        """Return the stacks of a step in the accounts at hand."""
-        places = blueprint.placements(step, list(self.ids), all_endpoints=self.choices.endpoints == "all")
-        return [place for place in places if place.account in self.sessions]
 
 
 def meet(
     sessions: Mapping[str, boto3.Session], *, network: str, port: int = 0, choices: Choices | None = None
-) -> Federation:
+) -> Members:
     """Find out who the accounts are, all of them at hand, and agree on addresses; nothing is created yet.
 
     Raises
@@ -75,12 +39,12 @@ def meet(
     ids = {name: accounts.identity(name, session).account for name, session in sessions.items()}
     requester, requester_id = accounts.principal("server", sessions["server"])
     agreed = agreement.agree(ids, network=network, requester=requester, requester_id=requester_id, port=port)
-    return Federation(sessions, agreed, {name: {} for name in ids}, choices or Choices())
+    return Members(sessions, agreed, {name: {} for name in ids}, choices or Choices())
 
 
 def deploy(
-    federation: Federation,
-    steps: Sequence[blueprint.Step] = blueprint.STEPS,
+    federation: Members,
+    steps: Iterable[Step] = SAGEMAKER,
     *,
     progress: Progress = lambda *_: None,
     review: Callable[[Placement, tuple], None] = lambda *_: None,
@@ -101,7 +65,7 @@ def deploy(
     """
     lines = []
     for step in steps:
-        places = federation.placements(step)
+        places = at_hand(step, federation)
         with ThreadPoolExecutor(max_workers=8) as pool:
             done = list(pool.map(lambda place: _deploy(federation, place, progress, review), places))
         for place, deployed in zip(places, done, strict=True):
@@ -111,7 +75,7 @@ def deploy(
     return pd.DataFrame(lines, columns=["account", "stack", "did", "changes"]).set_index(["account", "stack"])
 
 
-def _deploy(federation: Federation, place: Placement, progress: Progress, review: Callable) -> Deployed:
+def _deploy(federation: Members, place: Placement, progress: Progress, review: Callable) -> Deployed:
     stack = stack_of(federation, place)
     if stack.parameters.get("BundleSha256"):  # the instance fetches the kit when it is created
         _ship_kit(
@@ -126,9 +90,9 @@ def _deploy(federation: Federation, place: Placement, progress: Progress, review
     )
 
 
-def _delete_unwanted(federation: Federation, step: blueprint.Step, name: str, review: Callable) -> tuple | None:
+def _delete_unwanted(federation: Members, step: Step, name: str, review: Callable) -> tuple | None:
     """Delete a stack that an owner has chosen before and does not choose any more; it would cost money."""
-    if step.where != blueprint.SERVER_OR_ALL or any(place.account == name for place in federation.placements(step)):
+    if step.where != SERVER_OR_ALL or any(place.account == name for place in at_hand(step, federation)):
         return None
     session, stack = federation.sessions[name], Stack(step.template, name)
     if stack.name not in stacks.names(session):
@@ -137,11 +101,6 @@ def _delete_unwanted(federation: Federation, step: blueprint.Step, name: str, re
     stacks.delete(session, stack.name, account=name)
     federation.outputs[name].pop(stack.name, None)
     return name, stack.name, "deleted", 0
-
-
-def _kit_digest() -> str:
-    """Return the digest of the kit that a notebook instance is to install; the embedded AWS has none that runs."""
-    return bundle.kit_digest() if accounts.target() == "aws" else ""
 
 
 def _ship_kit(session: boto3.Session, bucket: str, digest: str, *, progress: Callable[[int, int], None]) -> None:
@@ -169,7 +128,7 @@ def _ship_kit(session: boto3.Session, bucket: str, digest: str, *, progress: Cal
         raise StackError(f"bucket {bucket} did not get the kit, {sent / 1e6:.0f} MB were sent: {error}") from error
 
 
-def stack_of(federation: Federation, place: Placement) -> Stack:
+def stack_of(federation: Members, place: Placement) -> Stack:
     """Fill in a placement's parameters.
 
     Raises
@@ -181,9 +140,9 @@ def stack_of(federation: Federation, place: Placement) -> Stack:
     return Stack(place.step.template, place.account, values, peer=place.peer)
 
 
-def _value(federation: Federation, place: Placement, source: Output | Agreed) -> str:
+def _value(federation: Members, place: Placement, source: Output | Agreed) -> str:
     if isinstance(source, Agreed):
-        return _AGREED[source.what](federation, place)
+        return source.value(federation, place)
     whose = {"own": place.account, "server": "server", "client": place.peer}[source.whose]
     peer = (place.peer or place.account) if source.template == "peering" else ""
     stack = Stack(source.template, whose, peer=peer)
@@ -198,50 +157,8 @@ def _value(federation: Federation, place: Placement, source: Output | Agreed) ->
     return known[source.name]
 
 
-def _zone(number: int) -> Callable[[Federation, Placement], str]:
-    def of(federation: Federation, place: Placement) -> str:
-        known = federation.outputs[place.account].get("fl-network")
-        if known is None and "fl-network" in stacks.names(federation.sessions[place.account]):
-            known = stacks.outputs(federation.sessions[place.account], Stack("network", place.account))
-        if known is not None:  # a subnet that stands stays where it is, whatever zones there are now
-            return known["Zones"].split(",")[number] if "Zones" in known else ""
-        return region.zones(federation.sessions[place.account], place.account)[number]
-
-    return of
-
-
 def resources(session: boto3.Session, stack: str) -> pd.DataFrame:
     """List what a stack made: the resource's name in the template, and its type; one line each."""
     found = session.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
     lines = sorted((item["LogicalResourceId"], item["ResourceType"]) for item in found)
     return pd.DataFrame(lines, columns=["resource", "type"]).set_index("resource")
-
-
-_AGREED: dict[str, Callable[[Federation, Placement], str]] = {
-    "agreed addresses": lambda all_, place: all_.agreed.cidrs[place.account],
-    "its first half": lambda all_, place: all_.agreed.subnets(place.account)[0],
-    "its second half": lambda all_, place: all_.agreed.subnets(place.account)[1],
-    "the region's list of S3 addresses": lambda all_, place: region.s3_prefix_list(
-        all_.sessions[place.account], place.account
-    ),
-    "a zone that has the services": _zone(0),
-    "another such zone": _zone(1),
-    "own account id; for the server those of the clients too": lambda all_, place: ",".join(
-        all_.ids.values() if place.account == "server" else [all_.ids[place.account]]
-    ),
-    "the clients' account ids": lambda all_, place: ",".join(
-        f"arn:{region.partition(all_.sessions['server'])}:iam::{all_.ids[name]}:role/FL-kickoff-client-job"
-        for name in all_.clients
-    ),
-    "who deploys for the server": lambda all_, place: all_.agreed.requester,
-    "whose unique id is": lambda all_, place: all_.agreed.requester_id,
-    "the pair's external id": lambda all_, place: all_.agreed.external_ids[place.account],
-    "the server's account id": lambda all_, place: all_.ids["server"],
-    "the client's account id": lambda all_, place: all_.ids[place.peer],
-    "agreed port": lambda all_, place: str(all_.agreed.port),
-    "what make bundle printed": lambda all_, place: _kit_digest(),
-    "its first twelve digits": lambda all_, place: _kit_digest()[:12],
-    "the owner's choice of endpoints": lambda all_, place: all_.choices.endpoints,
-    "the owner's choice of machine": lambda all_, place: all_.choices.instance_type,
-    "the owner's choice of idle minutes": lambda all_, place: str(all_.choices.idle_minutes),
-}

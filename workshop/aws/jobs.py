@@ -270,7 +270,7 @@ def start(
         return job
 
 
-def _code(error: Exception) -> str:
+def _code(error: Any) -> str:
     return error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
 
 
@@ -314,7 +314,7 @@ def kick_off(
         starts = [
             pool.submit(_keep_or_start, client, sessions[client.name], run, settings, patience) for client in clients
         ]
-    if failed := [start.exception() for start in starts if start.exception()]:
+    if failed := [error for start in starts if (error := start.exception())]:
         try:
             stop_all([start.result() for start in starts if not start.exception()])
         except JobError as error:

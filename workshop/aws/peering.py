@@ -9,6 +9,10 @@ import boto3
 import pandas as pd
 from botocore.exceptions import ClientError
 
+from workshop.aws import flow_logs
+
+LOOK_BACK = 3600.0  # seconds of the flow logs
+
 
 def table(
     sessions: Mapping[str, boto3.Session], outputs: Mapping[str, Mapping[str, Mapping[str, str]]]
@@ -20,7 +24,7 @@ def table(
     sessions : mapping
         The server's and the clients', by name; of an account that is not at hand its half is None.
     outputs : mapping
-        ``outputs[account][stack]``, as ``deployment.Federation`` keeps them; what is not known yet is None too.
+        ``outputs[account][stack]``, as ``members.Members`` keeps them; what is not known yet is None too.
     """
     apis = {name: session.client("ec2") for name, session in sessions.items()}
     server, theirs = apis.get("server"), outputs["server"].get("fl-network")
@@ -38,6 +42,38 @@ def table(
             "server listens": server and _open(server, theirs, "IpPermissions", mine["VpcCidr"], port),
         }
     return pd.DataFrame(lines, dtype=object).T.rename_axis("client")
+
+
+def refused(
+    sessions: Mapping[str, boto3.Session], outputs: Mapping[str, Mapping[str, Mapping[str, str]]]
+) -> dict[str, dict[str, str]]:
+    """Return, by client, what its and the server's flow logs last said of its packets to the server, if it is a REJECT.
+
+    Parameters
+    ----------
+    sessions, outputs
+        As for :func:`table`.
+
+    Returns
+    -------
+    dict
+        ``refused[client][account]``: a sentence; account is whose interface has seen it: the client's or ``server``.
+    """
+    records = {name: flow_logs.messages(session, seconds=LOOK_BACK) for name, session in sessions.items()}
+    theirs, lines = outputs["server"].get("fl-network"), {}
+    for name, told in outputs.items():
+        pair, mine = outputs["server"].get(f"fl-peering-{name}"), told.get("fl-network")
+        if name == "server" or not (pair and mine and theirs):
+            continue
+        way = flow_logs.Way(mine["VpcCidr"], theirs["VpcCidr"], int(pair["ServerPort"]))
+        seen = {account: flow_logs.last(records.get(account, ()), way) for account in (name, "server")}
+        lines[name] = {
+            account: f"REJECT {line['source']} → {line['target']}:{line['target_port']} seen at {account}'s interface "
+            f"{line['interface']}"
+            for account, line in seen.items()
+            if line and line["action"] == "REJECT"
+        }
+    return lines
 
 
 def _status(ec2: Any, peering: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from workshop.aws import refusals
 from workshop.errors import StackError
 from workshop.files import TEMPLATES
 
@@ -26,9 +27,6 @@ _REMEDIES = {
     "not authorized": "this profile may not do that: deploy with an administrator of the account",
     "already exists": "it was made by something else: delete it, or rename what made it",
     "LimitExceeded": "ask AWS for a higher quota, or delete what is not needed",
-    "dependent object": "SageMaker takes its network interfaces back within the hour: delete again later",
-    "has dependencies": "SageMaker takes its network interfaces back within the hour: delete again later",
-    "not empty": "empty it first; 99_clean_up does",
     "PeeringConnection": "the peering has gone: ask the server's owner for a new card, and give yours if yours is new",
     "overlap": "choose another NETWORK in 02_connect_accounts",
 }
@@ -136,7 +134,7 @@ def deploy(
             there = None
         if there is None:
             client.create_stack(**request)
-            _follow(client, stack, "CREATE_COMPLETE", progress, deadline)
+            _reach(client, stack, "CREATE_COMPLETE", progress, deadline)
             return Deployed(stack.name, "created", outputs(session, stack))
         if _tag(there) == _tag({"Tags": request["Tags"]}) and there["StackStatus"].endswith("_COMPLETE"):
             return Deployed(stack.name, "unchanged", _outputs(there))
@@ -145,7 +143,7 @@ def deploy(
         changes = made or ()
         if made is not None:
             client.execute_change_set(StackName=stack.name, ChangeSetName=name)
-            _follow(client, stack, "UPDATE_COMPLETE", progress, deadline)
+            _reach(client, stack, "UPDATE_COMPLETE", progress, deadline)
     except (BotoCoreError, ClientError) as error:
         raise StackError(_failure(stack, str(error))) from error
     return Deployed(stack.name, "changed" if changes else "unchanged", outputs(session, stack), changes)
@@ -166,14 +164,25 @@ def outputs(session: boto3.Session, stack: Stack) -> dict[str, str]:
 
 
 def delete(
-    session: boto3.Session, name: str, *, account: str, progress: Progress = lambda *_: None, deadline: float = DEADLINE
+    session: boto3.Session,
+    name: str,
+    *,
+    account: str,
+    progress: Progress = lambda *_: None,
+    deadline: float = DEADLINE,
+    again: str = "the same command",
 ) -> bool:
     """Empty the stack's buckets, delete it and wait; return whether there was one.
+
+    Parameters
+    ----------
+    again : str
+        What its owner runs when that has been mended which keeps AWS from deleting it.
 
     Raises
     ------
     StackError
-        Names the resource that could not be deleted, and what to do.
+        Names every resource that could not be deleted, who holds it, and what to do.
     """
     client = session.client("cloudformation")
     there = _describe(client, name)
@@ -185,9 +194,14 @@ def delete(
             if resource["ResourceType"] == "AWS::S3::Bucket" and resource.get("PhysicalResourceId"):
                 empty_bucket(session, resource["PhysicalResourceId"])
         client.delete_stack(StackName=name)
-        _follow(client, stack, "DELETE_COMPLETE", progress, deadline, stack_id=there["StackId"])
+        status = _follow(client, stack, progress, deadline, stack_id=there["StackId"])
+        if status != "DELETE_COMPLETE":
+            events = _failures(client, there["StackId"])
+            told = refusals.explain(session, name, events, again=again) if events else f"ended as {status}"
+            raise StackError(f"account {account}, stack {name}: {told}")
     except (BotoCoreError, ClientError) as error:
-        raise StackError(_failure(stack, str(error))) from error
+        told = refusals.by_words(str(error), name, profile=f" --profile {session.profile_name}")
+        raise StackError(f"account {account}, stack {name}: {error} - {told}; then run {again} again") from error
     return True
 
 
@@ -245,8 +259,16 @@ def _make_change_set(
     return changes
 
 
-def _follow(client, stack: Stack, wanted: str, progress: Progress, deadline: float, *, stack_id: str = "") -> None:
-    """Report how a stack gets on until it has come to an end; raise if it is not the wanted one."""
+def _reach(client, stack: Stack, wanted: str, progress: Progress, deadline: float) -> None:
+    """Follow a stack to its end; raise if that is not the wanted one."""
+    status = _follow(client, stack, progress, deadline)
+    if not status.startswith(wanted):  # an update may have something left to clean up
+        failed = [_words(event) for event in _failures(client, stack.name)]
+        raise StackError(_failure(stack, failed[0] if failed else f"ended as {status}"))
+
+
+def _follow(client, stack: Stack, progress: Progress, deadline: float, *, stack_id: str = "") -> str:
+    """Report how a stack gets on until it has come to an end; return its status then."""
     give_up = time.monotonic() + deadline
     for pause in pauses():
         there = _describe(client, stack_id or stack.name)
@@ -255,13 +277,12 @@ def _follow(client, stack: Stack, wanted: str, progress: Progress, deadline: flo
         done = sum(resource["ResourceStatus"].endswith("_COMPLETE") for resource in resources)
         progress(status, done, len(resources))
         if not status.endswith("_IN_PROGRESS"):
-            break
+            return status
         if time.monotonic() > give_up:
             waiting = [item["LogicalResourceId"] for item in resources if item["ResourceStatus"].endswith("PROGRESS")]
             raise StackError(_failure(stack, f"still {status} after {deadline:.0f} s, at {', '.join(waiting)}"))
         time.sleep(pause)
-    if status != wanted and not (wanted == "UPDATE_COMPLETE" and status.startswith("UPDATE_COMPLETE")):
-        raise StackError(_failure(stack, _first_failure(client, stack_id or stack.name) or f"ended as {status}"))
+    raise AssertionError("pauses never end")
 
 
 def pauses(*, most: float = 5.0) -> Iterator[float]:
@@ -272,17 +293,24 @@ def pauses(*, most: float = 5.0) -> Iterator[float]:
         pause = min(pause * 1.5, most)
 
 
-def _first_failure(client, name: str) -> str | None:
-    """Return the first resource of the last attempt that failed, and why."""
-    failure = None
+def _failures(client, name: str) -> list[dict]:
+    """Return the events of the last attempt in which a resource failed, the first one first, one per resource."""
+    failed: dict[str, dict] = {}
     for event in client.describe_stack_events(StackName=name)["StackEvents"]:  # newest first
         status, reason = event["ResourceStatus"], event.get("ResourceStatusReason", "")
         if status.endswith("_FAILED") and "cancelled" not in reason:
-            failure = f"{event['LogicalResourceId']} ({event['ResourceType']}): {reason}"
+            failed.pop(event["LogicalResourceId"], None)
+            failed[event["LogicalResourceId"]] = event
         started = status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
         if started and event["PhysicalResourceId"] == event["StackId"]:
             break
-    return failure
+    # The stack's own event repeats the names of its resources.
+    parts = [event for event in failed.values() if event["PhysicalResourceId"] != event["StackId"]]
+    return (parts or list(failed.values()))[::-1]
+
+
+def _words(event: Mapping[str, Any]) -> str:
+    return f"{event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', '')}"
 
 
 def _failure(stack: Stack, what: str) -> str:

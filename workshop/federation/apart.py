@@ -55,7 +55,7 @@ def compare(moments: Mapping[str, task.Parameters], problem: Problem) -> list[St
     rows = _Rows(means, variances, problem)
     left, found = sorted(moments), []
     if len(left) == 2:
-        return _pair(*left, rows)
+        return _pair(left[0], left[1], rows)
     while len(left) > 2:
         distances = {name: rows.distances(name, _without(left, name)) for name in left}
         farthest = max(left, key=lambda name: np.median(distances[name]))

@@ -56,7 +56,7 @@ class Progress:
         about = {name: getattr(self, name) for name in _ENTRIES}
         about |= {"history": [asdict(entry) for entry in self.history], "version": VERSION}
         file = io.BytesIO()
-        np.savez(file, about=np.array(json.dumps(about)), **arrays)
+        np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
         return file.getvalue()
 
     @classmethod

@@ -38,28 +38,35 @@ class Participant(Protocol):
     @property
     def name(self) -> str:
         """The client's name."""
+        ...
 
     @property
     def account(self) -> str:
         """The account whose role the client must prove."""
+        ...
 
     @property
     def role(self) -> str:
         """The name of that role."""
+        ...
 
     @property
     def job_name(self) -> str:
         """What its process is called where it runs; the client's proof names it."""
+        ...
 
     @property
     def pace(self) -> float:
         """Seconds between two questions that whoever runs it may be asked."""
+        ...
 
     def status(self) -> Status:
         """Say how it stands; ``JobError`` if nobody answers."""
+        ...
 
     def log_tail(self, most: int = 5) -> list[str]:
         """Return the last lines of its log; ``JobError`` if nobody shows them."""
+        ...
 
     def stop(self) -> None:
         """End it; ``JobError`` if nobody answers, or it is refused. One that has ended is left alone."""

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -89,14 +89,20 @@ def place(host: str, port: int = 0, *, forwarded: bool = True) -> Place:
     return Place(f"{host}:{taken}", f"{here}:{taken}")
 
 
+class _Connection(GrpcClientProxy):
+    """A client's connection, which this side can cut."""
+
+    def __init__(self, cid: str, bridge: GrpcBridge, cancel: Callable[[], object]) -> None:
+        super().__init__(cid, bridge)
+        self.cancel = cancel
+
+
 class _Service(FlowerServiceServicer):
     """Flower's service, whose connections can be ended by this side also while an answer is awaited."""
 
     def Join(self, request_iterator: Iterator[ClientMessage], context: grpc.ServicerContext) -> Iterator[ServerMessage]:
         def proxy(cid: str, bridge: GrpcBridge) -> GrpcClientProxy:
-            made = GrpcClientProxy(cid, bridge)
-            made.cancel = context.cancel
-            return made
+            return _Connection(cid, bridge, context.cancel)
 
         yield from FlowerServiceServicer(self.client_manager, grpc_client_proxy_factory=proxy).Join(
             request_iterator, context

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from flwr.common import Scalar
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from client_code import task
@@ -27,7 +28,7 @@ class Round:
     left_out: Mapping[str, str] = field(default_factory=dict)  # by client: why its update is not
 
 
-def fit_round(server_round: int) -> dict[str, int]:
+def fit_round(server_round: int) -> dict[str, Scalar]:
     """Return the fit configuration that every client receives with the global model of a round."""
     return {"round": server_round}
 

@@ -20,7 +20,7 @@ from workshop import state
 from workshop.errors import FederationError
 from workshop.federation.checkpoints import VERSION, Checkpoints
 from workshop.federation.events import Journal
-from workshop.federation.tls import Authority, Certificates
+from workshop.federation.tls import SLACK, Authority, Certificates
 from workshop.files import write_text
 
 LAST_HOURS = timedelta(hours=6)  # an authority that ends sooner is not used for another day's work
@@ -137,7 +137,7 @@ def _lead(folder: Path) -> None:
 def _authority(folder: Path) -> Authority | None:
     try:
         authority = Authority.load(folder)
-        return authority if authority.expires - datetime.now(UTC) > LAST_HOURS else None
+        return authority if authority.expires - SLACK - datetime.now(UTC) > LAST_HOURS else None
     except (OSError, ValueError):
         return None
 

@@ -24,12 +24,14 @@ from workshop.errors import JobError
 from workshop.federation import events
 from workshop.federation.identity import Caller, IdentityError
 from workshop.federation.participants import Participant, Phase
+from workshop.federation.updates import OUR_OWN
 
 INTRODUCTION = 8.0  # seconds that a new connection has to prove who it is
 STRANGERS = 24  # connections besides the invited that may be open without having said who they are
 LOOK = 1.0  # seconds between two looks at who runs the clients of empty seats
 STOP_LOOK = 4.0  # that much seldomer, in units of a participant's pace, at those who sit
 FAREWELL = 4.0  # seconds in which somebody who is busy may answer before the good-bye
+READINGS = 3  # times that a client is asked where this server itself fails to read the answer
 STOP_SECONDS = 100.0  # SageMaker kills a job 120 s after it was told to stop it
 log = logging.getLogger(__name__)
 
@@ -122,7 +124,7 @@ class Seats(SimpleClientManager):
             crowded = len(self._unproven) > len(self.all_seats) + STRANGERS
             longest = self._unproven.pop(0) if crowded else None
         if longest is not None:  # an invited client needs milliseconds: who is silent makes room
-            longest.cancel()
+            longest.cancel()  # pyright: ignore[reportAttributeAccessIssue] (place.py made it)
         threading.Thread(target=self._introduce, args=(client,), daemon=True).start()
         return True
 
@@ -160,7 +162,8 @@ class Seats(SimpleClientManager):
         ----------
         question : callable
             Gets the connection, the seat and the seconds that are left; returns the answer. If it raises, the
-            exception is the answer; but not where the connection broke: then the client is asked again.
+            exception is the answer; but not where the connection broke: then the client is asked again, as it is a
+            few times where this machine's memory or its interpreter has failed.
         seconds : float
             After these nobody is waited for.
         needed : int
@@ -178,13 +181,18 @@ class Seats(SimpleClientManager):
         asking: dict[str, ClientProxy] = {}
 
         def put(seat: Seat, proxy: ClientProxy) -> None:
-            try:
-                # Flower hangs up after these; at the same moment as we do, who is slow would pass for one who has gone.
-                answer = question(proxy, seat, max(0.0, give_up - time.monotonic()) + LOOK)
-            except Exception as error:  # whatever a client has sent: nobody else may suffer from it
-                answer = error
-                if isinstance(error, GrpcBridgeClosed):
-                    self._drop(seat, proxy)
+            for _ in range(READINGS):
+                try:
+                    # Flower hangs up after these; at the same moment as we do, who is slow would pass for one who has
+                    # gone.
+                    answer = question(proxy, seat, max(0.0, give_up - time.monotonic()) + LOOK)
+                except Exception as error:  # whatever a client has sent: nobody else may suffer from it
+                    answer = error
+                    if isinstance(error, GrpcBridgeClosed):
+                        self._drop(seat, proxy)
+                if not isinstance(answer, OUR_OWN):
+                    break
+                log.warning("this server could not read %s's answer (%s)", seat.name, type(answer).__name__)
             with self._change():
                 if not isinstance(answer, GrpcBridgeClosed):
                     answers.setdefault(seat.name, answer)
@@ -314,7 +322,7 @@ class Seats(SimpleClientManager):
 
 def _hang_up(proxy: ClientProxy) -> None:
     with contextlib.suppress(Exception):  # it may be closed already
-        proxy.bridge.close()
+        proxy.bridge.close()  # pyright: ignore[reportAttributeAccessIssue] (of Flower's gRPC)
 
 
 def _refuse(proxy: ClientProxy, reason: str, again: bool) -> None:

@@ -32,7 +32,7 @@ from workshop.federation.participants import Participant, stop_all, together
 from workshop.federation.place import listening
 from workshop.federation.rounds import Round, fit_round, get_evaluate_fn
 from workshop.federation.seats import Seat, Seats, names
-from workshop.federation.terms import Terms
+from workshop.federation.terms import Settled, Terms
 from workshop.federation.tls import Certificates
 
 
@@ -144,7 +144,7 @@ class _Rounds:
     def __init__(
         self,
         seats: Seats,
-        terms: Terms,
+        terms: Settled,
         *,
         test: tuple[np.ndarray, np.ndarray],
         problem: Problem,
@@ -158,7 +158,7 @@ class _Rounds:
         self.events: list[Event] = []
         self.declared: dict[str, int] = {}  # rows, by client
         self.moments: dict[str, task.Parameters] = {}  # of their rows, by client
-        self.progress: Progress | None = None
+        self.progress = Progress([], task.Scaler(np.empty(0), np.empty(0)), {})  # until the clients have agreed
         self.resumed = 0
         self.give_up = time.monotonic() + terms.whole
 
@@ -200,7 +200,7 @@ class _Rounds:
             for name, reason in before.out.items():
                 self.seats.expel(name, reason)
             return before
-        if before:
+        if before and self.checkpoints:
             self.tell(events.BegunAnew())
             self.checkpoints.forget()
         self.tell(events.ScalerMade(len(sums)))
@@ -234,8 +234,8 @@ class _Rounds:
             return update
 
         what = f"round {number} of {terms.rounds}"
-        self.tell(events.RoundStarted(number, terms.rounds))
         here = len(self.moments)
+        self.tell(events.RoundStarted(number, terms.rounds))
         good, left_out, bad = self._ask(train, what)
         if len(self.moments) > here:
             self._compare_units()
@@ -343,7 +343,7 @@ class _Rounds:
         return min(phase, left)
 
     def _done(self) -> int:
-        return len(self.progress.history) if self.progress else 0
+        return len(self.progress.history)
 
     def _kept(self) -> str:
         return f"; it carries on after round {self._done()}" if self.checkpoints and self._done() else ""

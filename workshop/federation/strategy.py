@@ -115,6 +115,8 @@ def fit_config(strategy: Strategy) -> dict[str, Any]:
 def aggregate(strategy: Strategy, server_round: int, results: list) -> task.Parameters:
     """Put the results of a round together: pairs of connection and ``FitRes``, in the order of the clients' names."""
     combined, _ = strategy.aggregate_fit(server_round, results, [])
+    if combined is None:
+        raise ValueError(f"round {server_round}: {type(strategy).__name__} made nothing of {len(results)} results")
     return [np.asarray(array, dtype=np.float64) for array in unpack(combined)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from workshop.errors import FederationError
 from workshop.federation import strategy as strategies
@@ -42,7 +43,7 @@ class Terms:
     exclusions: int = 2
     rules: Rules = field(default_factory=Rules)
 
-    def checked(self, clients: int) -> Terms:
+    def checked(self, clients: int) -> Settled:
         """Return these terms with their defaults for a number of clients filled in.
 
         Raises
@@ -65,4 +66,13 @@ class Terms:
                 "START_WITH <= the number of clients"
             )
         strategies.check(self.strategy, answers=quorum, hostile=self.hostile)
-        return Terms(**vars(self) | {"start_with": start_with, "quorum": quorum})
+        settled: dict[str, Any] = vars(self) | {"start_with": start_with, "quorum": quorum}
+        return Settled(**settled)
+
+
+@dataclass(frozen=True)
+class Settled(Terms):
+    """Terms that were checked, with nothing left open."""
+
+    start_with: int = 1
+    quorum: int = 1

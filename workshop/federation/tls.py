@@ -7,6 +7,7 @@ import datetime
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -17,6 +18,9 @@ from workshop.files import write_text
 
 LIFETIME = datetime.timedelta(days=14)  # of the authority
 SERVER_LIFETIME = datetime.timedelta(days=2)
+# Nobody sets the clocks of two accounts' machines: what is signed here is valid so much sooner and longer by a clock
+# that goes differently. The keys do not live longer for that: a server's is forgotten with its run.
+SLACK = datetime.timedelta(days=7)
 _DER = serialization.Encoding.DER
 _PEM = serialization.Encoding.PEM
 
@@ -53,12 +57,12 @@ class Authority:
 
     @classmethod
     def make(cls, *, now: datetime.datetime | None = None) -> Authority:
-        """Make a new one, valid for ``LIFETIME`` from ``now``."""
-        start = (now or datetime.datetime.now(datetime.UTC)) - datetime.timedelta(minutes=5)
+        """Make a new one, valid for ``LIFETIME`` from ``now``, and for ``SLACK`` before and after."""
+        now = now or datetime.datetime.now(datetime.UTC)
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "federation authority")])
         certificate = (
-            _builder(name, name, key, start, start + LIFETIME)
+            _builder(name, name, key, now - SLACK, now + LIFETIME + SLACK)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(key_cert_sign=True), critical=True)
             .sign(key, hashes.SHA256())
@@ -106,20 +110,22 @@ class Authority:
         host : str
             An IP address or a DNS name.
         now : datetime, optional
-            Start of ``SERVER_LIFETIME``, in UTC; the certificate does not outlive its authority.
+            Start of ``SERVER_LIFETIME``, in UTC; ``SLACK`` comes before and after it, as far as the authority's own
+            time goes.
         """
-        start = (now or datetime.datetime.now(datetime.UTC)) - datetime.timedelta(minutes=5)
+        now = now or datetime.datetime.now(datetime.UTC)
         issuer = x509.load_pem_x509_certificate(self.certificate)
-        issuer_key = serialization.load_pem_private_key(self.key, password=None)
+        issuer_key = cast(ec.EllipticCurvePrivateKey, serialization.load_pem_private_key(self.key, password=None))
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             address: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
         except ValueError:
             address = x509.DNSName(host)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "federation server")])
-        end = min(start + SERVER_LIFETIME, issuer.not_valid_after_utc)
+        start = max(now - SLACK, issuer.not_valid_before_utc)
+        end = min(now + SERVER_LIFETIME + SLACK, issuer.not_valid_after_utc)
         server = (
-            _builder(name, issuer.subject, key, max(start, issuer.not_valid_before_utc), end)
+            _builder(name, issuer.subject, key, start, end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -5,8 +5,8 @@ None of Flower's strategies looks at what it averages; one array with a NaN make
 
 from __future__ import annotations
 
-import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,8 +17,17 @@ from flwr.common.serde import fit_res_to_proto
 
 from client_code import task
 from client_code.problem import Problem
+from workshop.errors import FederationError
 
 NEARLY_NOTHING = 1e-3  # a shorter step is never far
+# NumPy's file format, version 1.0: magic, the header's length in two bytes, the header. NumPy reads the header as a
+# Python literal; that may raise anything (in CPython 3.11 a SystemError when several threads do it), so it is not.
+_PREFIX, _PREFIX_BYTES = b"\x93NUMPY\x01\x00", 10
+_HEADER = re.compile(
+    rb"\{'descr': (?:'(?P<dtype>[<>|=][a-zA-Z]\d{0,9}(?:\[\w{1,9}\])?)'|\[.*\]), "
+    rb"'fortran_order': (?P<fortran>True|False), 'shape': \((?P<shape>(?:\d{1,20}, ?)*(?:\d{1,20})?)\), \} *\n"
+)
+OUR_OWN = (MemoryError, SystemError)  # of this machine or its interpreter: whatever was sent, nobody else's fault
 
 
 class BadUpdate(Exception):
@@ -68,13 +77,12 @@ def read(sent: Parameters, like: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _read_array(tensor: bytes, number: int, like: np.ndarray) -> np.ndarray:
-    file = io.BytesIO(tensor)
-    try:
-        if np.lib.format.read_magic(file) != (1, 0):
-            raise ValueError("a header that long belongs to another kind of array")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    except Exception as error:
-        raise BadUpdate(f"array {number} is not in NumPy's format") from error
+    begin = _PREFIX_BYTES + int.from_bytes(tensor[len(_PREFIX) : _PREFIX_BYTES], "little")
+    header = _HEADER.fullmatch(tensor[_PREFIX_BYTES:begin]) if tensor.startswith(_PREFIX) else None
+    if header is None or len(tensor) < begin:
+        raise BadUpdate(f"array {number} is not in NumPy's format")
+    shape = tuple(int(length) for length in header["shape"].replace(b",", b" ").split())
+    dtype, fortran = _dtype(header["dtype"], number), header["fortran"] == b"True"
     # A shape may be a thousand numbers, and a dtype names its fields as it likes: neither is repeated as it came.
     if shape != like.shape:
         told = f"shape {shape}" if len(shape) <= 3 and max(shape, default=0) < 10**15 else "another shape"
@@ -84,13 +92,23 @@ def _read_array(tensor: bytes, number: int, like: np.ndarray) -> np.ndarray:
         raise BadUpdate(f"array {number} holds {told}, not {like.dtype}")
     if fortran and like.ndim > 1:
         raise BadUpdate(f"array {number} is in Fortran's order")
-    content = memoryview(tensor)[file.tell() :]
+    content = memoryview(tensor)[begin:]
     if len(content) != like.nbytes:
         raise BadUpdate(f"array {number} has {len(content)} bytes, not {like.nbytes}")
     array = np.frombuffer(content, dtype=dtype).reshape(shape)
     if bad := int(np.count_nonzero(~np.isfinite(array))):
         raise BadUpdate(f"array {number} holds {bad} values that are not finite")
     return array
+
+
+def _dtype(name: bytes | None, number: int) -> np.dtype:
+    """Return the dtype that a header names; one of several fields is given as none, for no model has such."""
+    if name is None:
+        return np.dtype("V")
+    try:
+        return np.dtype(name.decode())
+    except (TypeError, ValueError) as error:
+        raise BadUpdate(f"array {number} is not in NumPy's format") from error
 
 
 def read_statistics(sent: Parameters, problem: Problem) -> task.Parameters:
@@ -176,7 +194,20 @@ def read_threshold(answer: EvaluateRes, declared: int) -> tuple[float, int]:
 
 
 def sort_out(answers: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Part answers from the exceptions that reading them has raised; return both by client, the second as reasons."""
+    """Part answers from the exceptions that reading them has raised; return both by client, the second as reasons.
+
+    Raises
+    ------
+    FederationError
+        If this machine or its interpreter has failed while it read an answer: no client is to blame for that.
+    """
+    for name, error in answers.items():
+        if isinstance(error, OUR_OWN):
+            raise FederationError(
+                f"this server could not read {name}'s answer: {type(error).__name__}: {error}. The client is not to "
+                "blame and not left out: restart the kernel (with more memory, if it was that), then run "
+                "03_run_federation.ipynb again; finished rounds are kept"
+            ) from error
     good = {name: answer for name, answer in answers.items() if not isinstance(answer, Exception)}
     bad = {
         # A text that is not ours could hold anything.

@@ -38,7 +38,7 @@ def _apart(event: events.StandsApart) -> str:
     if len(event.others) > 1:
         like = f"its values look like the others' {event.guess}; " if event.guess else ""
         return f"{event.client} stands apart from the others {where}: {like}ask its owner for the unit of the table"
-    other = event.others[0]
+    other = ", ".join(event.others)  # one name
     like = f"{event.client}'s values look like {other}'s {event.guess}; " if event.guess else ""
     return (
         f"{event.client} and {other} stand apart from each other {where}: {like}which of the two has another unit "

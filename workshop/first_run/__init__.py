@@ -14,6 +14,7 @@ from pathlib import Path
 import boto3
 
 from workshop.aws import accounts, agreement, choices, cleanup, connect, deployment
+from workshop.aws.members import Members
 from workshop.errors import AgreementError, WorkshopError
 from workshop.first_run import deploying, working
 from workshop.first_run.report import Report
@@ -106,7 +107,7 @@ def _ready(sessions: dict[str, boto3.Session]) -> None:
             raise AgreementError("the notebook instance needs the kit: run `make bundle` first")
 
 
-def _confirm(members: deployment.Federation, *, yes: bool) -> None:
+def _confirm(members: Members, *, yes: bool) -> None:
     print(f"in {', '.join(f'{name} ({account})' for name, account in members.ids.items())}: {PRICE}")
     if not yes and (not sys.stdin.isatty() or input("create it, look, and delete all again? [y/N] ").lower() != "y"):
         raise AgreementError("nothing was created; --yes goes on without asking")

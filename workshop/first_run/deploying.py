@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 
-from workshop.aws import cleanup, connect, peering, quotas, region
+from workshop.aws import cleanup, connect, flow_logs, peering, quotas, region
 from workshop.errors import StackError
-from workshop.first_run import flows
 from workshop.first_run.run import Run, minutes, until
 from workshop.owners import doctor
 
@@ -54,7 +53,7 @@ def storage_and_network(run: Run, step: str) -> None:
     seconds = run.deploy("storage", "network", "endpoints")
     run.report.add(step, "time until the stacks stood", minutes(seconds))
     for name in run.members.sessions:
-        groups = run.client(name, "logs").describe_log_groups(logGroupNamePrefix=flows.GROUP)["logGroups"]
+        groups = run.client(name, "logs").describe_log_groups(logGroupNamePrefix=flow_logs.GROUP)["logGroups"]
         there = "there" if groups else "missing"
         run.report.add(
             step, f"{name}: log group, with the account's key", there, expected="there", as_expected=bool(groups)

@@ -9,17 +9,12 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import boto3
 import pandas as pd
 from botocore.client import BaseClient
-from botocore.exceptions import ClientError
 
-GROUP = "/fl/flow-log"  # of network.yaml
+from workshop.aws.flow_logs import FIELDS
+
 COLUMNS = ["interface", "with", "action", "records", "bytes"]
-_FIELDS = (
-    "version", "account", "interface", "source", "target", "source_port", "target_port", "protocol", "packets",
-    "bytes", "start", "end", "action", "status",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,21 +41,9 @@ def interfaces(ec2: BaseClient, vpc: str) -> dict[str, Interface]:
     return found
 
 
-def messages(session: boto3.Session) -> list[str]:
-    """Return the records of an account's flow log so far; none where there is no such group."""
-    logs = session.client("logs")
-    pages = logs.get_paginator("filter_log_events")
-    try:
-        return [event["message"] for page in pages.paginate(logGroupName=GROUP) for event in page["events"]]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
-            return []
-        raise
-
-
 def latest(records: Iterable[str]) -> float:
     """Return until when records tell, also those of minutes without traffic, in seconds since 1970; 0 without any."""
-    ends = (dict(zip(_FIELDS, record.split(), strict=False)).get("end", "") for record in records)
+    ends = (dict(zip(FIELDS, record.split(), strict=False)).get("end", "") for record in records)
     return max((float(end) for end in ends if end.isdigit()), default=0.0)
 
 
@@ -92,7 +75,7 @@ def table(
 
 def _read(records: Iterable[str], known: Mapping, endpoints: Mapping, networks: Sequence) -> Iterator[tuple]:
     for record in records:
-        line = dict(zip(_FIELDS, record.split(), strict=False))
+        line = dict(zip(FIELDS, record.split(), strict=False))
         if line.get("status") != "OK" or line["interface"] not in known:
             continue
         mine = known[line["interface"]]

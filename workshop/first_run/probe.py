@@ -42,7 +42,7 @@ def versions() -> dict[str, str]:
 
 def signs() -> str:
     """Try to prove who this job is; return what came of it, and not the proof."""
-    import identity
+    import identity  # pyright: ignore[reportMissingImports] (beside it in a job)
 
     try:
         identity.prove("nonce", federation="first-run", job=os.environ.get("TRAINING_JOB_NAME", ""))
@@ -53,7 +53,7 @@ def signs() -> str:
 
 def reaches(address: str, authority: str) -> str:
     """Dial the server's address, where nobody listens yet: refused means that the packets arrived."""
-    import connection
+    import connection  # pyright: ignore[reportMissingImports] (beside it in a job)
     import grpc
 
     pem = ssl.DER_cert_to_PEM_cert(base64.b64decode(authority))

@@ -58,8 +58,10 @@ class Report:
         self, step: str, question: str, found: object, *, expected: str = "", as_expected: bool | None = None
     ) -> None:
         """Keep a finding, without ids."""
-        words = (step, question, str(found), expected)
-        self.findings.append(Finding(*(without_ids(word, self.names) for word in words), as_expected))
+        step, question, told, expected = (
+            without_ids(word, self.names) for word in (step, question, str(found), expected)
+        )
+        self.findings.append(Finding(step, question, told, expected, as_expected))
         write_text(self.path, self.text())
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from botocore.client import BaseClient
 
 from workshop.aws import accounts, blueprint, deployment, jobs
-from workshop.aws.deployment import Federation
+from workshop.aws.members import Members
 from workshop.aws.stacks import pauses
 from workshop.errors import StackError
 from workshop.first_run import flows
@@ -22,12 +22,12 @@ CLIENT = "client-1"
 class Run:
     """A first run under way."""
 
-    members: Federation
+    members: Members
     report: Report
     say: Callable[[str], None]
     interfaces: dict[str, dict[str, flows.Interface]] = field(default_factory=dict)  # by account; also those that went
     job: jobs.TrainingJob | None = None
-    ended: float | None = None  # when SageMaker said that the job had ended, in seconds since 1970
+    ended: float = 0.0  # when SageMaker said that the job had ended, in seconds since 1970; 0 before
     interface_seen: float | None = None  # seconds from then on during which its interface was still there
 
     @property
@@ -44,7 +44,7 @@ class Run:
         began = time.monotonic()
         deployment.deploy(
             self.members,
-            [step for step in blueprint.STEPS if step.template in templates],
+            blueprint.SAGEMAKER.only(templates),
             progress=lambda place, status, done, of: (
                 None
                 if status.endswith("_IN_PROGRESS")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from workshop.aws import accounts, connect, images, jobs, region
+from workshop.aws import accounts, connect, flow_logs, images, jobs, region
 from workshop.aws.stacks import pauses
 from workshop.errors import JobError
 from workshop.federation import tls
@@ -20,7 +20,7 @@ ARCHIVE = "code/first-run.tar.gz"
 JOB_SECONDS, STOP_SECONDS = 900.0, 300.0
 AGGREGATED = 60.0  # seconds that a record of the flow log is about, by network.yaml
 LOG_SECONDS = {"aws": 30.0, "embedded": 0.0}  # until the last lines of a log can be read
-FLOW_SECONDS = {"aws": 900.0, "embedded": 2.0}  # AWS delivers flow logs within minutes, this AWS writes none
+FLOW_SECONDS = {"aws": 900.0, "embedded": 2.0}  # AWS delivers flow logs within minutes, this AWS at once
 
 
 def job(run: Run, step: str) -> None:
@@ -43,12 +43,12 @@ def job(run: Run, step: str) -> None:
     request["HyperParameters"] |= source
     role = run.members.outputs["server"]["fl-server-access"]["NotebookRoleArn"]
     lent = accounts.borrow(accounts.notebook_session(role), client, session_name="first-run")
-    run.job = jobs.start(client, lent, request)
-    facts = _facts_when_ready(run)
+    started = run.job = jobs.start(client, lent, request)
+    facts = _facts_when_ready(run, started)
     run.report.add(step, "time until its first line", minutes(time.monotonic() - began))
     run.look()
     _report_facts(run, step, facts, client.region)
-    _stop(run, step)
+    _stop(run, step, started)
 
 
 def packets(run: Run, step: str) -> None:
@@ -56,7 +56,7 @@ def packets(run: Run, step: str) -> None:
     give_up = time.monotonic() + FLOW_SECONDS[accounts.target()]
     whole = run.ended - AGGREGATED  # records up to here: the job's are all there
     for pause in pauses(most=15.0):
-        records = {name: flows.messages(session) for name, session in run.members.sessions.items()}
+        records = {name: flow_logs.messages(session) for name, session in run.members.sessions.items()}
         _watch_interface(run)
         if all(flows.latest(lines) >= whole for lines in records.values()) or time.monotonic() > give_up:
             break
@@ -68,14 +68,15 @@ def packets(run: Run, step: str) -> None:
         places = {"S3": _s3_addresses(run, name)} | {f"{member}'s network": [cidr] for member, cidr in cidrs.items()}
         table = flows.table(lines, run.interfaces.get(name, {}), places=places)
         if table.empty:
-            run.report.add(step, f"{name}: records", "none: the embedded AWS writes none" if run.here else "none yet")
+            run.report.add(step, f"{name}: records", "none yet")
         for line in table.itertuples(index=False):
             run.report.add(
                 step, f"{name}: {line.interface} with {line[1]}", f"{line.action}, {line.bytes} bytes",
                 as_expected=False if line.action == "REJECT" and line.interface == "job" else None,
             )  # fmt: skip
         spoke = set(table["interface"])
-        for one in run.interfaces.get(name, {}).values() if lines else ():
+        # Here, what a job or a notebook says to AWS goes past its endpoints' interfaces.
+        for one in run.interfaces.get(name, {}).values() if lines and not run.here else ():
             if one.of.startswith("endpoint") and one.of not in spoke:
                 run.report.add(step, f"{name}: {one.of}", "0 bytes")
 
@@ -89,18 +90,18 @@ def _facts(lines: Sequence[str]) -> dict:
     return facts
 
 
-def _facts_when_ready(run: Run) -> dict:
+def _facts_when_ready(run: Run, started: jobs.TrainingJob) -> dict:
     facts: dict = {}
 
     def ask() -> str:
-        facts.update(_facts(run.job.log_tail(500)))
-        status = run.job.describe()
+        facts.update(_facts(started.log_tail(500)))
+        status = started.describe()
         return "ready" if facts.get("ready") else status["TrainingJobStatus"] + f" ({status['SecondaryStatus']})"
 
     ends = ("ready", *jobs.FINISHED)
     answer = until(ask, lambda now: now.startswith(ends), seconds=JOB_SECONDS, what="the job's first line", say=run.say)
     if answer != "ready":
-        raise JobError(report(run.job))
+        raise JobError(report(started))
     return facts
 
 
@@ -120,18 +121,18 @@ def _report_facts(run: Run, step: str, facts: dict, region_name: str) -> None:
     run.report.add(step, "names in its environment", ", ".join(facts["environment"]))
 
 
-def _stop(run: Run, step: str) -> None:
+def _stop(run: Run, step: str, started: jobs.TrainingJob) -> None:
     """Stop the job and see how long it lives on, and whether its script hears of it."""
     asked = time.time()
-    run.job.stop()
+    started.stop()
     until(
-        lambda: run.job.describe()["TrainingJobStatus"], lambda now: now in jobs.FINISHED,
+        lambda: started.describe()["TrainingJobStatus"], lambda now: now in jobs.FINISHED,
         seconds=STOP_SECONDS, what="the job's end", say=run.say,
     )  # fmt: skip
     run.ended = time.time()
     run.report.add(step, "time from StopTrainingJob to Stopped", minutes(run.ended - asked))
     time.sleep(LOG_SECONDS[accounts.target()])
-    facts = _facts(run.job.log_tail(1000))
+    facts = _facts(started.log_tail(1000))
     run.report.add(
         step, "does the script hear SIGTERM", "yes" if "sigterm" in facts else "no", expected="no",
         as_expected="sigterm" not in facts,

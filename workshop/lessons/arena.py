@@ -133,7 +133,9 @@ class Arena:
         while job.status().phase is not Phase.ENDED and time.monotonic() < give_up:
             time.sleep(job.pace)
 
-    def lead_and_die(self, started: Mapping[str, jobs.TrainingJob], folder: Path, *, in_round: int, **terms) -> int:
+    def lead_and_die(
+        self, started: Mapping[str, jobs.TrainingJob], folder: Path, *, in_round: int, **terms
+    ) -> int | None:
         """Be the server in another process, which dies by SIGKILL in a round.
 
         ``terms`` are those of ``federation.Terms``.

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
@@ -25,6 +26,7 @@ from rich.table import Table
 from workshop import state
 from workshop.errors import WorkshopError
 from workshop.files import NOTEBOOKS, REPOSITORY, write_text
+from workshop.lessons import kernels
 
 QUIET_KERNEL = ["--log-level=CRITICAL"]  # nothing about loopback sockets, and no traceback of zmq's after a Ctrl-C
 UNREACHABLE = 'Could not connect to the endpoint URL: "http://localhost:'  # botocore's words
@@ -53,7 +55,7 @@ def options_from(environment: dict[str, str]) -> dict[str, object]:
     WorkshopError
         If a number is not one or out of range, or a table's path leads nowhere.
     """
-    chosen: dict[str, object] = {}
+    chosen: dict[str, Any] = {}
     for name, kind in OPTIONS.items():
         if text := environment.get(name):
             try:
@@ -87,7 +89,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
 
     def begin(cell: nbformat.NotebookNode, cell_index: int) -> None:
         nonlocal under
-        under = titles.get(cell.get("id"), under)
+        under = titles.get(str(cell.get("id")), under)
         on_cell(under)
 
     try:
@@ -109,6 +111,10 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
         raise NotebookFailed(_told(notebook, output, f" in cell [{error.exec_count}]", under, told)) from None
     except (CellTimeoutError, DeadKernelError) as error:
         raise NotebookFailed(_told(notebook, output, "", under, str(error).splitlines()[0])) from None
+    else:
+        if hidden := kernels.undrawn(nbformat.read(output, as_version=4)):
+            told = f"the cell that begins with {hidden[0]!r} draws a figure, and no picture came out"
+            raise NotebookFailed(_told(notebook, output, "", under, told))
     finally:
         if output.exists():
             output.with_suffix(".html").write_text(page(nbformat.read(output, 4)))
@@ -224,6 +230,7 @@ def main(output: Path) -> int:
     """Run the workshop; print the closing table and the paths to open; return the exit status."""
     console = Console(width=None if sys.stdout.isatty() else 110)
     try:
+        kernels.settle()
         summary = run_all(output, options_from(dict(os.environ)))
     except WorkshopError as error:
         console.print(f"\n[bold]The workshop stopped.[/bold] {error}", highlight=False, soft_wrap=True)

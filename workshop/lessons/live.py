@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import pandas as pd
-from IPython.display import HTML, display
+from IPython.display import HTML, DisplayHandle
 
-from workshop.aws.blueprint import Placement
+from workshop.aws.steps import Placement
 from workshop.federation import words
 from workshop.federation.events import Event
 from workshop.federation.rounds import Round
@@ -22,7 +22,7 @@ class LiveRounds:
 
     def __init__(self) -> None:
         self.started = time.monotonic()
-        self.view = display(HTML("waiting for the first client"), display_id=True)
+        self.view = _show("waiting for the first client")
         self.narrate = words.narrate(self.show)
 
     def __call__(self, event: Event) -> None:
@@ -45,7 +45,7 @@ class LiveStacks:
     def __init__(self) -> None:
         self.cells: dict[tuple[str, str], str] = {}
         self.lock = threading.Lock()
-        self.view = display(HTML("asking what is there"), display_id=True)
+        self.view = _show("asking what is there")
 
     def __call__(self, account: str, stack: str, status: str, done: int, of: int) -> None:
         """Write how far one stack of an account is."""
@@ -58,6 +58,13 @@ class LiveStacks:
     def deploying(self, place: Placement, status: str, done: int, of: int) -> None:
         """Write how far a placement of the blueprint is; a peering stands in the server's column, by client."""
         self(place.account, "-".join(filter(None, (place.step.template, place.peer))), status, done, of)
+
+
+def _show(text: str) -> DisplayHandle:
+    """Show a text that can be replaced."""
+    view = DisplayHandle()
+    view.display(HTML(text))
+    return view
 
 
 def _mark(status: str, done: int, of: int) -> str:

@@ -13,6 +13,7 @@ from client_code.problem import Problem
 from data_prep import prepare, sources
 from workshop import federation, problems, state
 from workshop.aws import accounts, cleanup, connect, deployment, images, jobs
+from workshop.aws.members import Members
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.events import Sink
@@ -25,7 +26,7 @@ class Stage:
     """Accounts that are connected and hold their owners' files."""
 
     sessions: dict[str, boto3.Session]
-    accounts: deployment.Federation
+    accounts: Members
     clients: tuple[jobs.ClientAccount, ...]
     test: tuple  # features (n_rows, n_features), labels (n_rows,)
     problem: Problem

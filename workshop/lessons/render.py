@@ -10,7 +10,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from workshop.files import NOTEBOOKS, sha256
-from workshop.lessons.execute import QUIET_KERNEL
+from workshop.lessons import kernels
+from workshop.lessons.execute import QUIET_KERNEL, NotebookFailed
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
@@ -38,6 +39,8 @@ def render(source: Path) -> Path:
     ------
     nbclient.exceptions.CellExecutionError
         If a cell fails; nothing is written then.
+    NotebookFailed
+        If a cell draws and shows nothing.
     """
     notebook = convert(source)
     client = NotebookClient(
@@ -46,6 +49,8 @@ def render(source: Path) -> Path:
         resources={"metadata": {"path": str(NOTEBOOKS)}},
     )  # fmt: skip
     client.execute()
+    if hidden := kernels.undrawn(notebook):
+        raise NotebookFailed(f"{source.name}: the cell that begins with {hidden[0]!r} draws, and no picture came out")
     notebook.metadata.pop("language_info", None)
     target = NOTEBOOKS / f"{source.stem}.ipynb"
     nbformat.write(notebook, target)
@@ -54,6 +59,7 @@ def render(source: Path) -> Path:
 
 def main(names: list[str]) -> int:
     """Render all sources in order, or those whose names begin with one of the given."""
+    kernels.settle()
     for source in sorted((NOTEBOOKS / "source").glob("*.py")):
         if names and not source.stem.startswith(tuple(names)):
             continue

@@ -13,13 +13,14 @@ import boto3
 from workshop import state
 from workshop.aws import accounts, agreement, blueprint, choices, deployment, stacks
 from workshop.aws.agreement import Agreement
-from workshop.aws.deployment import Federation
+from workshop.aws.members import Members
 from workshop.aws.stacks import Stack
+from workshop.aws.steps import PER_CLIENT
 from workshop.errors import AgreementError, MissingStep
 from workshop.files import read_object, write_text
 
 
-def federation(names: Sequence[str]) -> Federation:
+def federation(names: Sequence[str]) -> Members:
     """Return the federation as the owner of some accounts sees it: own sessions, the others' cards.
 
     Raises
@@ -27,11 +28,16 @@ def federation(names: Sequence[str]) -> Federation:
     MissingStep
         If nothing is agreed on yet.
     """
+    if not agreement.members() and names and "server" not in names:
+        raise MissingStep(
+            f"{names[0]} has no card of the server's yet: ask its owner for one (`python -m workshop card server --for "
+            f"{names[0]}` writes it there) and join it: `python -m workshop join FILE`; then run this again"
+        )
     agreed = agreement.load()
     unknown = [name for name in names if name not in agreed.ids]
     if unknown:
         raise AgreementError(f"{unknown[0]} is no member; the agreement knows {', '.join(agreed.ids)}")
-    return Federation(
+    return Members(
         {name: own_session(name, agreed) for name in names},
         agreed,
         {name: told(name) for name in agreed.ids},
@@ -69,7 +75,7 @@ def write(name: str, *, for_client: str = "") -> dict[str, Any]:
     session, mine = accounts.session(name), agreement.load()
     if name == "server" and for_client not in mine.external_ids:
         raise AgreementError(f"whose is this card? --for {' | '.join(mine.external_ids)}")
-    wanted = [Stack(step.template, name) for step in blueprint.STEPS if step.where != blueprint.PER_CLIENT]
+    wanted = [Stack(step.template, name) for step in blueprint.SAGEMAKER if step.where != PER_CLIENT]
     wanted += [Stack("peering", name, peer=for_client)] if name == "server" else []
     there = set(stacks.names(session))
     card: dict[str, Any] = {"name": name, "account": accounts.identity(name, session).account}
@@ -123,7 +129,7 @@ def deploy(name: str, *, progress: deployment.Progress = lambda *_: None, review
         One ``(stack, what was done)`` per stack, and what is missing to go on ("" if nothing is).
     """
     mine, done = federation([name]), []
-    for step in blueprint.STEPS:
+    for step in blueprint.SAGEMAKER:
         try:
             table = deployment.deploy(mine, [step], progress=progress, review=review)
         except MissingStep as missing:

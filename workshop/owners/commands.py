@@ -13,16 +13,16 @@ from data_prep import sources
 from data_prep.errors import DataError
 from workshop import problems, state
 from workshop.aws import accounts, agreement, choices, cleanup, connect, images, quotas, stacks
-from workshop.aws.blueprint import Placement
-from workshop.aws.deployment import Federation
+from workshop.aws.members import Members
 from workshop.aws.stacks import Change, Stack
+from workshop.aws.steps import Placement
 from workshop.errors import AgreementError
 from workshop.owners import cards, doctor
 
 
 def agree(clients: Sequence[str], *, network: str, port: int) -> int:
     """The server's owner names the clients; addresses and external ids are drawn and kept."""
-    pairs = dict(client.partition("=")[::2] for client in clients)
+    pairs = {name: account for name, _, account in (client.partition("=") for client in clients)}
     if len(pairs) < len(clients) or any(name != f"client-{number}" for number, name in enumerate(pairs, 1)):
         raise AgreementError("name the clients client-1, client-2, ... in this order, each once")
     if not 0 <= port < 65536:
@@ -128,7 +128,7 @@ def examine(names: Sequence[str]) -> int:
     agreed = agreement.load()
     told = {name: cards.told(name) for name in agreed.ids}
     wanted = names or [name for name in agreed.ids if accounts.has_profile(name)]
-    members = Federation({name: accounts.session(name) for name in wanted}, agreed, told, choices.load())
+    members = Members({name: accounts.session(name) for name in wanted}, agreed, told, choices.load())
     findings = doctor.examine(members)
     for of, line in findings.iterrows():
         print(f"{'ok   ' if line['ok'] else 'WRONG'} {of:13} {line['checked']:16} {line['found']}")
@@ -147,9 +147,12 @@ def delete(name: str, *, yes: bool = False) -> int:
         print(f"  {len(items)} x {kind}: {', '.join(items['name'][:5])}{', ...' * (len(items) > 5)}")
     if len(there) and not yes and (not sys.stdin.isatty() or input("delete all of it? [y/N] ").lower() != "y"):
         raise AgreementError("nothing was deleted; --yes deletes without asking")
-    cleanup.delete_all(
-        sessions, progress=lambda _, stack, status, *__: status.endswith("COMPLETE") and print(f"  {stack}: {status}")
-    )
+
+    def show(_: str, stack: str, status: str, *__: int) -> None:
+        if status.endswith("COMPLETE"):
+            print(f"  {stack}: {status}")
+
+    cleanup.delete_all(sessions, progress=show)
     left = cleanup.left_over(sessions)
     print(left.to_string() if len(left) else f"nothing is left in {name}")
     return 1 if len(left) else 0

@@ -18,27 +18,21 @@ from botocore.exceptions import BotoCoreError, ClientError
 from workshop import federation
 from workshop.aws import accounts, blueprint, connect, images, peering, quotas, stacks
 from workshop.aws.cleanup import NOTEBOOK_LOGS
-from workshop.aws.deployment import Federation
+from workshop.aws.members import Members
 from workshop.aws.stacks import Stack
 from workshop.errors import NotThisMachine, WorkshopError
 
 Line = tuple[str, str, bool, str, str]  # what was checked, of whom, whether it is right, what was found, what to do
 KIT_REPORT = "model/kit.json"  # cloudformation/install-on-notebook.sh writes it
 CLOCK_SECONDS = 60  # AWS refuses signatures that are five minutes off
-# What is reached through endpoints of the VPC: by a job, by the server's notebook besides, and what else there is.
-JOB_ENDPOINTS, SERVER_ENDPOINTS, OTHER_ENDPOINTS = (
-    ("s3",),
-    ("sagemaker.api", "sts", "logs"),
-    ("kms", "ecr.api", "ecr.dkr"),
-)
 
 
-def examine(federation: Federation, *, image: str = "") -> pd.DataFrame:
+def examine(federation: Members, *, image: str = "") -> pd.DataFrame:
     """Check accounts, networks, roles, buckets, the server's place: of every account at hand its own half.
 
     Parameters
     ----------
-    federation : Federation
+    federation : Members
         The owners' sessions at hand; what the others' cards do not tell yet is not checked.
     image : str
         The training image's address; else the one that SageMaker has in this region.
@@ -49,14 +43,14 @@ def examine(federation: Federation, *, image: str = "") -> pd.DataFrame:
         One line per check: what, of whom, whether it is right, what was found, and what to do if it is not.
     """
     checks = (
-        _identities, _clocks, _stacks, _networks, _connections, _endpoints, _flow_logs, _roles, _trusts, _buckets,
-        _quotas, _kit, _place, partial(_image, image=image),
+        _identities, _deployer, _clocks, _stacks, _networks, _connections, _packets, _endpoints, _flow_logs, _roles,
+        _trusts, _buckets, _quotas, _kit, _place, partial(_image, image=image),
     )  # fmt: skip
     lines = [line for check in checks for line in _asked(check, federation)]
     return pd.DataFrame(lines, columns=["checked", "of", "ok", "found", "remedy"]).set_index("of")
 
 
-def _asked(check: Callable[[Federation], Iterator[Line]], members: Federation) -> Iterator[Line]:
+def _asked(check: Callable[[Members], Iterator[Line]], members: Members) -> Iterator[Line]:
     try:
         yield from check(members)
     except (WorkshopError, BotoCoreError, ClientError) as error:
@@ -67,7 +61,7 @@ def _line(checked: str, of: str, ok: bool, found: object, remedy: str) -> Line:
     return checked, of, bool(ok), str(found), "" if ok else remedy
 
 
-def _identities(members: Federation) -> Iterator[Line]:
+def _identities(members: Members) -> Iterator[Line]:
     found = {name: accounts.identity(name, session) for name, session in members.sessions.items()}
     regions = {who.region for who in found.values()}
     for name, who in found.items():
@@ -80,18 +74,35 @@ def _identities(members: Federation) -> Iterator[Line]:
     )
 
 
-def _clocks(members: Federation) -> Iterator[Line]:
+def _deployer(members: Members) -> Iterator[Line]:
+    """Whether the clients' accepter roles trust who deploys for the server; an owner made anew is somebody else."""
+    if "server" not in members.sessions:
+        return
+    arn, unique_id = accounts.principal("server", members.sessions["server"])
+    agreed = members.agreed
+    same = arn == agreed.requester and agreed.requester_id in ("", unique_id)
+    told = (
+        f"{arn}, as agreed" if same else f"{arn} ({unique_id}); agreed on is {agreed.requester} ({agreed.requester_id})"
+    )
+    remedy = (
+        "agree again, with the same clients (`python -m workshop agree`, or notebook 02), `python -m workshop deploy "
+        "server`, and send every client your new card: join it, and `python -m workshop deploy client-...`"
+    )
+    yield _line("who deploys", "server", same, told, remedy)
+
+
+def _clocks(members: Members) -> Iterator[Line]:
     session = next(iter(members.sessions.values()))
     answer = session.client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
     off = abs((parsedate_to_datetime(answer["date"]) - datetime.now(UTC)).total_seconds())
     yield _line("clock", "this machine", off < CLOCK_SECONDS, f"{off:.0f} s off", "set the clock (chronyc, Settings)")
 
 
-def _stacks(members: Federation) -> Iterator[Line]:
+def _stacks(members: Members) -> Iterator[Line]:
     """Every account at hand: what of the blueprint does not stand there; and take over what stands."""
     for name, session in members.sessions.items():
         there = set(stacks.names(session))
-        places = [place for step in blueprint.STEPS for place in members.placements(step)]
+        places = blueprint.SAGEMAKER.placements(members)
         wanted = [Stack(place.step.template, name, peer=place.peer) for place in places if place.account == name]
         members.outputs[name] = {one.name: stacks.outputs(session, one) for one in wanted if one.name in there}
         missing = [one.name for one in wanted if one.name not in there]
@@ -99,7 +110,7 @@ def _stacks(members: Federation) -> Iterator[Line]:
         yield _line("stacks", name, not missing, told, f"run notebook 02, or `python -m workshop deploy {name}`")
 
 
-def _networks(members: Federation) -> Iterator[Line]:
+def _networks(members: Members) -> Iterator[Line]:
     cidrs = {name: told["fl-network"]["VpcCidr"] for name, told in members.outputs.items() if "fl-network" in told}
     for (one, first), (other, second) in combinations(cidrs.items(), 2):
         if ipaddress.ip_network(first).overlaps(ipaddress.ip_network(second)):
@@ -110,21 +121,37 @@ def _networks(members: Federation) -> Iterator[Line]:
     yield _line("addresses apart", "all", True, ", ".join(cidrs.values()), "")
 
 
-def _connections(members: Federation) -> Iterator[Line]:
-    remedies = {
-        "peering": "deploy fl-peering-accepter there, then fl-peering for it in the server's account",
-        "route there": "deploy fl-peering-routes in the client's account",
-        "route back": "deploy fl-peering for this client in the server's account",
-        "job may call": "deploy fl-peering-routes in the client's account",
-        "server listens": "deploy fl-peering for this client in the server's account",
-    }
+_OPENS = {
+    "peering": "the client deploys fl-peering-accepter and sends its card; the server's owner joins it, deploys, and "
+    "sends the new card back: join it, and deploy",
+    "route there": "deploy fl-peering-routes in the client's account",
+    "route back": "deploy fl-peering for this client in the server's account",
+    "job may call": "deploy fl-peering-routes in the client's account",
+    "server listens": "deploy fl-peering for this client in the server's account",
+}
+
+
+def _connections(members: Members) -> Iterator[Line]:
     for name, found in peering.table(members.sessions, members.outputs).iterrows():
-        for what, remedy in remedies.items():
+        for what, remedy in _OPENS.items():
             if found[what] is not None:
                 yield _line(what, name, found[what] is True or found[what] == "active", found[what], remedy)
 
 
-def _endpoints(members: Federation) -> Iterator[Line]:
+def _packets(members: Members) -> Iterator[Line]:
+    """What the flow logs last said of each client's packets to the server, if the door is not open by now."""
+    doors = peering.table(members.sessions, members.outputs)
+    for name, seen in peering.refused(members.sessions, members.outputs).items():
+        if name not in doors.index:
+            continue  # of neither end's account at hand
+        if not seen:
+            yield _line("packets", name, True, "no refusal in the flow logs of the last hour, so far", "")
+        for account, told in seen.items():
+            at = "server listens" if account == "server" else "job may call"
+            yield _line("packets", name, doors.loc[name, at] is True, told, _OPENS[at])
+
+
+def _endpoints(members: Members) -> Iterator[Line]:
     for name, session in members.sessions.items():
         if not (network := members.outputs[name].get("fl-network")):
             continue
@@ -135,7 +162,7 @@ def _endpoints(members: Federation) -> Iterator[Line]:
             for item in found
             if item["State"].lower() == "available"
         }
-        wanted = _endpoints_wanted(members, name)
+        wanted = blueprint.endpoints(members.choices, server=name == "server")
         missing = [service for service in wanted if service not in there]
         told = f"missing: {', '.join(missing)}" if missing else f"endpoints: {', '.join(wanted)}"
         yield _line(
@@ -143,13 +170,7 @@ def _endpoints(members: Federation) -> Iterator[Line]:
         )
 
 
-def _endpoints_wanted(members: Federation, name: str) -> tuple[str, ...]:
-    if members.choices.endpoints == "all":
-        return (*JOB_ENDPOINTS, *SERVER_ENDPOINTS, *OTHER_ENDPOINTS)
-    return (*JOB_ENDPOINTS, *SERVER_ENDPOINTS) if name == "server" else JOB_ENDPOINTS
-
-
-def _flow_logs(members: Federation) -> Iterator[Line]:
+def _flow_logs(members: Members) -> Iterator[Line]:
     """A right that the flow log's role lacks shows nowhere else."""
     for name, session in members.sessions.items():
         if not (network := members.outputs[name].get("fl-network")):
@@ -166,7 +187,7 @@ def flow_log_status(session: boto3.Session, vpc: str) -> str:
     return ", ".join(dict.fromkeys(words)) or "none"
 
 
-def _roles(members: Federation) -> Iterator[Line]:
+def _roles(members: Members) -> Iterator[Line]:
     if not (access := members.outputs["server"].get("fl-server-access")) or "server" not in members.sessions:
         return
     try:
@@ -189,24 +210,46 @@ def _roles(members: Federation) -> Iterator[Line]:
             yield _line("kick-off role", name, True, "can be borrowed", "")
 
 
-def _trusts(members: Federation) -> Iterator[Line]:
-    """In place of a role that is gone, a trust policy shows its unique id: it would lend nothing to a new one."""
+_TRUSTS = {  # the stack, its role, and whom it trusts
+    "trust": ("fl-client-access", "FL-kickoff-client-job", "the server's notebook role"),
+    "accepter's trust": ("fl-peering-accepter", "FL-accept-peering", "who deploys for the server"),
+}
+
+
+def _trusts(members: Members) -> Iterator[Line]:
+    """Whether a client's roles trust whom the server has now: IAM keeps the unique id of whom a policy names.
+
+    In place of somebody who is gone a trust policy shows that id, and it lends nothing to a new one of the same name.
+    """
+    told = {
+        "trust": members.outputs["server"].get("fl-server-access", {}).get("NotebookRoleId", ""),
+        "accepter's trust": members.agreed.requester_id,
+    }
     for name, session in members.sessions.items():
-        if "fl-client-access" not in members.outputs[name]:
-            continue
-        try:
-            role = session.client("iam").get_role(RoleName="FL-kickoff-client-job")["Role"]
-            trusted = [one["Principal"]["AWS"] for one in role["AssumeRolePolicyDocument"]["Statement"]]
-        except ClientError as error:
-            yield _line("trust", name, False, error, "deploy fl-client-access")
-            continue
-        ghosts = [arn for arn in trusted if not str(arn).startswith("arn:")]
-        told = f"trusts {ghosts[0]}, who is gone" if ghosts else "trusts a role that is there"
-        remedy = f"ask the server's owner for a new card; join it, and `python -m workshop deploy {name}`"
-        yield _line("trust", name, not ghosts, told, remedy)
+        for what, (stack, *_) in _TRUSTS.items():
+            if stack in members.outputs[name]:
+                yield _trust(name, session, what, told[what])
 
 
-def _buckets(members: Federation) -> Iterator[Line]:
+def _trust(name: str, session: boto3.Session, what: str, told: str) -> Line:
+    """Compare a role's trust policy with the unique id that the server's card tells."""
+    _, role, whom = _TRUSTS[what]
+    deploy = f"`python -m workshop deploy {name}`"
+    try:
+        policy = session.client("iam").get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+    except ClientError as error:
+        return _line(what, name, False, error, deploy)
+    ghosts = [
+        trusted for each in policy["Statement"] if not (trusted := str(each["Principal"].get("AWS"))).startswith("arn:")
+    ]
+    newer = bool(told) and told not in json.dumps(policy)
+    if newer:
+        return _line(what, name, False, f"trusts {whom} as it was before; the card tells of {told}", deploy)
+    ask = f"ask the server's owner to deploy, and for the new card; join it, and {deploy}"
+    return _line(what, name, not ghosts, f"trusts {ghosts[0]}, who is gone" if ghosts else f"trusts {whom}", ask)
+
+
+def _buckets(members: Members) -> Iterator[Line]:
     for name, session in members.sessions.items():
         if not (storage := members.outputs[name].get("fl-storage")):
             continue
@@ -218,7 +261,7 @@ def _buckets(members: Federation) -> Iterator[Line]:
             yield _line("own bucket", name, False, error, "deploy fl-storage")
 
 
-def _image(members: Federation, image: str) -> Iterator[Line]:
+def _image(members: Members, image: str) -> Iterator[Line]:
     regions = {session.region_name for session in members.sessions.values()}
     image = image or images.training_image(min(regions))
     fits = any(f".{region}." in image for region in regions) or "." not in image.split("/")[0]
@@ -226,7 +269,7 @@ def _image(members: Federation, image: str) -> Iterator[Line]:
     yield _line("training image", "all", fits, found, "run notebook 02 again: the image's address is of another region")
 
 
-def _quotas(members: Federation) -> Iterator[Line]:
+def _quotas(members: Members) -> Iterator[Line]:
     for name, session in members.sessions.items():
         need = quotas.needed(name, members.choices)
         remedy = f"ask for {need.at_least}: `python -m workshop quotas {name} --request`; AWS takes minutes to days"
@@ -238,7 +281,7 @@ def _quotas(members: Federation) -> Iterator[Line]:
         yield _line("quota", name, has >= need.at_least, f"{need.quota}: {has:.0f}", remedy)
 
 
-def _kit(members: Federation) -> Iterator[Line]:
+def _kit(members: Members) -> Iterator[Line]:
     """What the notebook instance wrote down when it had installed the kit, or could not."""
     instance = members.outputs["server"].get("fl-notebook-instance", {})
     storage = members.outputs["server"].get("fl-storage")
@@ -260,7 +303,7 @@ def _kit(members: Federation) -> Iterator[Line]:
     yield _line("kit", "server", told.get("ready") is True, "installed" if told.get("ready") else "not ready", remedy)
 
 
-def _place(members: Federation) -> Iterator[Line]:
+def _place(members: Members) -> Iterator[Line]:
     instance = members.outputs["server"].get("fl-notebook-instance")
     if "server" not in members.sessions or not instance:
         return

@@ -127,7 +127,7 @@ def tracked() -> list[str]:
     return sorted(name for name in run.stdout.split("\0") if name and (REPOSITORY / name).is_file())
 
 
-def _write(file: IO[bytes], content: Iterable[tuple[str, bytes]]) -> None:
+def _write(file: IO[bytes] | gzip.GzipFile, content: Iterable[tuple[str, bytes]]) -> None:
     """Write files, which come sorted, into a tar."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name, data in content:

@@ -59,7 +59,11 @@ def save(
         folder.mkdir(parents=True, exist_ok=True)
         task.save_model(folder, task.build_pipeline(parameters, scaler, problem.transform_of))
         np.savez(
-            folder / TWIN, **arrays, features=np.array(problem.feature_names), transforms=np.array(problem.transforms)
+            folder / TWIN,
+            allow_pickle=False,
+            **arrays,
+            features=np.array(problem.feature_names),
+            transforms=np.array(problem.transforms),
         )
     except OSError as error:
         raise unwritable(folder, error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,7 +17,7 @@ from client_code.problem import Problem, Words
 
 # Okabe and Ito's colours, dark to light, so that they differ in grey too.
 BLUE, VERMILION, ORANGE, SKY, GREY = "#0072B2", "#D55E00", "#E69F00", "#56B4E9", "#999999"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
     "font.size": 9,
     "axes.titlesize": 10,
@@ -231,7 +232,7 @@ def top_k(labels: np.ndarray, probabilities: np.ndarray, *, words: Words, most: 
 def confusion(counts: pd.DataFrame, *, words: Words, title: str) -> None:
     """Draw a confusion matrix with counts, shaded by the share of the row."""
     shares = counts.div(counts.sum(axis=1), axis=0)
-    with plt.rc_context(STYLE | {"axes.grid": False}):
+    with plt.rc_context(STYLE), plt.rc_context({"axes.grid": False}):
         _, ax = plt.subplots(figsize=(3.8, 2.6), layout="constrained")
         ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for row, column in np.ndindex(counts.shape):

@@ -27,7 +27,7 @@ from workshop.aws import accounts, cleanup, connect, jobs
 from workshop.federation import FederationResult, tls, updates
 from workshop.lessons import arena
 
-ROLES = ("server, in this process", "clients' jobs", "embedded AWS")
+ROLES: tuple[str, ...] = ("server, in this process", "clients' jobs", "embedded AWS")
 
 
 @dataclass

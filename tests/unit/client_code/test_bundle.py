@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tarfile
 
+import pytest
+
 from workshop.packing import bundle
 
 
@@ -24,6 +26,7 @@ def test_another_content_gives_other_bytes(tmp_path):
     assert bundle.source_archive(tmp_path) != before
 
 
+@pytest.mark.slow
 def test_the_bundle_imports_with_nothing_else_of_the_repository_on_the_path(tmp_path):
     with tarfile.open(fileobj=io.BytesIO(bundle.source_archive())) as archive:
         archive.extractall(tmp_path, filter="data")

@@ -7,7 +7,7 @@ import pytest
 
 from workshop.aws import agreement
 from workshop.aws.agreement import Agreement
-from workshop.errors import AgreementError
+from workshop.errors import AgreementError, MissingStep
 from workshop.owners import cards
 
 AGREED = Agreement(
@@ -66,3 +66,11 @@ def test_a_client_s_card_brings_no_agreement(home):
 def test_a_card_that_is_not_there_is_said_so(home):
     with pytest.raises(AgreementError, match="there is no file"):
         cards.read(home / "nope.json")
+
+
+def test_a_client_without_the_server_s_card_is_told_to_join_one_and_nothing_of_the_server_s_commands(home):
+    with pytest.raises(MissingStep, match="python -m workshop join FILE") as missing:
+        cards.federation(["client-1"])
+    assert "agree" not in str(missing.value)
+    with pytest.raises(MissingStep, match="python -m workshop agree"):
+        cards.federation(["server"])

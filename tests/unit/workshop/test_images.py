@@ -11,6 +11,7 @@ from workshop.aws import images
 from workshop.errors import AccountError
 
 
+@pytest.mark.slow
 def test_every_region_that_the_sdk_knows_has_the_sdks_address():
     from sagemaker.core import image_uri_config, image_uris  # takes seconds to import
 
@@ -29,6 +30,7 @@ def test_a_region_without_the_image_is_named():
         images.training_image("mx-central-1")
 
 
+@pytest.mark.slow
 def test_no_module_of_the_kit_imports_the_sdk():
     """Its import takes seconds."""
     code = "import sys, workshop.owners.commands, workshop.first_run.run; print('sagemaker' in sys.modules)"

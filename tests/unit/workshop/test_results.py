@@ -19,6 +19,7 @@ def published(source: str, how: str) -> dict[str, tuple[float, float]]:
 
 
 @pytest.mark.parametrize("source", ["curated", "synthetic"])
+@pytest.mark.slow
 def test_the_published_numbers_come_out_again(source, request):
     data = str(request.getfixturevalue("real_table_path")) if source == "curated" else "synthetic"
     measured = results.measure(data, how="iid")

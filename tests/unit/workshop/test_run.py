@@ -56,6 +56,7 @@ def test_a_path_is_made_absolute_since_notebooks_run_elsewhere(tmp_path, monkeyp
     assert execute.options_from({"DATA": "mine.csv"}) == {"DATA": str(tmp_path / "mine.csv")}
 
 
+@pytest.mark.slow
 def test_parameters_reach_only_the_notebooks_that_declare_them(tmp_path):
     book = notebook(tmp_path / "a.ipynb", "SEED = 0  # any", "print('seed', SEED)")
     done = execute.execute(book, tmp_path / "out.ipynb", {"SEED": 7, "ROUNDS": 9}, on_cell=lambda doing: None)
@@ -66,12 +67,14 @@ def test_parameters_reach_only_the_notebooks_that_declare_them(tmp_path):
     assert "seed 7" in (tmp_path / "out.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_kernel_that_dies_is_named_with_the_heading(tmp_path):
     book = notebook(tmp_path / "c.ipynb", "SEED = 0  # any", "import os; os.kill(os.getpid(), 9)")
     with pytest.raises(execute.NotebookFailed, match="c failed, under “A step”\n  Kernel died\n"):
         execute.execute(book, tmp_path / "out.ipynb", {}, on_cell=lambda doing: None)
 
 
+@pytest.mark.slow
 def test_an_embedded_aws_that_has_ended_is_named_with_its_log(tmp_path):
     ask = "import boto3; boto3.client('sts', 'us-east-1', endpoint_url='http://localhost:9', aws_access_key_id='a', "
     ask += "aws_secret_access_key='b').get_caller_identity()"
@@ -80,6 +83,7 @@ def test_an_embedded_aws_that_has_ended_is_named_with_its_log(tmp_path):
         execute.execute(book, tmp_path / "out.ipynb", {}, on_cell=lambda doing: None)
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_named_with_its_heading_and_its_error(tmp_path):
     book = notebook(tmp_path / "b.ipynb", "SEED = 0  # any", "1 / 0")
     seen = []

@@ -62,6 +62,19 @@ def test_an_expired_certificate_is_refused(tmp_path):
         handshake(certificates, certificates.authority, "127.0.0.1", tmp_path)
 
 
+@pytest.mark.parametrize("hours", [1 / 6, -3 * 24, 6 * 24, -6 * 24])
+def test_a_server_whose_clock_is_some_days_off_is_believed(tmp_path, hours):
+    clock = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=hours)
+    certificates = tls.make_certificates("127.0.0.1", now=clock)
+    assert handshake(certificates, certificates.authority, "127.0.0.1", tmp_path) == "TLSv1.3"
+
+
+def test_an_authority_that_is_nearly_over_leaves_its_last_certificates_the_slack_for_clocks():
+    now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    issued = tls.Authority.make(now=now).issue("127.0.0.1", now=now + datetime.timedelta(days=14))
+    assert issued.expires == now + datetime.timedelta(days=14 + 7)
+
+
 def test_the_authority_fits_a_hyperparameter_and_reads_back():
     certificates = tls.make_certificates("server.example")
     word = certificates.authority_hyperparameter()
