@@ -83,7 +83,7 @@ class Endpoints(EC2Backend):
                 "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true"
             )
             raise refuse(INVALID, f"{told} for {vpc_id}")
-        for other in self.vpc_end_points.values():
+        for other in list(self.vpc_end_points.values()):
             same = (other.vpc_id, other.service_name) == (vpc_id, service) and other.id != but
             if same and other.private_dns_enabled and other.state == "available":
                 domain = ".".join([*reversed(service.split(".")[3:]), self.region_name, "amazonaws.com"])

@@ -108,7 +108,8 @@ class Peerings(EC2Backend):
 
     def create_vpc_peering_connection(self, vpc: Any, peer_vpc: Any, tags: dict[str, str] | None = None) -> Peering:
         """Ask for a connection; it fails at once if it can never carry a packet."""
-        if any(one.connects(vpc.id, peer_vpc.id) and one.state in (ACTIVE, PENDING) for one in self.vpc_pcxs.values()):
+        there = [one for one in list(self.vpc_pcxs.values()) if one.connects(vpc.id, peer_vpc.id)]
+        if any(one.state in (ACTIVE, PENDING) for one in there):
             told = f"A VPC peering connection between {vpc.id} and {peer_vpc.id} already exists"
             raise refuse("VpcPeeringConnectionAlreadyExists", told)
         made = Peering(self, random_vpc_peering_connection_id(), vpc, peer_vpc, tags)

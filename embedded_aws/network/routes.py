@@ -141,7 +141,7 @@ class Routes(EC2Backend):
         if subnet_id:
             if self.get_subnet(subnet_id).vpc_id != table.vpc_id:
                 raise elsewhere(INVALID_VALUE, f"route table {table.id}", f"subnet {subnet_id}")
-            used = [one for one in self.route_tables.values() if subnet_id in one._associations.values()]
+            used = [one for one in list(self.route_tables.values()) if subnet_id in one._associations.values()]
             if used and used[0] is not table:
                 told = f"the specified association for route table {table.id} conflicts with an existing association"
                 raise refuse("Resource.AlreadyAssociated", told)
@@ -150,7 +150,7 @@ class Routes(EC2Backend):
     def replace_route_table_association(self, association_id: str, route_table_id: str) -> str:
         """Make a subnet use another table of its VPC."""
         table = self.get_route_table(route_table_id)
-        for other in self.route_tables.values():
+        for other in list(self.route_tables.values()):
             if association_id in other.all_associations_ids and other.vpc_id != table.vpc_id:
                 raise elsewhere(INVALID_VALUE, f"route table {table.id}", f"route table {other.id}")
         return super().replace_route_table_association(association_id, route_table_id)

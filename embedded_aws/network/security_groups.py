@@ -149,7 +149,7 @@ class SecurityGroups(EC2Backend):
         if group.is_default:
             told = f'the specified group: "{group.id}" name: "default" cannot be deleted by a user'
             raise refuse("CannotDelete", told)
-        near = [one for one in self.groups[group.vpc_id].values() if one is not group]
+        near = [one for one in list(self.groups[group.vpc_id].values()) if one is not group]
         named = any(rule.source_group.get("GroupId") == group.id for one in near for rule in _all(one))
         if named or any(used.id == group.id for eni in list(self.enis.values()) for used in eni._group_set):
             raise DependencyViolationError(f"resource {group.id} has a dependent object")

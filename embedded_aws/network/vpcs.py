@@ -80,7 +80,7 @@ class Vpcs(EC2Backend):
         if any(eni.subnet.id == subnet_id for eni in list(self.enis.values())):
             raise in_use("subnet", subnet_id)
         deleted = super().delete_subnet(subnet_id)
-        for table in self.route_tables.values():
+        for table in list(self.route_tables.values()):
             for key in [key for key, target in table._associations.items() if target == subnet_id]:
                 del table._associations[key]
         return deleted
@@ -90,11 +90,11 @@ class Vpcs(EC2Backend):
         """Delete a VPC that is empty."""
         self.get_vpc(vpc_id)
         mine = [one for one in list(self.vpc_pcxs.values()) if one.joins(vpc_id)]
-        groups = [group for group in self.groups[vpc_id].values() if not group.is_default]
-        endpoints = [one for one in self.vpc_end_points.values() if one.vpc_id == vpc_id]
-        gateways = [one for one in self.internet_gateways.values() if one.vpc and one.vpc.id == vpc_id]
+        groups = [group for group in list(self.groups[vpc_id].values()) if not group.is_default]
+        endpoints = [one for one in list(self.vpc_end_points.values()) if one.vpc_id == vpc_id]
+        gateways = [one for one in list(self.internet_gateways.values()) if one.vpc and one.vpc.id == vpc_id]
         subnets = self.describe_subnets(filters={"vpc-id": vpc_id})
-        tables = [one for one in self.route_tables.values() if one.vpc_id == vpc_id]
+        tables = [one for one in list(self.route_tables.values()) if one.vpc_id == vpc_id]
         others = [one for one in tables if one.main_association_id is None]
         if groups or endpoints or gateways or subnets or others or any(self._holds(one, vpc_id) for one in mine):
             raise in_use("vpc", vpc_id)

@@ -1,6 +1,7 @@
 """Networks of stacks: rules that are really set, peering that is active on both sides, and nothing left behind."""
 
 import json
+import re
 
 import pytest
 from botocore.exceptions import ClientError
@@ -132,6 +133,59 @@ def test_a_security_group_in_use_keeps_its_stack(desk):
     assert "DependencyViolation" in desk.reasons("used")["G"]
     ec2.delete_network_interface(NetworkInterfaceId=eni["NetworkInterfaceId"])
     assert desk.delete("used")["StackStatus"] == "DELETE_COMPLETE"
+
+
+def test_a_refusal_is_worded_as_the_handler_of_the_resource_words_it(desk):
+    # The form of AWS's events; the error's code is added to it. DependencyViolation is none of the handler error codes.
+    desk.create("worded", template(V=VPC, S=SUBNET, G=GROUP))
+    ec2, group = desk.client("ec2"), desk.physical("worded", "G")
+    eni = ec2.create_network_interface(SubnetId=desk.physical("worded", "S"), Groups=[group])["NetworkInterface"]
+    desk.delete("worded")
+    form = (
+        rf'Resource handler returned message: "resource {group} has a dependent object \(Service: Ec2, '
+        r'Status Code: 400, Request ID: [\w-]+, Error Code: DependencyViolation\)" \(RequestToken: [\w-]{36}, '
+        r"HandlerErrorCode: InvalidRequest\)"
+    )
+    assert re.fullmatch(form, desk.reasons("worded")["G"])
+    ec2.delete_network_interface(NetworkInterfaceId=eni["NetworkInterfaceId"])
+
+
+def test_what_is_not_found_has_its_own_handler_error_code(desk):
+    rule = [{**FLOWER, "SourceSecurityGroupId": "sg-0123456789abcdef0"}]
+    desk.create("unfound", template(V=VPC, G=changed(GROUP, SecurityGroupIngress=rule)))
+    assert "HandlerErrorCode: NotFound" in desk.reasons("unfound")["G"]
+
+
+def test_a_rule_of_a_template_names_the_group_of_a_peer(aws, desk, peer):
+    peer.create("accepter", json.dumps(json.loads(accepter(aws)) | {"Outputs": {}}))
+    theirs = peer.client("ec2").create_security_group(
+        GroupName="theirs", Description="of the peer", VpcId=peer.physical("accepter", "V")
+    )["GroupId"]
+    role = f"arn:aws:iam::{aws.accounts['client-2']}:role/{peer.physical('accepter', 'Role')}"
+    body = json.loads(peering(peer.physical("accepter", "V"), aws.accounts["client-2"], role))
+    into = [{**FLOWER, "SourceSecurityGroupId": theirs, "SourceSecurityGroupOwnerId": aws.accounts["client-2"]}]
+    out = [{**FLOWER, "DestinationSecurityGroupId": theirs}]
+    group = changed(GROUP, SecurityGroupIngress=into, SecurityGroupEgress=out)
+    body["Resources"]["G"] = {**group, "DependsOn": "P"}
+    assert desk.create("named", json.dumps(body))["StackStatus"] == "CREATE_COMPLETE", desk.reasons("named")
+    for side in ("ingress", "egress"):
+        (rule,) = rules(desk, desk.physical("named", "G"), side)
+        assert [pair["UserId"] for pair in rule["UserIdGroupPairs"]] == [aws.accounts["client-2"]]
+    peer.client("ec2").delete_security_group(GroupId=theirs)  # the rules do not hold it
+    assert desk.delete("named")["StackStatus"] == "DELETE_COMPLETE"
+
+
+def test_a_template_with_the_same_rule_twice_is_refused(desk):
+    twice = [{**FLOWER, "CidrIp": "10.1.0.0/16"}, {**FLOWER, "CidrIp": "10.1.0.0/16", "Description": "again"}]
+    desk.create("twice", template(V=VPC, G=changed(GROUP, SecurityGroupIngress=twice)))
+    assert "InvalidPermission.Duplicate" in desk.reasons("twice")["G"]
+
+
+def test_a_template_does_not_connect_networks_that_overlap(aws, desk):
+    desk.create("other", template(V=changed(VPC, CidrBlock="10.9.128.0/20")))
+    body = peering(desk.physical("other", "V"), aws.accounts["client-3"])
+    assert desk.create("overlapping", body)["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert "overlapping CIDR range" in desk.reasons("overlapping")["P"]
 
 
 def peering(vpc, account, role=None):
