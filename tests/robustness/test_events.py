@@ -2,7 +2,7 @@
 
 import json
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -49,6 +49,17 @@ def test_an_update_brings_what_the_client_measured_on_its_own_rows(three):
         assert set(event.metrics) == {"training_loss", "validation_loss", "validation_auc"}
         assert event.metrics == pytest.approx(expected, rel=1e-12)
         assert 0.5 < event.metrics["validation_auc"] <= 1
+
+
+def test_what_clients_measured_is_a_table_by_round(three):
+    result = run(three, rounds=2)
+    for score in task.METRICS:
+        table = result.measured(score)
+        assert list(table.index) == [1, 2]
+        assert set(table.columns) == three.clients.keys()
+        for event in (event for event in result.events if isinstance(event, events.UpdateReceived)):
+            assert table.loc[event.round, event.client] == event.metrics[score]
+    assert replace(result, events=()).measured("validation_auc").empty
 
 
 def test_scores_that_are_none_are_dropped_and_decide_nothing(three):

@@ -53,6 +53,17 @@ class FederationResult:
         """Return one line per round."""
         return pd.DataFrame([asdict(entry) for entry in self.history]).set_index("round")
 
+    def measured(self, score: str) -> pd.DataFrame:
+        """Return what clients say that they measured on their own rows: a line per round of this kernel, by client.
+
+        ``score`` is one of ``task.METRICS``.
+        """
+        told = [event for event in self.events if isinstance(event, events.UpdateReceived)]
+        lines = [(event.round, event.client, event.metrics.get(score, np.nan)) for event in told]
+        return pd.DataFrame(lines, columns=["round", "client", score]).pivot(
+            index="round", columns="client", values=score
+        )
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Who was turned away or left out and what else somebody should hear of, in words."""
