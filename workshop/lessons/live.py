@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import cast
 
 import pandas as pd
-from IPython.display import HTML, DisplayHandle
+from IPython.display import HTML, DisplayHandle, display
 
 from workshop.aws.steps import Placement
 from workshop.federation import words
@@ -62,9 +63,7 @@ class LiveStacks:
 
 def _show(text: str) -> DisplayHandle:
     """Show a text that can be replaced."""
-    view = DisplayHandle()
-    view.display(HTML(text))
-    return view
+    return cast(DisplayHandle, display(HTML(text), display_id=True))
 
 
 def _mark(status: str, done: int, of: int) -> str:
