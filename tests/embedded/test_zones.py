@@ -48,7 +48,7 @@ def test_an_endpoint_is_refused_where_its_service_is_not(aws, old_zone):
     lacking, having = subnets["use1-az3"], subnets["use1-az1"]
     assert lacking["AvailabilityZone"] not in told["AvailabilityZones"]
     assert having["AvailabilityZone"] in told["AvailabilityZones"]
-    asked = {"VpcId": vpc, "ServiceName": STS, "VpcEndpointType": "Interface"}
+    asked = {"VpcId": vpc, "ServiceName": STS, "VpcEndpointType": "Interface", "PrivateDnsEnabled": False}
     with pytest.raises(ClientError, match="does not support the availability zone of the subnet"):
         ec2.create_vpc_endpoint(**asked, SubnetIds=[having["SubnetId"], lacking["SubnetId"]])
     assert ec2.describe_vpc_endpoints()["VpcEndpoints"] == []

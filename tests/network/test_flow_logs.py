@@ -4,6 +4,7 @@ Expected values: AWS, VPC user guide, "Flow log records" (fields of version 2), 
 """
 
 import json
+import time
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -117,7 +118,7 @@ class Place:
 
     def deliver(self, *actions):
         there = (IPv4Address("10.0.0.9"), 40000, IPv4Address("10.1.0.5"), 8080)
-        flow_logs.deliver([Record(Flow(self.eni, *there, action), 0.0) for action in actions], REGION)
+        flow_logs.deliver([Record(Flow(self.eni, *there, action), time.time()) for action in actions], REGION)
 
     def written(self, group="flows"):
         streams = logs_backends[ACCOUNTS["server"]][REGION].groups[group].streams
