@@ -5,7 +5,9 @@ Who a client is, is believed here; ``tests/federation/test_access_is_enforced.py
 
 from __future__ import annotations
 
+import io
 import sys
+import tarfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from workshop import federation
 from workshop.federation import tls
 from workshop.federation.identity import Caller, IdentityError
 from workshop.federation.participants import Phase, Status
+from workshop.packing import bundle
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "client_code"))  # as a job imports its modules
 
@@ -168,6 +171,13 @@ class Cohort:
             job.outcome = "Completed" if member.finished else "Failed"
         except Exception as error:
             job.reason, job.outcome = f"{type(error).__name__}: {error}", "Failed"
+
+
+def unpacked(folder: Path) -> Path:
+    """Unpack what travels to a job, problem and all; return the folder."""
+    with tarfile.open(fileobj=io.BytesIO(bundle.source_archive())) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
 
 
 def wait_until(condition, *, seconds: float = 20.0) -> None:

@@ -14,7 +14,7 @@ import kernel
 import numpy as np
 import pytest
 import task
-from cohort import Cohort
+from cohort import Cohort, unpacked
 
 from workshop import state
 from workshop.aws import cleanup, jobs
@@ -281,7 +281,6 @@ def test_a_job_that_is_stopped_while_it_writes_a_checkpoint_keeps_the_one_before
 
 STOPPED_WHILE_IT_SAVES = """
 import os, signal, sys
-sys.path.insert(0, "client_code")
 import client, connection, joblib, numpy as np, task
 
 dump = joblib.dump
@@ -301,7 +300,7 @@ def test_a_job_that_is_stopped_while_it_saves_its_model_saves_it(stage, tmp_path
         "TRAINING_JOB_NAME": "fl-x", "SM_OUTPUT_DIR": str(tmp_path), "SM_MODEL_DIR": str(tmp_path)
     }  # fmt: skip
     command = [sys.executable, "-c", STOPPED_WHILE_IT_SAVES, *options]
-    subprocess.run(command, env=environment, cwd=kernel.REPOSITORY, timeout=60)
+    subprocess.run(command, env=environment, cwd=unpacked(tmp_path / "code"), timeout=60)
     assert joblib.load(tmp_path / "model.joblib").named_steps["model"].coef_.shape == (1, 49)
 
 

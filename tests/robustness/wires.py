@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cohort import ROLE, Cohort, Job, Rows
+from cohort import ROLE, Cohort, Job, Rows, unpacked
 
 from embedded_aws.network import netns
 from workshop import federation
@@ -27,7 +27,6 @@ from workshop.federation import tls
 from workshop.federation.identity import Caller, IdentityError
 
 SERVER = "10.99.0.1"
-SCRIPT = Path(__file__).parents[2] / "client_code" / "client.py"
 ALL_PROTOCOLS = 3  # ETH_P_ALL
 
 
@@ -347,7 +346,8 @@ class Wired(Cohort):
         }
         environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")} | own
         address = self.middle.address if name == self.behind else self.place.address
-        command = [sys.executable, str(SCRIPT), "--server-address", address]
+        script = unpacked(folder / "code") / "client.py"
+        command = [sys.executable, str(script), "--server-address", address]
         command += ["--ca-certificate", self.certificates.authority_hyperparameter()]
         with (folder / "log").open("wb") as log:
             return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -25,7 +25,7 @@ NEARLY_NOTHING = 1e-3  # a shorter step is never far
 _PREFIX, _PREFIX_BYTES = b"\x93NUMPY\x01\x00", 10
 _HEADER = re.compile(
     rb"\{'descr': (?:'(?P<dtype>[<>|=][a-zA-Z]\d{0,9}(?:\[\w{1,9}\])?)'|\[.*\]), "
-    rb"'fortran_order': (?P<fortran>True|False), 'shape': \((?P<shape>(?:\d{1,20}, ?)*(?:\d{1,20})?)\), \} *\n"
+    rb"'fortran_order': (?P<fortran>True|False) ?, 'shape': \((?P<shape>(?:\d{1,20}, ?)*(?:\d{1,20})?)\), \} *\n"
 )
 OUR_OWN = (MemoryError, SystemError)  # of this machine or its interpreter: whatever was sent, nobody else's fault
 
