@@ -23,7 +23,7 @@ lab: .venv/ready  ## JupyterLab with the embedded AWS up, to follow step by step
 	@$(BIN)/python -m embedded_aws $(ACCOUNTS) run -- $(BIN)/python -m workshop lab
 
 # The pure part comes first and is measured: a tracer would slow the rest, whose work is done in other processes anyway.
-FAST_TESTS := tests/unit tests/iam tests/network tests/embedded tests/repo client_code data_prep workshop
+FAST_TESTS := tests/unit tests/repo tests/iam tests/network/test_reachability.py client_code data_prep workshop
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 test: .venv/ready  ## everything that proves the kit works; FAST=1: what is pure, in a minute
 	@$(PYTEST) $(FAST_TESTS) -m "not slow" --cov

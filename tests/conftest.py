@@ -179,8 +179,8 @@ FIRST = ("robustness", "notebooks", "federation")
 LAST = "test_network_faults.py"  # gRPC's threads stay in the network namespace in which they were born
 
 
-# Where pure tests are, as in the Makefile: `make test FAST=1` runs these folders but for what is marked slow.
-PURE = "tests/unit tests/iam tests/network tests/embedded tests/repo client_code data_prep workshop"
+# Where pure tests are, as in the Makefile: `make test FAST=1` runs these but for what is marked slow.
+PURE = "tests/unit tests/repo tests/iam tests/network/test_reachability.py client_code data_prep workshop"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

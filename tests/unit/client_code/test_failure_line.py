@@ -28,6 +28,8 @@ RUN = """
 import json, sys, types
 from pathlib import Path
 import client
+
+pytestmark = pytest.mark.slow  # it starts processes
 for name, arguments in json.load(open(sys.argv[1])).items():
     print(f"== {name}", flush=True)
     sys.stderr.flush()

@@ -11,6 +11,8 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from workshop.errors import WorkshopError
 from workshop.lessons import execute, kernels, render
 
+pytestmark = pytest.mark.slow  # it starts processes
+
 PICTURE = {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure size 640x480 with 1 Axes>"}
 SHELL = {
     "MPLBACKEND": "Agg",

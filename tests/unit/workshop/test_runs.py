@@ -19,6 +19,8 @@ from workshop.federation.rounds import Round
 OTHER_KERNEL = """
 import sys
 from workshop import federation
+
+pytestmark = pytest.mark.slow  # it starts processes
 federation.open_run("127.0.0.1", {"rounds": 3})
 print("leads", flush=True)
 sys.stdin.read()
