@@ -78,5 +78,5 @@ def test_an_entry_of_another_kind_is_missing(home, entry):
 def test_a_client_without_a_card_is_told_what_a_client_does():
     with pytest.raises(MissingStep) as error:
         cards.federation(["client-1"])
-    assert "a client's owner asks the server's for a card" in str(error.value)
+    assert "ask its owner for one (`python -m workshop card server --for client-1` writes it there)" in str(error.value)
     assert "python -m workshop join" in str(error.value)
