@@ -146,7 +146,7 @@ uploads.loc[[SHOW, "server"]]
 # %% [markdown]
 # ## Write down what the server knows
 # Names of roles and subnets, the address at which it will wait, the external ids. The image is SageMaker's own
-# scikit-learn container; the SageMaker SDK knows its address in every region.
+# scikit-learn container; the kit has a table of its addresses, held against the SageMaker SDK's by a test.
 
 # %%
 image = connect.training_image(sessions["server"].region_name)
