@@ -104,12 +104,12 @@ def test_stop_ends_the_server_and_spares_a_process_that_the_record_takes_for_it(
 
 
 def test_a_server_that_does_not_start_says_why(home):
-    (home / "embedded").mkdir()
-    (home / "embedded" / "network.jsonl").mkdir()  # in the way of a file that the server writes
-    failed = call(home, "start")
+    (home / "broken").mkdir()
+    (home / "broken" / "moto.py").write_text("raise ImportError('half an installation')\n")
+    failed = call(home, "start", PYTHONPATH=str(home / "broken"))
     assert failed.returncode == 1
     assert "ended with exit code 1" in failed.stderr
-    assert "IsADirectoryError" in failed.stderr
+    assert "ImportError: half an installation" in failed.stderr
 
 
 @pytest.mark.parametrize("command", [["start"], ["stop"], ["run", "--", "true"]])
