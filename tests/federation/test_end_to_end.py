@@ -77,7 +77,7 @@ def test_a_client_that_never_comes_is_named_with_its_jobs_status_and_log(stage):
     with pytest.raises(FederationError) as error:
         rehearsal.lead(stage, [*started[:2], lost[2]], place=place, certificates=certificates, join=12)
     assert "client-3 did not join within 12 s" in str(error.value)
-    assert f"job {lost[2].name}: InProgress" in str(error.value)
+    assert f"job {lost[2].job_name}: InProgress" in str(error.value)
     assert "log: " in str(error.value)
     assert "client-1 (account" not in str(error.value)
     _wait_until_stopped([*started, *lost])
