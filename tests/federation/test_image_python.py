@@ -4,7 +4,6 @@ import io
 import os
 import subprocess
 import tarfile
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -17,6 +16,7 @@ from embedded_aws.iam import signature
 from workshop import federation, problems
 from workshop.federation import tls
 from workshop.federation.identity import Caller
+from workshop.federation.participants import Phase, Status
 from workshop.packing import bundle
 from workshop.science import baselines
 
@@ -25,24 +25,20 @@ FRAUD = problems.load()
 SECRET = "a secret of this test"
 
 
-@dataclass
 class Job:
-    """What the server needs to know of a job that runs outside the embedded AWS."""
+    """A participant that runs outside the embedded AWS."""
 
-    client: object
-    name: str
-    status: str = "InProgress"
-    pace = 0.2
+    name, account, role = "client-1", "444455556666", "FL-client-job-execution"
+    job_name, pace = "fl-client-1-image", 0.2
 
-    def describe(self):
-        return {"TrainingJobStatus": self.status, "SecondaryStatus": self.status, "CreationTime": datetime.now(UTC)}
+    def status(self):
+        return Status(Phase.RUNNING, since=datetime.now(UTC))
 
+    def log_tail(self, most=5):
+        return []
 
-@dataclass
-class Client:
-    name: str = "client-1"
-    account: str = "444455556666"
-    execution_role: str = "arn:aws:iam::444455556666:role/FL-client-job-execution"
+    def stop(self):
+        """The test ends its process."""
 
 
 def signed_by_its_botocore(proof, nonce):
@@ -93,9 +89,8 @@ def test_the_client_trains_in_the_images_python(image_python, tmp_path):
     process = subprocess.Popen([image_python, "client.py", *arguments], cwd=code, env=environment)
     try:
         test = schema.to_arrays(schema.read_table(tmp_path / "server" / "test.csv", FRAUD), FRAUD)
-        job = Job(Client(), "fl-client-1-image")
         result = federation.run(
-            [job], listen=place.listen, certificates=certificates, caller=signed_by_its_botocore, test=test,
+            [Job()], listen=place.listen, certificates=certificates, caller=signed_by_its_botocore, test=test,
             problem=FRAUD, terms=federation.Terms(rounds=2),
         )  # fmt: skip
         assert process.wait(timeout=60) == 0
