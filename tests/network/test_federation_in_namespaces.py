@@ -27,8 +27,8 @@ connect.wheels = lambda: wheels
 stage = rehearsal.connect_accounts(n_clients=2)
 place, _ = rehearsal.stand(stage)
 result, jobs = rehearsal.federate(stage, rounds=2)
-rows = [baselines.ClientRows.read(state.home() / "data" / client.name, FRAUD) for client in stage.clients]
-by_hand = baselines.federated_by_hand(rows, FRAUD, rounds=2)
+rows = [baselines.ClientRows.read(state.home() / "data" / client.name, stage.problem) for client in stage.clients]
+by_hand = baselines.federated_by_hand(rows, stage.problem, rounds=2)
 print(json.dumps({
     "listens": place.listen, "dialled": place.address, "rounds": len(result.history),
     "difference": max(float(np.abs(a - b).max()) for a, b in zip(result.parameters, by_hand.parameters)),
