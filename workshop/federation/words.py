@@ -11,20 +11,14 @@ from workshop.federation.rounds import Round
 Report = Callable[[str, Sequence[Round]], None]
 
 
-def _gathering(event: events.Gathering) -> str:
-    waiting = f"; waiting for {', '.join(event.missing)}" if event.missing else ""
-    return f"{event.present} of {event.expected} clients are here{waiting}"
+def _missing(names: Sequence[str]) -> str:
+    return f"; waiting for {', '.join(names)}" if names else ""
 
 
 def _scaler(event: events.ScalerMade) -> str:
     if event.without:
         return f"the scaler is made again without the sums of {', '.join(event.without)}"
     return f"{event.clients} clients are here: the scaler is the sum of their sums"
-
-
-def _waiting(event: events.Waiting) -> str:
-    waiting = f"; waiting for {', '.join(event.missing)}" if event.missing else ""
-    return f"{event.question}: clients are training{waiting}"
 
 
 def _left_out(event: events.LeftOut) -> str:
@@ -48,10 +42,10 @@ def _apart(event: events.StandsApart) -> str:
 
 # Where a run is: these replace each other in a display.
 STEPS: dict[type[Event], Callable] = {
-    events.Gathering: _gathering,
+    events.Gathering: lambda event: f"{event.present} of {event.expected} clients are here{_missing(event.missing)}",
     events.ScalerMade: _scaler,
     events.Resumed: lambda event: f"carrying on after round {len(event.history)}",
-    events.Waiting: _waiting,
+    events.Waiting: lambda event: f"{event.question}: clients are training{_missing(event.missing)}",
     events.RoundFinished: lambda event: f"round {event.round} of {event.rounds} is done",
     events.Finished: lambda event: "the model is finished",
 }
