@@ -20,7 +20,8 @@ from flwr.proto.transport_pb2_grpc import FlowerServiceStub
 
 QUESTIONS = ("get_properties", "get_parameters", "fit", "evaluate")
 LARGEST_MESSAGE = 64 * 1024 * 1024  # bytes
-OPTIONS = [
+# gRPC's channel arguments that both ends must agree on.
+BOTH_ENDS = [
     # A connection over which nothing came for 20 s is asked whether it lives, and given up 20 s later. It also keeps
     # routers from forgetting it.
     ("grpc.keepalive_time_ms", 20_000),
@@ -28,12 +29,15 @@ OPTIONS = [
     ("grpc.http2.ping_timeout_ms", 20_000),  # for gRPC's own pings, behind which the keepalive's wait; else 60 s
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE),
+]
+OPTIONS = [
+    *BOTH_ENDS,
     # gRPC's own attempts take up to 20 s, and its pauses between them grow to two minutes.
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
-    ("grpc.max_send_message_length", LARGEST_MESSAGE),
 ]
 PAUSE = 0.2  # seconds between two attempts
 _OUT_OF_DATE = {"certificate is not yet valid": "yet", "certificate has expired": "any more"}  # gRPC's words

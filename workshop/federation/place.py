@@ -17,21 +17,15 @@ from flwr.server.superlink.fleet.grpc_bidi.flower_service_servicer import Flower
 from flwr.server.superlink.fleet.grpc_bidi.grpc_bridge import GrpcBridge
 from flwr.server.superlink.fleet.grpc_bidi.grpc_client_proxy import GrpcClientProxy
 
+from client_code.connection import BOTH_ENDS
 from workshop.errors import FederationError, NotThisMachine
 from workshop.federation.seats import Seats
 from workshop.federation.tls import Certificates
 
-LARGEST_MESSAGE = 64 * 1024 * 1024  # bytes
 SPARE_CONNECTIONS = 32  # for those who come back while their old connection is still open, and for strangers
 OPTIONS = [
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.ping_timeout_ms", 20_000),  # for gRPC's own pings, behind which the keepalive's wait; else 60 s
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
+    *BOTH_ENDS,
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # clients ask every 20 s
-    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
-    ("grpc.max_send_message_length", LARGEST_MESSAGE),
     ("grpc.so_reuseport", 0),  # two servers at one port would share the clients
 ]
 
