@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # it starts processes
 ROOT = Path(__file__).parents[3]
 SERVER = ["--server-address", "127.0.0.1:9", "--ca-certificate", "MII=", "--join-deadline", "0.1"]
 # What spoils a job: arguments, where {} is its folder, and words of the line.
@@ -28,8 +29,6 @@ RUN = """
 import json, sys, types
 from pathlib import Path
 import client
-
-pytestmark = pytest.mark.slow  # it starts processes
 for name, arguments in json.load(open(sys.argv[1])).items():
     print(f"== {name}", flush=True)
     sys.stderr.flush()

@@ -16,11 +16,10 @@ from workshop.errors import FederationError
 from workshop.federation.checkpoints import Checkpoints, Progress
 from workshop.federation.rounds import Round
 
+pytestmark = pytest.mark.slow  # it starts processes
 OTHER_KERNEL = """
 import sys
 from workshop import federation
-
-pytestmark = pytest.mark.slow  # it starts processes
 federation.open_run("127.0.0.1", {"rounds": 3})
 print("leads", flush=True)
 sys.stdin.read()
