@@ -23,7 +23,8 @@ lab: .venv/ready  ## JupyterLab with the embedded AWS up, to follow step by step
 	@$(BIN)/python -m embedded_aws $(ACCOUNTS) run -- $(BIN)/python -m workshop lab
 
 # The pure part comes first and is measured: a tracer would slow the rest, whose work is done in other processes anyway.
-FAST_TESTS := tests/unit tests/repo tests/iam tests/network/test_reachability.py client_code data_prep workshop
+FAST_TESTS := tests/unit tests/repo emulator/tests/gate emulator/tests/policies emulator/tests/network/test_reachability.py \
+  emulator/embedded_aws client_code data_prep workshop
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 test: .venv/ready  ## everything that proves the kit works; FAST=1: what is pure, in a minute
 	@$(PYTEST) $(FAST_TESTS) -m "not slow" --cov
@@ -67,7 +68,7 @@ bundle: .venv/ready  ## pack the kit and its wheels for a notebook instance with
 	@$(BIN)/python -m workshop bundle
 
 lock: .venv/ready  ## renew requirements.lock from pyproject.toml, and what client jobs take of it
-	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate --no-emit-package embedded-aws --upgrade --quiet --output-file requirements.lock
 	@$(BIN)/uv pip compile client_code/requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --no-emit-package numpy --constraint requirements.lock --output-file client_code/requirements.lock
 
 clean:  ## remove what was built, and the environment
@@ -77,5 +78,5 @@ clean:  ## remove what was built, and the environment
 	@$(PYTHON) -c 'import sys; sys.exit("make PYTHON=... : Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable emulator --editable .
 	@touch $@

@@ -75,7 +75,7 @@ def page(promises: Sequence[Sequence[str]], figures: Sequence[Sequence[str]]) ->
     return text
 
 
-def collected(folder: Path = ROOT / "tests") -> list[list[str]]:
+def collected(root: Path = ROOT) -> list[list[str]]:
     """Return test, id and promise of all tests, read from their sources: collecting them would take half a minute.
 
     Raises
@@ -84,8 +84,8 @@ def collected(folder: Path = ROOT / "tests") -> list[list[str]]:
         If a promise stands elsewhere than on a test, or is not written out.
     """
     promises = []
-    for path in sorted(folder.rglob("test_*.py")):
-        where = str(path.relative_to(folder.parent))
+    for path in sorted([*root.glob("tests/**/test_*.py"), *root.glob("emulator/tests/**/test_*.py")]):
+        where = str(path.relative_to(root))
         tree = ast.parse(path.read_text())
         marks = {id(call): call for call in ast.walk(tree) if isinstance(call, ast.Call) and _promises(call)}
         for item in tree.body:
@@ -111,7 +111,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figures.jsonl"
         run = subprocess.run(
-            [sys.executable, "-m", "pytest", "-m", "promise", "tests"],
+            [sys.executable, "-m", "pytest", "-m", "promise", "tests", "emulator/tests"],
             cwd=ROOT,
             env=os.environ | {"FIGURES": str(path)},
             check=False,

@@ -1,4 +1,4 @@
-"""The wheel holds what it needs: installed alone, outside the repository, it runs a federation."""
+"""The wheels of kit and embedded AWS hold what they need: installed outside the repository, they run a federation."""
 
 import os
 import subprocess
@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("client_code", "cloudformation", "data_prep", "embedded_aws", "problems", "workshop")
+# Project's folder -> its packages.
+PROJECTS = {
+    "": ("client_code", "cloudformation", "data_prep", "problems", "workshop"),
+    "emulator/": ("embedded_aws",),
+}
 
 
 def files_of_git() -> list[str]:
@@ -19,14 +23,24 @@ def files_of_git() -> list[str]:
     return [name for name in names if (ROOT / name).is_file()]
 
 
+def held(folder: str) -> set[str]:
+    """Return the files of a project's packages, as git has them, by their path in the wheel."""
+    inside = [name.removeprefix(folder) for name in files_of_git() if name.startswith(folder)]
+    return {name for name in inside if name.split("/")[0] in PROJECTS[folder]}
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
+def wheels(tmp_path_factory) -> dict[str, Path]:
+    """Return each project's wheel."""
+    return {folder: build(folder, tmp_path_factory) for folder in PROJECTS}
+
+
+def build(folder, tmp_path_factory) -> Path:
     """Build from a copy: setuptools leaves a ``build`` folder in its source, whose files end up in the next wheel."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in files_of_git():
-        if name.startswith(PACKAGES) or "/" not in name:
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
+    for name in [*held(folder), "pyproject.toml", "README.md", *(["LICENSE"] if not folder else [])]:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes((ROOT / folder / name).read_bytes())
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*command, "--wheel-dir", target, source], check=True)
     (path,) = target.glob("*.whl")
@@ -34,15 +48,15 @@ def wheel(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory) -> Path:
-    """Return the ``bin`` of an environment with the wheel, and with others' packages from this one."""
+def installed(wheels, tmp_path_factory) -> Path:
+    """Return the ``bin`` of an environment with the wheels, and with others' packages from this one."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     # What a .pth names is only a place to look: the editable installation that is registered there is not seen.
     packages = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
     (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
     command = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet", "--no-deps"]
-    subprocess.run([*command, "--no-index", wheel], check=True)
+    subprocess.run([*command, "--no-index", *wheels.values()], check=True)
     return folder / "bin"
 
 
@@ -60,10 +74,25 @@ def run(installed, tmp_path):
     return command
 
 
-def test_it_holds_every_file_of_its_packages_and_no_other(wheel):
-    expected = {name for name in files_of_git() if name.split("/")[0] in PACKAGES}
-    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == expected
+@pytest.mark.parametrize("folder", PROJECTS)
+def test_a_wheel_holds_every_file_of_its_packages_and_no_other(wheels, folder):
+    assert {name for name in zipfile.ZipFile(wheels[folder]).namelist() if ".dist-info/" not in name} == held(folder)
+
+
+def test_the_embedded_aws_needs_nothing_of_the_kit(wheels, tmp_path):
+    """In its own names: without anybody's settings its accounts, profiles and folder are called by its own."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "e"], check=True)
+    site = tmp_path / "e" / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    with zipfile.ZipFile(wheels["emulator/"]) as archive:
+        archive.extractall(site)
+    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    script = "import boto3; print(boto3.Session(profile_name='account-1').client('sts').get_caller_identity()['Arn'])"
+    python = tmp_path / "e" / "bin" / "python"
+    command = [python, "-m", "embedded_aws", "--clients", "1", "run", "--", python, "-c", script]
+    environment = {"PATH": os.environ["PATH"], "EMBEDDED_AWS_SETTINGS": "{}"}  # the kit's are among the others
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    assert answer.stdout == "arn:aws:iam::444455556666:user/administrator\n", answer.stderr
+    assert (tmp_path / ".embedded-aws" / "embedded" / "server.log").exists()
 
 
 def test_fl_is_a_command(run):

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError
 
-from embedded_aws.iam.policy import Policy, Request, evaluate
+from embedded_aws.policies.policy import Policy, Request, evaluate
 from workshop.aws import accounts, jobs
 from workshop.errors import AccountError
 from workshop.lessons import experiments, rehearsal

@@ -12,7 +12,7 @@ import pytest
 from client_code import schema
 from client_code.identity import QUESTION
 from data_prep import prepare, sources
-from embedded_aws.iam import signature
+from embedded_aws.gate import signature
 from workshop import federation, problems
 from workshop.federation import tls
 from workshop.federation.identity import Caller

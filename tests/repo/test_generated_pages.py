@@ -32,10 +32,10 @@ def test_promises_are_read_from_decorators_and_none_is_overlooked(tmp_path):
     (tmp_path / "tests").mkdir()
     file = tmp_path / "tests" / "test_a.py"
     file.write_text('@pytest.mark.promise("F-01", "a " "b")\n@pytest.mark.slow\ndef test_b(): pass\n')
-    assert promises.collected(tmp_path / "tests") == [["tests/test_a.py::test_b", "F-01", "a b"]]
+    assert promises.collected(tmp_path) == [["tests/test_a.py::test_b", "F-01", "a b"]]
     file.write_text('MARKS = [pytest.mark.promise("F-01", "a")]\n')
     with pytest.raises(ValueError, match=r"test_a\.py, line 1"):
-        promises.collected(tmp_path / "tests")
+        promises.collected(tmp_path)
 
 
 def test_the_drawing_shows_the_imports_of_today():
@@ -48,7 +48,7 @@ def test_what_is_drawn_is_what_is_imported(tmp_path):
         "notebooks/source/01.py": "# %% [markdown]\n# A lesson\n# %%\nfrom workshop.aws import jobs",
         "client_code/task.py": "import schema",
         "data_prep/split.py": "",
-        "embedded_aws/iam/gate.py": "import embedded_aws.iam.names",
+        "emulator/embedded_aws/gate/gate.py": "import embedded_aws.gate.calls",
         "workshop/aws/__init__.py": '"""AWS: ``jobs``.\n\nMore."""',
         "workshop/aws/jobs.py": "from data_prep import split\nfrom workshop import packing",
         "workshop/packing/bundle.py": "def f():\n    from data_prep.split import deal",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from embedded_aws.iam import published
+from embedded_aws.policies import published
 from embedded_aws.stacks import documents
 
 ANYWHERE = ("0.0.0.0/0", "::/0")

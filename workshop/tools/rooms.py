@@ -8,7 +8,8 @@ from pathlib import Path
 
 from workshop.files import REPOSITORY, write_text
 
-PACKAGES = ("client_code", "data_prep", "embedded_aws", "workshop")
+PACKAGES = ("client_code", "data_prep", "emulator/embedded_aws", "workshop")
+_NAMES = {Path(package).name: package for package in PACKAGES}  # as they are imported
 NOTEBOOKS = "notebooks"
 PAGE = REPOSITORY / "docs" / "rooms.md"
 Graph = Mapping[str, set[str]]
@@ -40,7 +41,7 @@ def imports(root: Path = REPOSITORY) -> dict[str, set[str]]:
         graph[NOTEBOOKS] |= {_room(root, name) for name in _imported(source, root)}
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
-            room = _room(root, ".".join(path.relative_to(root).with_suffix("").parts))
+            room = _room(root, ".".join(path.relative_to((root / package).parent).with_suffix("").parts))
             others = {_room(root, name) for name in _imported(path, root)}
             graph.setdefault(room, set()).update(others - {room})
     return graph
@@ -82,7 +83,8 @@ def errand(root: Path, room: str) -> str:
     """Return what a room says of itself: the first line of its ``__init__``."""
     if room == NOTEBOOKS:
         return "The lessons."
-    path = root.joinpath(*room.split("."), "__init__.py")
+    package, *folders = room.split(".")
+    path = root.joinpath(_NAMES[package], *folders, "__init__.py")
     text = ast.get_docstring(ast.parse(path.read_text())) if path.exists() else None
     return (text or "").partition("\n")[0].replace("``", "`")
 
@@ -95,20 +97,27 @@ def main() -> int:
 
 
 def _imported(path: Path, root: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    guarded = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    ]
+    for_types = {id(inner) for node in guarded for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
-        yield from (name for name in names if name.partition(".")[0] in PACKAGES)
+        yield from (name for name in names if name.partition(".")[0] in _NAMES)
 
 
 def _room(root: Path, module: str) -> str:
     package, _, rest = module.partition(".")
     folder = rest.partition(".")[0]
-    return f"{package}.{folder}" if folder and (root / package / folder).is_dir() else package
+    return f"{package}.{folder}" if folder and (root / _NAMES[package] / folder).is_dir() else package
 
 
 def _below(graph: Graph, room: str) -> set[str]:

@@ -1,1 +1,0 @@
-"""Who asks, what the policies say, and a trail of every decision."""

@@ -1,1 +1,0 @@
-"""SageMaker training jobs that really run, each as processes of its own."""

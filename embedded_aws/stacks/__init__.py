@@ -1,1 +1,0 @@
-"""CloudFormation: stacks whose resources really take effect and are really deleted."""

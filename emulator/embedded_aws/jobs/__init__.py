@@ -1,0 +1,1 @@
+"""Container runtime of training jobs: each runs as processes of its own."""

@@ -1,0 +1,1 @@
+"""IAM policy language: documents, conditions, and what all policies together say of a request. Pure."""

@@ -1,0 +1,1 @@
+"""AWS IAM: users, groups, roles and policies."""

@@ -1,0 +1,1 @@
+"""AWS Service Quotas: how many instances an account may have."""

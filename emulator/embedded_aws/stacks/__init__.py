@@ -1,0 +1,1 @@
+"""CloudFormation engine: templates, plans, and stacks whose resources really take effect."""

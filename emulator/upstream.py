@@ -1,0 +1,264 @@
+"""Bug reports for moto: each is a function that is true as long as moto does otherwise than AWS.
+
+``python emulator/upstream.py`` asks moto itself, without any of this distribution's corrections, and writes
+``docs/upstream.md`` from what stands below. A report that is not true any more makes it fail: its correction can go.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "upstream.md"
+HEAD = f"""# What moto could take over
+
+Written by `python emulator/upstream.py`, which asks moto {version("moto")} alone and fails when an answer has changed.
+Each row is a report in short: what moto does, what AWS does and where it says so, and the module that corrects it here.
+
+| service | moto | AWS | corrected in `emulator/embedded_aws/services/` |
+|---|---|---|---|
+"""
+EC2, IAM = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference", "https://docs.aws.amazon.com/IAM/latest"
+VPC, S3 = "https://docs.aws.amazon.com/vpc/latest", "https://docs.aws.amazon.com/AmazonS3/latest"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What moto does, what AWS does, where AWS says so, and where it is corrected."""
+
+    service: str
+    moto: str
+    aws: str
+    source: str
+    module: str
+    holds: Callable[[], bool]
+
+
+REPORTS: list[Report] = []
+
+
+def report(service: str, moto: str, aws: str, source: str, module: str) -> Callable[[Callable[[], bool]], Any]:
+    """Make a report of a function that returns whether moto still does so."""
+
+    def keep(holds: Callable[[], bool]) -> Callable[[], bool]:
+        REPORTS.append(Report(service, moto, aws, source, module, holds))
+        return holds
+
+    return keep
+
+
+def client(service: str) -> Any:
+    """Return a client of moto's."""
+    return boto3.client(service, "us-east-1", aws_access_key_id="k", aws_secret_access_key="s")  # noqa: S106
+
+
+def refused(call: Callable[..., Any], **request: Any) -> str:
+    """Return the error code of a call; empty if it went through."""
+    try:
+        call(**request)
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    return ""
+
+
+def vpc(ec2: Any, number: int) -> str:
+    """Make a VPC; return its id."""
+    return ec2.create_vpc(CidrBlock=f"10.{number}.0.0/16")["Vpc"]["VpcId"]
+
+
+@report(
+    "ec2", "A peering between VPCs whose ranges overlap waits to be accepted.",
+    "It fails at once.", f"{VPC}/peering/vpc-peering-basics.html", "ec2/peerings.py",
+)  # fmt: skip
+def overlapping() -> bool:
+    ec2 = client("ec2")
+    asked = ec2.create_vpc_peering_connection(VpcId=vpc(ec2, 1), PeerVpcId=vpc(ec2, 1))
+    return asked["VpcPeeringConnection"]["Status"]["Code"] != "failed"
+
+
+@report(
+    "ec2", "A route to a peering that was deleted stays `active`.",
+    "Its state is `blackhole`.", f"{VPC}/peering/delete-vpc-peering-connection.html", "ec2/routes.py",
+)  # fmt: skip
+def no_blackhole() -> bool:
+    ec2 = client("ec2")
+    first, second = vpc(ec2, 1), vpc(ec2, 2)
+    asked = ec2.create_vpc_peering_connection(VpcId=first, PeerVpcId=second)["VpcPeeringConnection"]
+    name = asked["VpcPeeringConnectionId"]
+    ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=name)
+    table = ec2.create_route_table(VpcId=first)["RouteTable"]["RouteTableId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="10.2.0.0/16", VpcPeeringConnectionId=name)
+    ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=name)
+    routes = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]
+    return [one["State"] for one in routes if "VpcPeeringConnectionId" in one] == ["active"]
+
+
+@report(
+    "ec2", "A subnet of another VPC can be associated with a route table.",
+    "`InvalidParameterValue`: both belong to one network.", f"{EC2}/API_AssociateRouteTable.html", "ec2/routes.py",
+)  # fmt: skip
+def any_table() -> bool:
+    ec2 = client("ec2")
+    table = ec2.create_route_table(VpcId=vpc(ec2, 1))["RouteTable"]["RouteTableId"]
+    subnet = ec2.create_subnet(VpcId=vpc(ec2, 2), CidrBlock="10.2.1.0/24")["Subnet"]["SubnetId"]
+    return not refused(ec2.associate_route_table, RouteTableId=table, SubnetId=subnet)
+
+
+@report(
+    "ec2", "A VPC's default group lets nothing in.", "It lets in what comes from itself.",
+    f"{VPC}/userguide/default-security-group.html", "ec2/security_groups.py",
+)  # fmt: skip
+def default_group() -> bool:
+    ec2 = client("ec2")
+    filters = [{"Name": "vpc-id", "Values": [vpc(ec2, 1)]}, {"Name": "group-name", "Values": ["default"]}]
+    (group,) = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+    return not group["IpPermissions"]
+
+
+@report(
+    "ec2", "Two network interfaces of a subnet may have the same private address.",
+    "`InvalidIPAddress.InUse`.", f"{EC2}/API_CreateNetworkInterface.html", "ec2/interfaces.py",
+)  # fmt: skip
+def same_address() -> bool:
+    ec2 = client("ec2")
+    subnet = ec2.create_subnet(VpcId=vpc(ec2, 1), CidrBlock="10.1.1.0/24")["Subnet"]["SubnetId"]
+    request = {"SubnetId": subnet, "PrivateIpAddress": "10.1.1.10"}
+    ec2.create_network_interface(**request)
+    return not refused(ec2.create_network_interface, **request)
+
+
+@report(
+    "ec2", "Endpoints that do not exist are deleted without a word.",
+    "They are listed as `Unsuccessful`.", f"{EC2}/API_DeleteVpcEndpoints.html", "ec2/endpoints.py",
+)  # fmt: skip
+def silent_endpoints() -> bool:
+    told = client("ec2").delete_vpc_endpoints(VpcEndpointIds=["vpce-0123456789abcdef0"])
+    return not told.get("Unsuccessful")
+
+
+@report(
+    "iam", "`CreateUser` forgets `PermissionsBoundary`.", "The user has it.",
+    f"{IAM}/APIReference/API_CreateUser.html", "iam/entities.py",
+)  # fmt: skip
+def forgotten_boundary() -> bool:
+    iam = client("iam")
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    arn = iam.create_policy(PolicyName="p", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+    iam.create_user(UserName="u", PermissionsBoundary=arn)
+    return "PermissionsBoundary" not in iam.get_user(UserName="u")["User"]
+
+
+@report(
+    "iam", "A managed policy can be deleted while it is attached to a role.",
+    "`DeleteConflict`.", f"{IAM}/APIReference/API_DeletePolicy.html", "iam/entities.py",
+)  # fmt: skip
+def deleted_while_attached() -> bool:
+    iam = client("iam")
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    arn = iam.create_policy(PolicyName="p", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    trusts = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=trusts)
+    iam.attach_role_policy(RoleName="r", PolicyArn=arn)
+    return not refused(iam.delete_policy, PolicyArn=arn)
+
+
+@report(
+    "iam", "A policy that is attached twice to a role counts as attached twice.",
+    "The second call changes nothing.", f"{IAM}/APIReference/API_AttachRolePolicy.html", "iam/entities.py",
+)  # fmt: skip
+def attached_twice() -> bool:
+    iam = client("iam")
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    arn = iam.create_policy(PolicyName="p", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    trusts = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=trusts)
+    for _ in range(2):
+        iam.attach_role_policy(RoleName="r", PolicyArn=arn)
+    return iam.get_policy(PolicyArn=arn)["Policy"]["AttachmentCount"] == 2
+
+
+@report(
+    "iam", "A principal that is deleted stays in trust policies by its ARN; one made anew under its name is trusted.",
+    "Its unique id takes the ARN's place, and nobody else is trusted.",
+    f"{IAM}/UserGuide/reference_policies_elements_principal.html", "iam/entities.py",
+)  # fmt: skip
+def trusted_again() -> bool:
+    iam = client("iam")
+    arn = iam.create_user(UserName="u")["User"]["Arn"]
+    trust = {"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "sts:AssumeRole"}
+    trusts = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=trusts)
+    iam.delete_user(UserName="u")
+    shown = iam.get_role(RoleName="r")["Role"]["AssumeRolePolicyDocument"]
+    return shown["Statement"][0]["Principal"]["AWS"] == arn
+
+
+@report(
+    "sts", "A session longer than its role's `MaxSessionDuration` is lent.",
+    "`ValidationError`.", "https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html", "sts/sessions.py",
+)  # fmt: skip
+def too_long() -> bool:
+    iam, sts = client("iam"), client("sts")
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    trusts = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    arn = iam.create_role(RoleName="r", AssumeRolePolicyDocument=trusts, MaxSessionDuration=3600)["Role"]["Arn"]
+    return not refused(sts.assume_role, RoleArn=arn, RoleSessionName="session", DurationSeconds=7200)
+
+
+@report(
+    "kms", "A key that is disabled still encrypts.", "`DisabledException`.",
+    "https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html", "kms/states.py",
+)  # fmt: skip
+def disabled_key() -> bool:
+    kms = client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.disable_key(KeyId=key)
+    return not refused(kms.encrypt, KeyId=key, Plaintext=b"a")
+
+
+@report(
+    "s3", "A new bucket has no public access block.", "It has all four settings on.",
+    f"{S3}/userguide/access-control-block-public-access.html", "s3/buckets.py",
+)  # fmt: skip
+def open_bucket() -> bool:
+    s3 = client("s3")
+    s3.create_bucket(Bucket="bucket-of-a-report")
+    return bool(refused(s3.get_public_access_block, Bucket="bucket-of-a-report"))
+
+
+def page() -> str:
+    """Return ``docs/upstream.md``."""
+    rows = (
+        f"| {one.service} | {one.moto} | {one.aws} [AWS]({one.source}) | `{one.module}` |"
+        for one in sorted(REPORTS, key=lambda one: one.service)
+    )
+    return HEAD + "\n".join(rows) + "\n"
+
+
+def main() -> int:
+    """Ask moto; write the page if every report is true."""
+    changed = []
+    for one in REPORTS:
+        with mock_aws():
+            if not one.holds():
+                changed.append(one)
+    for one in changed:
+        print(f"not so any more: {one.service}: {one.moto} See {one.module}.", file=sys.stderr)
+    if not changed:
+        PAGE.write_text(page())
+    return bool(changed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
