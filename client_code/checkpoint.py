@@ -1,4 +1,4 @@
-"""Keep the latest global model where SageMaker saves it (``CheckpointConfig``), for the job when it is restarted."""
+"""Checkpoint of the global model where SageMaker keeps it (``CheckpointConfig``), for a job that is restarted."""
 
 from __future__ import annotations
 

@@ -119,14 +119,15 @@ class FlowerClient(NumPyClient):
         self.data = data
         self.problem = problem
         self.about = {"job": job_name, "federation": federation}
-        self.rows = data.checksum()
+        self.rows_sha256 = data.checksum()
         self.instance = secrets.token_hex(16)  # a second process with this job's credentials has another
         self.keep = keep
         self.finished = False
 
     def get_properties(self, config):
         """Prove which account and role this job is; see ``identity.py``."""
-        return {"instance": self.instance, "rows": self.rows, **identity.prove(str(config["nonce"]), **self.about)}
+        about = {"instance": self.instance, "rows_sha256": self.rows_sha256}
+        return about | identity.prove(str(config["nonce"]), **self.about)
 
     def get_parameters(self, config):
         """Return what the federated scaler is made of: ``[n (1,), mean, squared deviations]``."""

@@ -1,4 +1,4 @@
-"""Stay in touch with the Flower server: dial, answer, dial again when the connection breaks, end when told to.
+"""gRPC connection to the Flower server, with retries: dial, answer, dial again when it breaks, end when told to.
 
 Flower's own ``start_client`` gives up at the first broken connection and never notices a server that has vanished
 without a word; its messages and its gRPC service are used here as they are (docs/decisions/0002-flower-transport.md).

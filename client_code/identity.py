@@ -1,4 +1,4 @@
-"""Prove to the server which AWS account and role this job belongs to, without handing out a secret.
+"""Authentication by a signed STS request: prove account and role to the server without handing out a secret.
 
 The job signs a question to STS, ``GetCallerIdentity``, with its own credentials; the server has STS answer it. The
 signature covers the host, so it is worth nothing elsewhere, and what the server sent and expects, so it is worth

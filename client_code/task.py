@@ -1,4 +1,4 @@
-"""The learning itself, pure: a logistic regression whose numbers can be sent, averaged and scored.
+"""Model and training, pure: a logistic regression whose coefficients can be sent, averaged and scored.
 
 No Flower and no AWS in here: arrays go in, arrays come out. The client's job, the server and the plain loop
 that the tests compare them with all call these functions. Nothing newer than scikit-learn 1.4 is used.

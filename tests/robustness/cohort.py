@@ -66,7 +66,12 @@ class Member(job_code.FlowerClient):
     """The client's own code, believed by its name."""
 
     def get_properties(self, config):
-        return {"instance": self.instance, "rows": self.rows, "job": self.about["job"], "nonce": config["nonce"]}
+        return {
+            "instance": self.instance,
+            "rows_sha256": self.rows_sha256,
+            "job": self.about["job"],
+            "nonce": config["nonce"],
+        }
 
 
 class Meddling(Client):

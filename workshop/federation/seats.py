@@ -1,4 +1,4 @@
-"""Who takes part: one seat per expected account, and questions that wait for answers only so long.
+"""Client manager: one seat per expected account, and requests with a timeout.
 
 Everything that can go wrong with a client comes down to two questions: does somebody sit there, and may somebody
 still come? A client that is slow, was cut off, was restarted or has died needs no case of its own.
@@ -43,7 +43,7 @@ class Seat:
     participant: Participant
     connection: ClientProxy | None = None
     instance: str = ""  # which process sits here: two with the same credentials do not take turns
-    rows: str = ""  # the checksum of its rows, as it says
+    rows_sha256: str = ""  # the checksum of its rows, as it says
     ended: bool = False  # whoever runs it says that it is over
     missed: bool = False  # it had no connection when the last question's time was up
     spared: bool = False  # the last question ended before its time, as too few others could answer
@@ -239,7 +239,8 @@ class Seats(SimpleClientManager):
         nonce = secrets.token_urlsafe(32)
         try:
             proof = proxy.get_properties(GetPropertiesIns({"nonce": nonce}), INTRODUCTION, 0).properties
-            self._seat(proxy, self.caller(proof, nonce), str(proof.get("instance", "")), str(proof.get("rows", "")))
+            told = str(proof.get("instance", "")), str(proof.get("rows_sha256", ""))
+            self._seat(proxy, self.caller(proof, nonce), *told)
         except IdentityError as error:
             self._turned_away(str(error))
             _refuse(proxy, str(error), error.again)
@@ -259,7 +260,7 @@ class Seats(SimpleClientManager):
         if why not in known:  # a crowd is told of once
             self.tell(events.TurnedAway(why))
 
-    def _seat(self, proxy: ClientProxy, caller: Caller, instance: str, rows: str) -> None:
+    def _seat(self, proxy: ClientProxy, caller: Caller, instance: str, rows_sha256: str) -> None:
         seats = {seat.participant.account: seat for seat in self.all_seats.values()}
         seat = seats.get(caller.account)
         if seat is None:
@@ -275,7 +276,7 @@ class Seats(SimpleClientManager):
             if seat.connection is not None and seat.instance != instance:
                 raise IdentityError(f"{seat.name} takes part already", again=True)
             before, seat.connection = seat.connection, proxy
-            seat.instance, seat.rows = instance, rows[:64]
+            seat.instance, seat.rows_sha256 = instance, rows_sha256[:64]
             seat.missed = seat.ended = False
         if before is not None:
             _hang_up(before)

@@ -1,4 +1,4 @@
-"""Run a federation from a notebook's kernel: who is there, then round after round, then the final model."""
+"""Federation server in a notebook's kernel: who is there, then round after round, then the final model."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ class _Rounds:
             raise endings.not_joined(absent, seconds=seconds, quorum=self.terms.quorum, events=happened)
         self._compare_units()
         before = self.checkpoints.latest() if self.checkpoints else None
-        checksums = {name: self.seats.all_seats[name].rows for name in sums}
+        checksums = {name: self.seats.all_seats[name].rows_sha256 for name in sums}
         if before and _agrees(before, sums, checksums):
             self.tell(events.Resumed(tuple(before.history)))
             for name, reason in before.out.items():
