@@ -1,4 +1,4 @@
-"""Where the published table is, and how to get it."""
+"""The curated table: where the published file is, and how to get it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Download one file: with a progress bar, over https, in its place only once its SHA-256 was compared."""
+"""Download over https with a checksum: a progress bar, and a file in its place only once its SHA-256 was compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base of data preparation's errors; what is wrong inside a table is a ``schema.TableError``."""
+"""Base class of data preparation's errors; what is wrong inside a table is a ``schema.TableError``."""
 
 
 class DataError(ValueError):

@@ -1,4 +1,4 @@
-"""Write every owner's rows into a folder of its own, with a manifest that says what they are."""
+"""Output folders, one per owner: rows, and a manifest that says what they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All steps in their order: from a table to one folder of files per owner."""
+"""Preparation pipeline: all steps in their order, from a table to one folder of files per owner."""
 
 from __future__ import annotations
 

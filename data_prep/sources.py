@@ -1,4 +1,4 @@
-"""Three sources behind one schema: synthetic rows, the curated table, or a file with the same columns."""
+"""Data sources behind one schema: synthetic rows, the curated table, or a file with the same columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who gets which rows: deduplicate, hold out the test table, give every row one owner, split off validation."""
+"""Train, validation and test split: deduplicate, hold out the test table, give every row one owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draw provider rows that look like the curated table and belong to nobody: the default source.
+"""Synthetic provider rows that look like the curated table and belong to nobody: the default source.
 
 A class-conditional Gaussian copula in log1p space. Every column has, per class, a share of rows at its floor (no
 spread for a provider with one line, CMS's stand-in for hidden counts) and a curve of quantiles above it; a factor

@@ -1,4 +1,4 @@
-"""What one notebook leaves for the next: a small JSON file, and folders beside it."""
+"""Notebook state: what one notebook leaves for the next, a small JSON file, and folders beside it."""
 
 from __future__ import annotations
 

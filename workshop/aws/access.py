@@ -1,4 +1,4 @@
-"""Read roles and policies back from AWS: what is allowed, and the statement that a refusal comes from."""
+"""IAM policies, read back from AWS: what is allowed, and the statement that a refusal comes from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions by account name: the same profiles on the embedded AWS and on AWS, only the file differs."""
+"""boto3 sessions by account name: the same profiles on the embedded AWS and on AWS, only the file differs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the owners of the accounts agree on before anything is created: who takes part, addresses, a port, a word."""
+"""Agreement of the owners before anything is created: who takes part, addresses, a port, a word."""
 
 from __future__ import annotations
 

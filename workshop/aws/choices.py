@@ -1,4 +1,4 @@
-"""What an owner decides for the own account alone: the job's machine, endpoints, when an idle notebook stops."""
+"""Parameters of one owner's account alone: the job's machine, endpoints, when an idle notebook stops."""
 
 from __future__ import annotations
 

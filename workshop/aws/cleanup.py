@@ -1,4 +1,4 @@
-"""Delete what the workshop created, in every account, and show what is left."""
+"""Clean-up: delete what the workshop created, in every account, and show what is left."""
 
 from __future__ import annotations
 

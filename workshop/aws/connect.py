@@ -1,4 +1,4 @@
-"""Put every owner's files into the owner's bucket, and write down what the server may know of a client."""
+"""Upload of every owner's files to the owner's bucket, and what the server may know of a client."""
 
 from __future__ import annotations
 

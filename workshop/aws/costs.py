@@ -1,4 +1,4 @@
-"""What the blueprint creates in an account on AWS, how long that takes, and what it costs while it stands."""
+"""Cost estimate: what the blueprint creates in an account on AWS, how long that takes, and what it costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deploy the blueprint: step by step, every step in all accounts at once, values handed from stack to stack."""
+"""Deployment of the blueprint: every step in all accounts at once, values handed from stack to stack."""
 
 from __future__ import annotations
 

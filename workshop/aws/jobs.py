@@ -1,4 +1,4 @@
-"""Training jobs in the client accounts: the request, its start, and what is known of it afterwards."""
+"""SageMaker training jobs in the client accounts: the request, its start, and what is known of it afterwards."""
 
 from __future__ import annotations
 

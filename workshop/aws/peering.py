@@ -1,4 +1,4 @@
-"""The network between the accounts as it stands: peerings, routes and doors, seen from both sides."""
+"""VPC peering as it stands: peerings, routes and security groups, seen from both sides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an account's region has: its partition, Amazon's list of S3 addresses, zones in which every service is."""
+"""Region facts: its partition, Amazon's list of S3 addresses, zones in which every service is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Create, change, read and delete CloudFormation stacks, each in one account, and say how it goes."""
+"""CloudFormation stacks: create, change, read and delete them, each in one account, and say how it goes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who tried what in an account and was refused, read from CloudTrail's event history."""
+"""CloudTrail's event history, read: who tried what in an account and was refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The global model and its history after every round, so that a run that was killed carries on where it was.
+"""Checkpoints after every round: the global model and its history, so that a run that was killed carries on.
 
 A checkpoint's name holds the SHA-256 of its content: a file that was cut off or changed is seen to be none.
 """

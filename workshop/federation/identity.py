@@ -1,4 +1,4 @@
-"""Which AWS account and role a connection belongs to: STS answers the question that the client has signed.
+"""Authentication of clients: which AWS account and role a connection belongs to, as STS says.
 
 The client's side is ``client_code/identity.py``. No secret is handed out, and nothing that a client sends is believed
 before STS has confirmed it.

@@ -1,4 +1,4 @@
-"""Where the Flower server is: the address that clients dial, and the port that it listens at."""
+"""Server address and port: what clients dial, and where the server listens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one round is: what clients are told, what the new model is worth, and what is written down."""
+"""Rounds: what clients are told, what the new model is worth, and what is written down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run of the federation, from kick-off to the final model, over as many kernels as it takes."""
+"""Run life cycle and leader lock: from kick-off to the final model, over as many kernels as it takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How updates are put together: Flower's own strategies by name, their conditions checked before anything starts."""
+"""Aggregation strategies: Flower's own by name, their conditions checked before anything starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a federation is held to: rounds, strategy, quorum, deadlines."""
+"""Settings of a federation: rounds, strategy, quorum, deadlines."""
 
 from __future__ import annotations
 

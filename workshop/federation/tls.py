@@ -1,4 +1,4 @@
-"""A certificate authority for one federation, and the server's certificate, which it signs anew as often as needed."""
+"""TLS certificates: a certificate authority for one federation, and the server's certificate, signed anew as needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate in front of every aggregation: what a client has sent is read with care and left out where it breaks a rule.
+"""Validation of client updates before every aggregation: read with care, left out where they break a rule.
 
 None of Flower's strategies looks at what it averages; one array with a NaN makes a model that calls everybody honest.
 """

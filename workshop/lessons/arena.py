@@ -1,4 +1,4 @@
-"""Break a federation on purpose: for the notebook 05_break_it, and for whoever wants to try more."""
+"""Fault injection: break a federation on purpose, for the notebook 05_break_it and whoever wants to try more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run every notebook in order, as a learner would, and say how it went (``make workshop``)."""
+"""Notebook execution in order, as a learner would, and how it went (``make workshop``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Show in a notebook how a federation is going: one line that changes, a table and a curve that grow."""
+"""Live view of a federation in a notebook: one line that changes, a table and a curve that grow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The notebooks' steps 00 to 03 without notebooks: for the benchmark and the tests."""
+"""Rehearsal of the notebooks' steps 00 to 03 without notebooks: for the benchmark and the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Render ``notebooks/source/NN_*.py`` to executed, committed notebooks (``make notebooks``)."""
+"""Rendering of ``notebooks/source/NN_*.py`` to executed, committed notebooks (``make notebooks``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed, for the first page of the workshop and for bug reports."""
+"""Installed versions, for the first page of the workshop and for bug reports."""
 
 from __future__ import annotations
 

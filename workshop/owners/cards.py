@@ -1,4 +1,4 @@
-"""What owners who never share an account send each other: a card, a small JSON file, each way."""
+"""Cards: the small JSON files that owners who share no account send each other, one each way."""
 
 from __future__ import annotations
 

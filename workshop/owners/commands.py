@@ -1,4 +1,4 @@
-"""The commands of an owner who works alone in one account: agree, card, join, deploy, upload, doctor, delete."""
+"""Commands of an owner who works alone in one account: agree, card, join, deploy, upload, doctor, delete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look at everything that must be right before a federation can run; each line passes, or says what to do."""
+"""Preflight checks (the doctor): all that must be right before a federation; each line passes, or says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pack what travels, same content, same bytes: ``client_code/`` to a job, the whole kit to a notebook instance."""
+"""Reproducible archives: ``client_code/`` for a job, the kit for a notebook instance; same content, same bytes."""
 
 from __future__ import annotations
 

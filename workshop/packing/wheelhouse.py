@@ -1,4 +1,4 @@
-"""Collect wheels, checked against a lock, so that a machine without internet can install them."""
+"""Wheelhouse: wheels, checked against a lock, so that a machine without internet can install them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the federation is compared with: everybody's rows in one place, each client alone, the published recipe.
+"""Baselines of the federation: everybody's rows in one place, each client alone, the published recipe.
 
 All of this needs rows of several accounts in one process, which only a workshop has.
 """

@@ -1,4 +1,4 @@
-"""Score models honestly: on real rows, at a threshold chosen elsewhere, always beside the base rate."""
+"""Evaluation of models: on real rows, at a threshold chosen elsewhere, always beside the base rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep the global model: ``model.joblib``, its pickle-free twin, and a manifest with their checksums."""
+"""Model persistence: ``model.joblib``, its pickle-free twin, and a manifest with their checksums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One function per figure. Every figure says one thing in its title and can be read in grey."""
+"""Figures, one function each: the title says one thing, and grey is enough to read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure the federation against the plain loop that does the same work in one process (``make bench``)."""
+"""Benchmark: the federation against the plain loop that does the same work in one process (``make bench``)."""
 
 from __future__ import annotations
 

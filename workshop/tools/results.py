@@ -1,4 +1,4 @@
-"""The headline numbers: five seeds on the curated and on the synthetic table, rendered to ``docs/results.md``."""
+"""Headline results: five seeds on the curated and on the synthetic table, rendered to ``docs/results.md``."""
 
 from __future__ import annotations
 
