@@ -216,8 +216,8 @@ def save(folder: str, model: task.GlobalModel, problem: problems.Problem) -> Non
     try:
         path = task.save_model(folder, task.build_pipeline(*model, problem.transform_of))
     except OSError as error:
-        told = f"the global model cannot be written to the folder {Path(folder).name}: {error.strerror}"
-        raise JobError(told) from error
+        message = f"the global model cannot be written to the folder {Path(folder).name}: {error.strerror}"
+        raise JobError(message) from error
     logging.info("global model saved as %s", Path(path).name)
 
 

@@ -162,13 +162,13 @@ def wait_for_server(channel: grpc.Channel, address: str, *, deadline: float) -> 
             )
         if time.monotonic() + PAUSE > give_up:
             raise ServerError(
-                f"no Flower server at {address} within {deadline:.0f} s ({_told(details)}): is the server's "
+                f"no Flower server at {address} within {deadline:.0f} s ({_reason(details)}): is the server's "
                 "notebook running, and do routes, peering and security groups let this subnet reach it?"
             )
         time.sleep(PAUSE)
 
 
-def _told(details: str) -> str:
+def _reason(details: str) -> str:
     """Put what gRPC says into two words."""
     if "response code 502" in details or "Connection refused" in details:
         return "connection refused"

@@ -26,9 +26,9 @@ def sts_endpoint(region: str) -> str:
 
     Never one that a server told: whoever receives a signed question may ask it, and only there.
     """
-    told = os.environ.get("AWS_ENDPOINT_URL_STS") or os.environ.get("AWS_ENDPOINT_URL")
+    override = os.environ.get("AWS_ENDPOINT_URL_STS") or os.environ.get("AWS_ENDPOINT_URL")
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return (told or f"https://sts.{region}.{suffix}").rstrip("/") + "/"
+    return (override or f"https://sts.{region}.{suffix}").rstrip("/") + "/"
 
 
 def prove(nonce: str, *, federation: str, job: str, session: botocore.session.Session | None = None) -> dict[str, str]:

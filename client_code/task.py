@@ -236,8 +236,8 @@ def _fit_near(
         slope = np.append(features.T @ errors + ridge * weights[:-1], errors.sum()) + proximal_mu * away
         return float(value), slope
 
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": model.max_iter}).x
-    return [found[None, :-1], found[-1:]]
+    solution = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": model.max_iter}).x
+    return [solution[None, :-1], solution[-1:]]
 
 
 def predict(parameters: Parameters, features: np.ndarray) -> np.ndarray:

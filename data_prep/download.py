@@ -70,9 +70,11 @@ def fetch(remote: Remote, target: Path, *, timeout: float = 30.0) -> Path:
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         _download(remote, part, timeout=timeout)
-        if (found := checksum(part)) != remote.sha256:
-            wrong = f"its SHA-256 is {found[:12]}..., not {remote.sha256[:12]}...: it is another file, or not all of it"
-            raise DownloadError(_told(remote, wrong))
+        if (digest := checksum(part)) != remote.sha256:
+            wrong = (
+                f"its SHA-256 is {digest[:12]}..., not {remote.sha256[:12]}...: it is another file, or not all of it"
+            )
+            raise DownloadError(_message(remote, wrong))
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -96,16 +98,16 @@ def _download(remote: Remote, path: Path, *, timeout: float) -> None:
                     file.write(block)
                     received += len(block)
                     if received > LARGER * remote.size:
-                        told = f"it is larger than {LARGER * remote.size:,} bytes: it is another file"
-                        raise DownloadError(_told(remote, told))
+                        cause = f"it is larger than {LARGER * remote.size:,} bytes: it is another file"
+                        raise DownloadError(_message(remote, cause))
                     bar.update(len(block))
     except urllib.error.HTTPError as error:
-        raise DownloadError(_told(remote, f"the server answered {error.code} {error.reason}")) from error
+        raise DownloadError(_message(remote, f"the server answered {error.code} {error.reason}")) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
-        raise DownloadError(_told(remote, f"the connection failed ({type(error).__name__}: {reason})")) from error
+        raise DownloadError(_message(remote, f"the connection failed ({type(error).__name__}: {reason})")) from error
     if expected is not None and received != expected:
-        raise DownloadError(_told(remote, f"it ended after {received:,} of {expected:,} bytes"))
+        raise DownloadError(_message(remote, f"it ended after {received:,} of {expected:,} bytes"))
 
 
 def _opener(remote: Remote) -> urllib.request.OpenerDirector:
@@ -122,8 +124,8 @@ def _opener(remote: Remote) -> urllib.request.OpenerDirector:
 def _require_safe(remote: Remote, url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname == "127.0.0.1"):
-        raise DownloadError(_told(remote, "only https is allowed"))
+        raise DownloadError(_message(remote, "only https is allowed"))
 
 
-def _told(remote: Remote, what: str) -> str:
+def _message(remote: Remote, what: str) -> str:
     return f"{remote.url} was not downloaded: {what}; {remote.remedy}"

@@ -93,10 +93,10 @@ def at_hand(n_clients: int) -> list[str]:
     names = ["server", *client_names(n_clients)]
     if target() == "embedded":
         return names
-    found = [name for name in names if has_profile(name)]
-    if not found:
+    configured = [name for name in names if has_profile(name)]
+    if not configured:
         raise AccountError(f"there is no profile fl-server, fl-client-1, ... in {config_file('aws')}")
-    return found
+    return configured
 
 
 def has_profile(name: str) -> bool:

@@ -68,9 +68,9 @@ def agree(ids: Mapping[str, str], *, network: str, requester: str, requester_id:
     AgreementError
         If two members are one account, the network is too small or not private, or two accounts' addresses overlap.
     """
-    for (one, first), (other, second) in combinations(ids.items(), 2):
+    for (name, first), (other, second) in combinations(ids.items(), 2):
         if first == second:
-            raise AgreementError(f"{one} and {other} are both account {first}: every member needs one of its own")
+            raise AgreementError(f"{name} and {other} are both account {first}: every member needs one of its own")
     try:
         whole = ipaddress.ip_network(network)
         parts = list(whole.subnets(new_prefix=SIZE))
@@ -99,9 +99,9 @@ def check(agreed: Agreement) -> None:
     AgreementError
         Names the two accounts.
     """
-    for (one, first), (other, second) in combinations(agreed.cidrs.items(), 2):
+    for (name, first), (other, second) in combinations(agreed.cidrs.items(), 2):
         if ipaddress.ip_network(first).overlaps(ipaddress.ip_network(second)):
-            raise AgreementError(f"{one} ({first}) and {other} ({second}) overlap: give one of them other addresses")
+            raise AgreementError(f"{name} ({first}) and {other} ({second}) overlap: give one of them other addresses")
 
 
 def save(agreed: Agreement) -> None:

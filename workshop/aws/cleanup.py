@@ -78,8 +78,8 @@ def delete_all(
     """
     with ThreadPoolExecutor(max_workers=8) as pool:
         jobs = dict(zip(sessions, pool.map(_asked(delete_jobs), *_pairs(sessions)), strict=True))
-        found = dict(zip(sessions, map(_asked(stacks.names), *_pairs(sessions)), strict=True))
-        for wave in _waves(found):
+        stack_names = dict(zip(sessions, map(_asked(stacks.names), *_pairs(sessions)), strict=True))
+        for wave in _waves(stack_names):
             if any(stack in _NEEDED_BY_INTERFACES for _, stack in wave):
                 owners = list({name: None for name, _ in wave})
                 list(pool.map(lambda name: _wait_for_interfaces(name, sessions[name], progress, deadline), owners))
@@ -87,7 +87,7 @@ def delete_all(
                 list(pool.map(_asked(end_peerings), *_pairs(networks)))
             list(pool.map(lambda entry: _delete_stack(sessions, entry[0], entry[1], progress), wave))
         list(pool.map(_asked(_delete_logs), *_pairs(sessions)))
-    lines = [(name, jobs[name], len(found[name])) for name in sessions]
+    lines = [(name, jobs[name], len(stack_names[name])) for name in sessions]
     return pd.DataFrame(lines, columns=["account", "jobs", "stacks"]).set_index("account")
 
 
@@ -115,7 +115,7 @@ def _delete_stack(sessions: Mapping, account: str, stack: str, progress: Callabl
     )  # fmt: skip
 
 
-def _waves(found: Mapping[str, list[str]]) -> Iterator[list[tuple[str, str]]]:
+def _waves(stack_names: Mapping[str, list[str]]) -> Iterator[list[tuple[str, str]]]:
     """Yield the stacks of all accounts in the blueprint's order turned round; first those that no blueprint knows."""
 
     def step(stack: str) -> int:
@@ -124,7 +124,7 @@ def _waves(found: Mapping[str, list[str]]) -> Iterator[list[tuple[str, str]]]:
         fits += [number for number, name in enumerate(templates) if name == "peering" and _is_peering(stack)]
         return fits[0] if fits else len(templates)
 
-    entries = [(account, stack) for account, names in found.items() for stack in names]
+    entries = [(account, stack) for account, names in stack_names.items() for stack in names]
     for number in sorted({step(stack) for _, stack in entries}, reverse=True):
         yield [entry for entry in entries if step(entry[1]) == number]
 
@@ -138,8 +138,8 @@ def end_peerings(session: boto3.Session) -> None:
     vpcs = [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=_NAMED)]
     for side in ("requester", "accepter") if vpcs else ():
         mine = [{"Name": f"{side}-vpc-info.vpc-id", "Values": vpcs}]
-        for found in list(_all(ec2, "describe_vpc_peering_connections", Filters=mine)):
-            about, state = {"VpcPeeringConnectionId": found["VpcPeeringConnectionId"]}, found["Status"]["Code"]
+        for peering in list(_all(ec2, "describe_vpc_peering_connections", Filters=mine)):
+            about, state = {"VpcPeeringConnectionId": peering["VpcPeeringConnectionId"]}, peering["Status"]["Code"]
             if state == "active" or (state == "pending-acceptance" and side == "requester"):
                 ec2.delete_vpc_peering_connection(**about)
             elif state == "pending-acceptance":
@@ -159,7 +159,9 @@ def _wait_for_interfaces(name: str, session: boto3.Session, progress: Callable, 
     """
     ec2, began = session.client("ec2"), time.monotonic()
     for pause in stacks.pauses(most=15.0):
-        left = [found["NetworkInterfaceId"] for found in _interfaces(ec2) if refusals.is_of_sagemaker(found)]
+        left = [
+            interface["NetworkInterfaceId"] for interface in _interfaces(ec2) if refusals.is_of_sagemaker(interface)
+        ]
         if not left:
             return
         waited = time.monotonic() - began
@@ -188,7 +190,7 @@ def left_over(sessions: Mapping[str, boto3.Session]) -> pd.DataFrame:
     """
     with ThreadPoolExecutor(max_workers=8) as pool:
         lists = pool.map(_asked(lambda session: list(_resources(session))), *_pairs(sessions))
-    lines = [(name, *found) for name, resources in zip(sessions, lists, strict=True) for found in resources]
+    lines = [(name, *resource) for name, resources in zip(sessions, lists, strict=True) for resource in resources]
     return pd.DataFrame(lines, columns=["account", "kind", "name"])
 
 
@@ -212,8 +214,8 @@ def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
         ("log group", logs, "describe_log_groups", "logGroupName", "/fl/"),
     ):
         own = {"Scope": "Local"} if operation == "list_policies" else {}
-        found = (item[name] for item in _all(client, operation, **own))
-        yield from ((kind, one) for one in found if one.startswith(prefixes))
+        names = (item[name] for item in _all(client, operation, **own))
+        yield from ((kind, resource) for resource in names if resource.startswith(prefixes))
     yield from _network(session.client("ec2"))
     yield from (("log stream", stream) for group in (LOG_GROUP, NOTEBOOK_LOGS) for stream in log_streams(logs, group))
 
@@ -247,17 +249,17 @@ def _all(client: BaseClient, operation: str, **request: object) -> Iterator[dict
 
 
 def _jobs(client) -> dict[str, str]:
-    found = _all(client, "list_training_jobs", NameContains=PREFIX)
+    jobs = _all(client, "list_training_jobs", NameContains=PREFIX)
     return {
-        job["TrainingJobName"]: job["TrainingJobStatus"] for job in found if job["TrainingJobName"].startswith(PREFIX)
+        job["TrainingJobName"]: job["TrainingJobStatus"] for job in jobs if job["TrainingJobName"].startswith(PREFIX)
     }
 
 
 def log_streams(logs: BaseClient, group: str) -> list[str]:
     """Return the names of this kit's streams in a log group; none where there is no such group."""
     try:
-        found = _all(logs, "describe_log_streams", logGroupName=group, logStreamNamePrefix=PREFIX)
-        return [stream["logStreamName"] for stream in found]
+        streams = _all(logs, "describe_log_streams", logGroupName=group, logStreamNamePrefix=PREFIX)
+        return [stream["logStreamName"] for stream in streams]
     except ClientError as error:
         if error.response["Error"]["Code"] == "ResourceNotFoundException":
             return []

@@ -118,24 +118,24 @@ def verify(sessions: Mapping[str, boto3.Session], buckets: Mapping[str, str]) ->
         client = session.client("s3")
         for key, body in _objects(name).items():
             try:
-                found = client.get_object(Bucket=buckets[name], Key=key)["Body"].read()
+                content = client.get_object(Bucket=buckets[name], Key=key)["Body"].read()
             except (BotoCoreError, ClientError) as error:
                 raise AccountError(f"account {name}: bucket {buckets[name]} does not give {key}: {error}") from error
-            if found != body:
+            if content != body:
                 return False
     return True
 
 
 def connection_data(federation: Members, *, image: str) -> dict:
     """Gather what notebook 03 needs: what the stacks gave back, and where the server stands, as JSON values."""
-    told = federation.outputs
+    outputs = federation.outputs
     clients = [asdict(client_account(federation, name)) for name in federation.clients]
     return {
         "clients": clients,
         "image": image,
-        "server_bucket": told["server"]["fl-storage"]["Bucket"],
-        "server_role": told["server"]["fl-server-access"]["NotebookRoleArn"],
-        "server_host": server_host(federation.sessions["server"], told["server"]["fl-notebook-instance"]),
+        "server_bucket": outputs["server"]["fl-storage"]["Bucket"],
+        "server_role": outputs["server"]["fl-server-access"]["NotebookRoleArn"],
+        "server_host": server_host(federation.sessions["server"], outputs["server"]["fl-notebook-instance"]),
         "server_port": federation.agreed.port,
         "instance": accounts.instance(),
     }
@@ -143,17 +143,17 @@ def connection_data(federation: Members, *, image: str) -> dict:
 
 def client_account(federation: Members, name: str) -> ClientAccount:
     """Return what the server may know of a client's account."""
-    told = federation.outputs[name]
+    outputs = federation.outputs[name]
     return ClientAccount(
         name=name,
         account=federation.ids[name],
-        bucket=told["fl-storage"]["Bucket"],
-        execution_role=told["fl-client-job"]["ExecutionRoleArn"],
-        kickoff_role=told["fl-client-access"]["KickoffRoleArn"],
-        subnets=tuple(told["fl-network"]["SubnetIds"].split(",")),
-        security_group=told["fl-network"]["FederationGroupId"],
-        region=told["fl-client-access"]["KickoffRegion"],
-        instance_type=told["fl-client-access"]["InstanceType"],
+        bucket=outputs["fl-storage"]["Bucket"],
+        execution_role=outputs["fl-client-job"]["ExecutionRoleArn"],
+        kickoff_role=outputs["fl-client-access"]["KickoffRoleArn"],
+        subnets=tuple(outputs["fl-network"]["SubnetIds"].split(",")),
+        security_group=outputs["fl-network"]["FederationGroupId"],
+        region=outputs["fl-client-access"]["KickoffRegion"],
+        instance_type=outputs["fl-client-access"]["InstanceType"],
         external_id=federation.agreed.external_ids[name],
     )
 
@@ -169,10 +169,12 @@ def server_host(session: boto3.Session, outputs: Mapping[str, str]) -> str:
     name = outputs["NotebookInstanceName"]
     try:
         instance = session.client("sagemaker").describe_notebook_instance(NotebookInstanceName=name)
-        found = session.client("ec2").describe_network_interfaces(NetworkInterfaceIds=[instance["NetworkInterfaceId"]])
+        response = session.client("ec2").describe_network_interfaces(
+            NetworkInterfaceIds=[instance["NetworkInterfaceId"]]
+        )
     except (BotoCoreError, ClientError, KeyError) as error:
         raise AccountError(f"account server: notebook instance {name} has no address in the VPC: {error!r}") from error
-    return found["NetworkInterfaces"][0]["PrivateIpAddress"]
+    return response["NetworkInterfaces"][0]["PrivateIpAddress"]
 
 
 def _objects(name: str) -> dict[str, bytes]:

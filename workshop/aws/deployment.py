@@ -159,6 +159,6 @@ def _value(federation: Members, place: Placement, source: Output | Agreed) -> st
 
 def resources(session: boto3.Session, stack: str) -> pd.DataFrame:
     """List what a stack made: the resource's name in the template, and its type; one line each."""
-    found = session.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
-    lines = sorted((item["LogicalResourceId"], item["ResourceType"]) for item in found)
+    stack_resources = session.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+    lines = sorted((item["LogicalResourceId"], item["ResourceType"]) for item in stack_resources)
     return pd.DataFrame(lines, columns=["resource", "type"]).set_index("resource")

@@ -277,10 +277,10 @@ def _code(error: Any) -> str:
 def _runs(job: TrainingJob, request: Mapping[str, Any]) -> bool:
     """Return whether a job runs that was asked for with these hyperparameters; they name the run's authority."""
     try:
-        found = job.describe()
+        response = job.describe()
     except JobError:
         return False
-    return found["TrainingJobStatus"] == "InProgress" and found["HyperParameters"] == request["HyperParameters"]
+    return response["TrainingJobStatus"] == "InProgress" and response["HyperParameters"] == request["HyperParameters"]
 
 
 def kick_off(

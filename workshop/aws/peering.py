@@ -29,8 +29,8 @@ def table(
     apis = {name: session.client("ec2") for name, session in sessions.items()}
     server, theirs = apis.get("server"), outputs["server"].get("fl-network")
     lines = {}
-    for name, told in outputs.items():
-        pair, mine, ec2 = outputs["server"].get(f"fl-peering-{name}"), told.get("fl-network"), apis.get(name)
+    for name, stacks in outputs.items():
+        pair, mine, ec2 = outputs["server"].get(f"fl-peering-{name}"), stacks.get("fl-network"), apis.get(name)
         if name == "server" or not (pair and mine and theirs and (ec2 or server)):
             continue
         pcx, port = pair["PeeringId"], int(pair["ServerPort"])
@@ -61,8 +61,8 @@ def refused(
     """
     records = {name: flow_logs.messages(session, seconds=LOOK_BACK) for name, session in sessions.items()}
     theirs, lines = outputs["server"].get("fl-network"), {}
-    for name, told in outputs.items():
-        pair, mine = outputs["server"].get(f"fl-peering-{name}"), told.get("fl-network")
+    for name, stacks in outputs.items():
+        pair, mine = outputs["server"].get(f"fl-peering-{name}"), stacks.get("fl-network")
         if name == "server" or not (pair and mine and theirs):
             continue
         way = flow_logs.Way(mine["VpcCidr"], theirs["VpcCidr"], int(pair["ServerPort"]))
@@ -78,12 +78,12 @@ def refused(
 
 def _status(ec2: Any, peering: str) -> str:
     try:
-        found = ec2.describe_vpc_peering_connections(VpcPeeringConnectionIds=[peering])["VpcPeeringConnections"]
+        peerings = ec2.describe_vpc_peering_connections(VpcPeeringConnectionIds=[peering])["VpcPeeringConnections"]
     except ClientError as error:
         if error.response["Error"]["Code"].endswith(".NotFound"):
             return "missing"
         raise
-    return found[0]["Status"]["Code"] if found else "missing"
+    return peerings[0]["Status"]["Code"] if peerings else "missing"
 
 
 def _has_route(ec2: Any, route_table: str, cidr: str, peering: str) -> bool:
@@ -99,6 +99,6 @@ def _open(ec2: Any, network: Mapping[str, str], side: str, cidr: str, port: int)
     wanted = [{"Name": "group-id", "Values": [network["FederationGroupId"]]}]
     return any(
         rule.get("FromPort") == rule.get("ToPort") == port and cidr in [item["CidrIp"] for item in rule["IpRanges"]]
-        for found in ec2.describe_security_groups(Filters=wanted)["SecurityGroups"]
-        for rule in found[side]
+        for group in ec2.describe_security_groups(Filters=wanted)["SecurityGroups"]
+        for rule in group[side]
     )

@@ -73,14 +73,14 @@ def request(session: boto3.Session, need: Need) -> str:
     client = session.client("service-quotas")
     try:
         asked = {**SAGEMAKER, "QuotaCode": _code(client, need.quota)}
-        found = client.list_requested_service_quota_change_history_by_quota(**asked)["RequestedQuotas"]
-        still_open = [one for one in found if one["Status"] in ("PENDING", "CASE_OPENED")]
+        earlier = client.list_requested_service_quota_change_history_by_quota(**asked)["RequestedQuotas"]
+        still_open = [entry for entry in earlier if entry["Status"] in ("PENDING", "CASE_OPENED")]
         if still_open:
             return f"asked for already ({still_open[0]['Status']})"
-        told = client.request_service_quota_increase(**asked, DesiredValue=float(need.at_least))
+        response = client.request_service_quota_increase(**asked, DesiredValue=float(need.at_least))
     except (BotoCoreError, ClientError) as error:
         raise AccountError(f"AWS does not take the request for {need.quota!r}: {error}") from error
-    return f"asked for ({told['RequestedQuota']['Status']})"
+    return f"asked for ({response['RequestedQuota']['Status']})"
 
 
 def table(sessions: Mapping[str, boto3.Session], choices: Choices) -> pd.DataFrame:
@@ -107,7 +107,7 @@ def _code(client, quota: str) -> str:
         return _CODES[quota]
     pages = client.get_paginator("list_aws_default_service_quotas").paginate(**SAGEMAKER)
     for page in pages:
-        for one in page["Quotas"]:
-            if one["QuotaName"] == quota:
-                return one["QuotaCode"]
+        for entry in page["Quotas"]:
+            if entry["QuotaName"] == quota:
+                return entry["QuotaCode"]
     raise AccountError(f"SageMaker has no quota {quota!r} in this region: choose another type of instance")

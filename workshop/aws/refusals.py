@@ -72,16 +72,16 @@ def by_words(reason: str, stack: str, *, profile: str = "") -> str:
     >>> by_words("something new", "fl-network")
     'mend that by hand'
     """
-    found = next((remedy for sign, remedy in _SIGNS.items() if sign in reason), _BY_HAND)
-    return found.format(stack=stack, profile=profile)
+    advice = next((remedy for sign, remedy in _SIGNS.items() if sign in reason), _BY_HAND)
+    return advice.format(stack=stack, profile=profile)
 
 
 def _owned(session: boto3.Session, stack: str) -> frozenset[str]:
     try:
-        found = session.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+        resources = session.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
     except (BotoCoreError, ClientError):
         return frozenset()
-    return frozenset(one.get("PhysicalResourceId", "") for one in found)
+    return frozenset(resource.get("PhysicalResourceId", "") for resource in resources)
 
 
 def _role(session: boto3.Session, role: str, own: frozenset[str]) -> Iterator[str]:
@@ -92,9 +92,15 @@ def _role(session: boto3.Session, role: str, own: frozenset[str]) -> Iterator[st
             yield f"detach policy {policy['PolicyName']} from role {role}: {command}"
             others = True
     profiles = [
-        one for page in iam.get_paginator("list_instance_profiles").paginate() for one in page["InstanceProfiles"]
+        profile
+        for page in iam.get_paginator("list_instance_profiles").paginate()
+        for profile in page["InstanceProfiles"]
     ]
-    for name in (one["InstanceProfileName"] for one in profiles if role in [each["RoleName"] for each in one["Roles"]]):
+    for name in (
+        profile["InstanceProfileName"]
+        for profile in profiles
+        if role in [each["RoleName"] for each in profile["Roles"]]
+    ):
         command = f"aws iam remove-role-from-instance-profile --instance-profile-name {name} --role-name {role}"
         yield f"take role {role} out of instance profile {name}: {command}"
         others = True
@@ -131,13 +137,13 @@ def _subnet(session: boto3.Session, subnet: str, own: frozenset[str]) -> Iterato
 
 
 def _interfaces(ec2: Any, by: str, value: str) -> Iterator[str]:
-    for found in ec2.describe_network_interfaces(Filters=[{"Name": by, "Values": [value]}])["NetworkInterfaces"]:
-        name, note = found["NetworkInterfaceId"], found.get("Description") or "no description"
-        if found.get("InterfaceType") == "vpc_endpoint":
+    for interface in ec2.describe_network_interfaces(Filters=[{"Name": by, "Values": [value]}])["NetworkInterfaces"]:
+        name, note = interface["NetworkInterfaceId"], interface.get("Description") or "no description"
+        if interface.get("InterfaceType") == "vpc_endpoint":
             continue  # it goes with its endpoint
-        if is_of_sagemaker(found):
+        if is_of_sagemaker(interface):
             yield f"wait: SageMaker takes network interface {name} back within the hour"
-        elif instance := found.get("Attachment", {}).get("InstanceId"):
+        elif instance := interface.get("Attachment", {}).get("InstanceId"):
             command = f"aws ec2 terminate-instances --instance-ids {instance}"
             yield f"end instance {instance}, which uses network interface {name} ({note}): {command}"
         else:
@@ -152,8 +158,8 @@ def is_of_sagemaker(interface: Mapping[str, Any]) -> bool:
 
 
 def _route_table(session: boto3.Session, table: str, own: frozenset[str]) -> Iterator[str]:
-    for found in session.client("ec2").describe_route_tables(RouteTableIds=[table])["RouteTables"]:
-        for link in found.get("Associations", ()):
+    for route_table in session.client("ec2").describe_route_tables(RouteTableIds=[table])["RouteTables"]:
+        for link in route_table.get("Associations", ()):
             name = link.get("RouteTableAssociationId", "")
             if not link.get("Main") and name not in own:
                 command = f"aws ec2 disassociate-route-table --association-id {name}"
@@ -184,11 +190,11 @@ def _vpc(session: boto3.Session, vpc: str, own: frozenset[str]) -> Iterator[str]
 
 
 def _bucket(session: boto3.Session, bucket: str, own: frozenset[str]) -> Iterator[str]:
-    found = session.client("s3").list_object_versions(Bucket=bucket, MaxKeys=1)
-    for one in [*found.get("Versions", ()), *found.get("DeleteMarkers", ())]:
+    listing = session.client("s3").list_object_versions(Bucket=bucket, MaxKeys=1)
+    for version in [*listing.get("Versions", ()), *listing.get("DeleteMarkers", ())]:
         yield (
-            f"something writes to bucket {bucket} (there is {one['Key']!r}): end what does; the bucket is emptied anew "
-            "every time"
+            f"something writes to bucket {bucket} (there is {version['Key']!r}): end what does; the bucket is emptied "
+            "anew every time"
         )
 
 

@@ -27,12 +27,12 @@ def s3_prefix_list(session: boto3.Session, account: str) -> str:
     name = f"com.amazonaws.{session.region_name}.s3"
     wanted = [{"Name": "prefix-list-name", "Values": [name]}]
     try:
-        found = session.client("ec2").describe_managed_prefix_lists(Filters=wanted)["PrefixLists"]
+        prefix_lists = session.client("ec2").describe_managed_prefix_lists(Filters=wanted)["PrefixLists"]
     except (BotoCoreError, ClientError) as error:
         raise StackError(f"account {account} does not tell its S3 prefix list: {error}") from error
-    if not found:
+    if not prefix_lists:
         raise StackError(f"account {account}: region {session.region_name} has no prefix list {name}")
-    return found[0]["PrefixListId"]
+    return prefix_lists[0]["PrefixListId"]
 
 
 def zones(session: boto3.Session, account: str) -> list[str]:
@@ -51,12 +51,12 @@ def zones(session: boto3.Session, account: str) -> list[str]:
     plain = [{"Name": "zone-type", "Values": ["availability-zone"]}, {"Name": "state", "Values": ["available"]}]
     try:
         there = {zone["ZoneName"] for zone in ec2.describe_availability_zones(Filters=plain)["AvailabilityZones"]}
-        told = ec2.describe_vpc_endpoint_services(ServiceNames=names)["ServiceDetails"]
+        services = ec2.describe_vpc_endpoint_services(ServiceNames=names)["ServiceDetails"]
     except (BotoCoreError, ClientError) as error:
         raise StackError(f"account {account} does not tell which zones have AWS's endpoints: {error}") from error
-    by_service = {one["ServiceName"]: set(one["AvailabilityZones"]) for one in told}
-    found = sorted(there.intersection(*by_service.values()))
-    if len(found) < 2:
+    by_service = {service["ServiceName"]: set(service["AvailabilityZones"]) for service in services}
+    common = sorted(there.intersection(*by_service.values()))
+    if len(common) < 2:
         each = "; ".join(f"{name.rpartition('.')[2]}: {', '.join(sorted(has))}" for name, has in by_service.items())
         raise StackError(f"account {account}: fewer than two zones of {region} have all services ({each})")
-    return found
+    return common

@@ -197,21 +197,21 @@ def delete(
         status = _follow(client, stack, progress, deadline, stack_id=there["StackId"])
         if status != "DELETE_COMPLETE":
             events = _failures(client, there["StackId"])
-            told = refusals.explain(session, name, events, again=again) if events else f"ended as {status}"
-            raise StackError(f"account {account}, stack {name}: {told}")
+            explanation = refusals.explain(session, name, events, again=again) if events else f"ended as {status}"
+            raise StackError(f"account {account}, stack {name}: {explanation}")
     except (BotoCoreError, ClientError) as error:
-        told = refusals.by_words(str(error), name, profile=f" --profile {session.profile_name}")
-        raise StackError(f"account {account}, stack {name}: {error} - {told}; then run {again} again") from error
+        explanation = refusals.by_words(str(error), name, profile=f" --profile {session.profile_name}")
+        raise StackError(f"account {account}, stack {name}: {error} - {explanation}; then run {again} again") from error
     return True
 
 
 def names(session: boto3.Session) -> list[str]:
     """Return the names of this kit's stacks in an account."""
     pages = session.client("cloudformation").get_paginator("describe_stacks").paginate()
-    found = [stack for page in pages for stack in page["Stacks"]]
+    stacks = [stack for page in pages for stack in page["Stacks"]]
     # The tag, too: whoever has a stack fl-invoices of their own keeps it.
     return sorted(
-        stack["StackName"] for stack in found if stack["StackName"].startswith(PREFIX) and _OURS in stack["Tags"]
+        stack["StackName"] for stack in stacks if stack["StackName"].startswith(PREFIX) and _OURS in stack["Tags"]
     )
 
 

@@ -53,7 +53,7 @@ def compare(moments: Mapping[str, task.Parameters], problem: Problem) -> list[St
     means = {name: arrays[1] for name, arrays in moments.items()}
     variances = {name: arrays[2] / arrays[0] for name, arrays in moments.items()}
     rows = _Rows(means, variances, problem)
-    left, found = sorted(moments), []
+    left, outliers = sorted(moments), []
     if len(left) == 2:
         return _pair(left[0], left[1], rows)
     while len(left) > 2:
@@ -62,17 +62,17 @@ def compare(moments: Mapping[str, task.Parameters], problem: Problem) -> list[St
         if np.median(distances[farthest]) < LIMIT:
             break
         left.remove(farthest)
-        found.append(rows.describe(farthest, left))
-    return found
+        outliers.append(rows.describe(farthest, left))
+    return outliers
 
 
 def _without(names: Sequence[str], name: str) -> list[str]:
     return [other for other in names if other != name]
 
 
-def _pair(one: str, other: str, rows: _Rows) -> list[StandsApart]:
+def _pair(client: str, other: str, rows: _Rows) -> list[StandsApart]:
     """Compare two clients with each other; the one of which the other's unit can be guessed is named first."""
-    both = [rows.describe(one, [other]), rows.describe(other, [one])]
+    both = [rows.describe(client, [other]), rows.describe(other, [client])]
     if min(event.score for event in both) < LIMIT:
         return []
     return [next((event for event in both if event.guess), both[0])]

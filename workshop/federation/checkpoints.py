@@ -162,8 +162,8 @@ class Checkpoints:
             return progress
         try:
             # What is damaged here may be whole there; of the same round, what is here comes first.
-            for found in sorted([*here, *self._in_bucket()], key=lambda one: one[0], reverse=True):
-                if progress := self._opened(*found):
+            for candidate in sorted([*here, *self._in_bucket()], key=lambda entry: entry[0], reverse=True):
+                if progress := self._opened(*candidate):
                     return progress
         except (BotoCoreError, ClientError) as error:
             raise FederationError(f"the checkpoints in bucket {self.bucket} cannot be read: {error}") from error
@@ -174,16 +174,16 @@ class Checkpoints:
         if (content := _whole(name, source, read)) is None:
             return None
         try:
-            found = Progress.of_bytes(content)
+            progress = Progress.of_bytes(content)
         except Exception as error:  # whatever a file of another shape leads to
             log.warning("checkpoint %s in %s is of another version (%r) and passed over", name, source, error)
             return None
-        if found.settings != self.settings:
+        if progress.settings != self.settings:
             raise FederationError(
                 f"run {self.run} had other data, training parameters or terms: choose those again to carry on with it, "
                 "or begin a new run"
             )
-        return found
+        return progress
 
     def forget(self) -> None:
         """Delete the checkpoints in the folder: the federation is over."""
@@ -203,8 +203,8 @@ class Checkpoints:
 
 def _whole(name: str, source: str, read: Callable[[], bytes]) -> bytes | None:
     """Return a checkpoint's content if it is what its name says."""
-    found, content = _NAME.fullmatch(name), read()
-    if found and hashlib.sha256(content).hexdigest() == found[2]:
+    match, content = _NAME.fullmatch(name), read()
+    if match and hashlib.sha256(content).hexdigest() == match[2]:
         return content
     log.warning("checkpoint %s in %s is damaged and passed over", name, source)
     return None

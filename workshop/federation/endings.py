@@ -19,22 +19,22 @@ ANSWER = 10.0  # seconds more for the answer itself
 def not_joined(absent: Sequence[Seat], *, seconds: float, quorum: int, events: Iterable[Event]) -> FederationError:
     """Say who is missing before round 1: whoever is out, else whoever's job has ended, else whoever did not come."""
     if out := [seat for seat in absent if seat.out]:
-        told = "; ".join(f"{seat.name} is left out: {seat.out}" for seat in out)
-        return early(out, f"{told}; {quorum} clients are needed")
+        reasons = "; ".join(f"{seat.name} is left out: {seat.out}" for seat in out)
+        return early(out, f"{reasons}; {quorum} clients are needed")
     if ended := [seat for seat in absent if seat.ended]:
         return early(ended, f"{', '.join(names(ended))} ended before it joined")
     turned_away = words.notes(event for event in events if isinstance(event, TurnedAway))
-    told = "; ".join([f"{', '.join(names(absent))} did not join within {seconds:.0f} s", *turned_away[-3:]])
-    return early(absent, told)
+    reasons = "; ".join([f"{', '.join(names(absent))} did not join within {seconds:.0f} s", *turned_away[-3:]])
+    return early(absent, reasons)
 
 
 def too_few(
     when: str, left_out: Mapping[str, str], seats: Mapping[str, Seat], *, usable: int, quorum: int, kept: str
 ) -> FederationError:
     """Say that a question has fewer usable answers than the quorum, and why each other one is missing."""
-    told = "; ".join(f"{name}: {reason}" for name, reason in sorted(left_out.items()))
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(left_out.items()))
     missing = [seat for name, seat in seats.items() if name in left_out and not seat.spared]
-    what = f"{when} has {usable} usable answers and needs {quorum}; {told}"
+    what = f"{when} has {usable} usable answers and needs {quorum}; {reasons}"
     return early(missing, what, patience=PATIENCE, kept=kept)
 
 
@@ -54,13 +54,13 @@ def early(seats: Sequence[Seat], what: str, *, patience: float = 0.0, kept: str 
     """
     give_up = time.monotonic() + patience
     gone = {seat.name: seat.missed or bool(seat.out) for seat in seats}
-    told = together(
+    reports = together(
         lambda participant: _account(participant, gone[participant.name], give_up),
         [seat.participant for seat in seats],
         seconds=patience + ANSWER,
     )
     return FederationError(
-        "\n".join([f"{what}.", *told, f"Mend that client, then run 03_run_federation.ipynb again{kept}."])
+        "\n".join([f"{what}.", *reports, f"Mend that client, then run 03_run_federation.ipynb again{kept}."])
     )
 
 

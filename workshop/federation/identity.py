@@ -87,10 +87,10 @@ class Verifier:
             raise IdentityError("its proof was made for another connection (replayed)")
         if not hmac.compare_digest(headers["x-fl-federation"].encode(), self.federation.encode()):
             raise IdentityError("its proof was made for another federation")
-        found = _ROLE.fullmatch(self._arn(headers))
-        if not found:
+        match = _ROLE.fullmatch(self._arn(headers))
+        if not match:
             raise IdentityError("its credentials are not those of a role")
-        return Caller(found["account"], found["role"], headers["x-fl-job"])
+        return Caller(match["account"], match["role"], headers["x-fl-job"])
 
     def _arn(self, headers: Mapping[str, str]) -> str:
         """Have STS execute the signed question; try again while STS itself is in trouble."""

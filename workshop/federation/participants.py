@@ -124,10 +124,12 @@ def together(act: Callable[[Some], str], participants: Sequence[Some], *, second
 
     An account that is silent holds up nobody for longer than ``seconds``: then that is its text.
     """
-    texts = {one.job_name: f"{where(one)}: no answer" for one in participants}
+    texts = {participant.job_name: f"{where(participant)}: no answer" for participant in participants}
     threads = [
-        threading.Thread(target=lambda one=one: texts.update({one.job_name: act(one)}), daemon=True)
-        for one in participants
+        threading.Thread(
+            target=lambda participant=participant: texts.update({participant.job_name: act(participant)}), daemon=True
+        )
+        for participant in participants
     ]
     for thread in threads:
         thread.start()

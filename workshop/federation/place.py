@@ -68,16 +68,16 @@ def place(host: str, port: int = 0, *, forwarded: bool = True) -> Place:
                 here = "127.0.0.1"
                 probe.bind((here, port))
         except OSError as error:
-            told = f"cannot listen at {here}:{port} ({error.strerror})"
+            failure = f"cannot listen at {here}:{port} ({error.strerror})"
             if error.errno == errno.EADDRNOTAVAIL:
                 raise NotThisMachine(
-                    f"{told}: not an address of this machine: run this on the server's notebook instance. If it is "
+                    f"{failure}: not an address of this machine: run this on the server's notebook instance. If it is "
                     "this one, its address has changed over a stop: its owner runs `python -m workshop upload server`, "
                     "then run 00_start_here again"
                 ) from error
             taken = "another program listens there: end it, or run 02_connect_accounts with another PORT"
             raise FederationError(
-                f"{told}: {taken if error.errno == errno.EADDRINUSE else 'choose another'}"
+                f"{failure}: {taken if error.errno == errno.EADDRINUSE else 'choose another'}"
             ) from error
         taken = probe.getsockname()[1]
     return Place(f"{host}:{taken}", f"{here}:{taken}")

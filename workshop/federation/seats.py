@@ -239,8 +239,8 @@ class Seats(SimpleClientManager):
         nonce = secrets.token_urlsafe(32)
         try:
             proof = proxy.get_properties(GetPropertiesIns({"nonce": nonce}), INTRODUCTION, 0).properties
-            told = str(proof.get("instance", "")), str(proof.get("rows_sha256", ""))
-            self._seat(proxy, self.caller(proof, nonce), *told)
+            claims = str(proof.get("instance", "")), str(proof.get("rows_sha256", ""))
+            self._seat(proxy, self.caller(proof, nonce), *claims)
         except IdentityError as error:
             self._turned_away(str(error))
             _refuse(proxy, str(error), error.again)

@@ -58,8 +58,8 @@ class FederationResult:
 
         ``score`` is one of ``task.METRICS``.
         """
-        told = [event for event in self.events if isinstance(event, events.UpdateReceived)]
-        lines = [(event.round, event.client, event.metrics.get(score, np.nan)) for event in told]
+        received = [event for event in self.events if isinstance(event, events.UpdateReceived)]
+        lines = [(event.round, event.client, event.metrics.get(score, np.nan)) for event in received]
         return pd.DataFrame(lines, columns=["round", "client", score]).pivot(
             index="round", columns="client", values=score
         )

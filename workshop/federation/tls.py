@@ -80,17 +80,17 @@ class Authority:
         ValueError
             If it is damaged.
         """
-        found = cls((folder / "authority.pem").read_bytes(), (folder / "authority.key").read_bytes())
+        authority = cls((folder / "authority.pem").read_bytes(), (folder / "authority.key").read_bytes())
         try:
-            certificate = x509.load_pem_x509_certificate(found.certificate)
+            certificate = x509.load_pem_x509_certificate(authority.certificate)
             certificate.verify_directly_issued_by(certificate)
-            key = serialization.load_pem_private_key(found.key, password=None)
+            key = serialization.load_pem_private_key(authority.key, password=None)
             whole = key.public_key() == certificate.public_key()
         except Exception as error:  # a changed byte can be anything to cryptography
             raise ValueError("the authority's certificate or key is damaged") from error
         if not whole:
             raise ValueError("the key is not that of the authority's certificate")
-        return found
+        return authority
 
     def save(self, folder: Path) -> None:
         """Write the certificate, and the key for nobody else to read."""

@@ -85,11 +85,11 @@ def _read_array(tensor: bytes, number: int, like: np.ndarray) -> np.ndarray:
     dtype, fortran = _dtype(header["dtype"], number), header["fortran"] == b"True"
     # A shape may be a thousand numbers, and a dtype names its fields as it likes: neither is repeated as it came.
     if shape != like.shape:
-        told = f"shape {shape}" if len(shape) <= 3 and max(shape, default=0) < 10**15 else "another shape"
-        raise BadUpdate(f"array {number} has {told}, not {like.shape}")
+        actual = f"shape {shape}" if len(shape) <= 3 and max(shape, default=0) < 10**15 else "another shape"
+        raise BadUpdate(f"array {number} has {actual}, not {like.shape}")
     if dtype != like.dtype:
-        told = "the other byte order" if dtype.newbyteorder("=") == like.dtype else dtype.type.__name__
-        raise BadUpdate(f"array {number} holds {told}, not {like.dtype}")
+        actual = "the other byte order" if dtype.newbyteorder("=") == like.dtype else dtype.type.__name__
+        raise BadUpdate(f"array {number} holds {actual}, not {like.dtype}")
     if fortran and like.ndim > 1:
         raise BadUpdate(f"array {number} is in Fortran's order")
     content = memoryview(tensor)[begin:]

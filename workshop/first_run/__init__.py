@@ -62,8 +62,8 @@ def main(report: Path, *, yes: bool = False, **chosen: str | None) -> int:
         done = all(_do(run, name, step) for name, step in STEPS.items())
     finally:  # also after Ctrl-C
         deleted = _do(run, DELETE, deploying.delete)
-    for one in run.report.otherwise:
-        print(f"otherwise: {one.step}: {one.question}: {one.found} (expected: {one.expected})")
+    for finding in run.report.otherwise:
+        print(f"otherwise: {finding.step}: {finding.question}: {finding.found} (expected: {finding.expected})")
     if not deleted:
         print("not everything is deleted: " + " and ".join(f"`python -m workshop delete {name}`" for name in ACCOUNTS))
     print(f"{report} holds {len(run.report.findings)} findings and no id; read it before you send it to anybody")
@@ -76,8 +76,8 @@ def _do(run: Run, name: str, step) -> bool:
     try:
         step(run, name)
     except Exception as error:  # nobody has been here before: whatever it is, it is told, and all is deleted
-        told = error if isinstance(error, WorkshopError) else f"{type(error).__name__}: {error}"
-        run.report.add(name, "went through", told, expected="yes", as_expected=False)
+        reason = error if isinstance(error, WorkshopError) else f"{type(error).__name__}: {error}"
+        run.report.add(name, "went through", reason, expected="yes", as_expected=False)
         return False
     return True
 

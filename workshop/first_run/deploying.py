@@ -39,10 +39,10 @@ def quotas_and_zones(run: Run, step: str) -> None:
             for zone in run.client(name, "ec2").describe_availability_zones()["AvailabilityZones"]
         }
         fit = region.zones(session, name)
-        told = f"{', '.join(sorted(ids[zone] for zone in fit))}; lacking: " + (
+        zones = f"{', '.join(sorted(ids[zone] for zone in fit))}; lacking: " + (
             ", ".join(sorted(ids[zone] for zone in ids.keys() - set(fit))) or "none"
         )
-        run.report.add(step, f"{name}: zones that have every service", told, expected="two or more", as_expected=True)
+        run.report.add(step, f"{name}: zones that have every service", zones, expected="two or more", as_expected=True)
     if lacking:
         remedy = "; ".join(f"python -m workshop quotas {name} --request" for name in lacking)
         raise StackError(f"the quotas of {', '.join(lacking)} do not suffice: {remedy}; AWS takes minutes to days")
@@ -70,10 +70,10 @@ def roles_and_peering(run: Run, step: str) -> None:
     )
     run.report.add(step, "time until the stacks stood", minutes(seconds))
     (line,) = peering.table(run.members.sessions, run.members.outputs).to_dict("records")
-    for what, found in line.items():
-        right = found is True or found == "active"
+    for what, value in line.items():
+        right = value is True or value == "active"
         expected = "active" if what == "peering" else "True"
-        run.report.add(step, what, found, expected=expected, as_expected=right)
+        run.report.add(step, what, value, expected=expected, as_expected=right)
 
 
 def notebook(run: Run, step: str) -> None:
@@ -82,13 +82,13 @@ def notebook(run: Run, step: str) -> None:
     run.report.add(step, "time until the stack stood", minutes(seconds))
     outputs = run.members.outputs["server"]["fl-notebook-instance"]
     name, sagemaker = outputs["NotebookInstanceName"], run.client("server", "sagemaker")
-    told = NO_MACHINE if run.here else _installed(run, outputs["BundleSha256"])
-    ready = None if run.here else told.startswith("ready")
-    run.report.add(step, "kit and Pythons on it", told, expected="ready; 3.9 and 3.10, and ours", as_expected=ready)
+    finding = NO_MACHINE if run.here else _installed(run, outputs["BundleSha256"])
+    ready = None if run.here else finding.startswith("ready")
+    run.report.add(step, "kit and Pythons on it", finding, expected="ready; 3.9 and 3.10, and ours", as_expected=ready)
     streams = cleanup.log_streams(run.client("server", "logs"), cleanup.NOTEBOOK_LOGS)
-    told = ", ".join(stream.partition("/")[2] for stream in streams) or "empty"
+    finding = ", ".join(stream.partition("/")[2] for stream in streams) or "empty"
     run.report.add(
-        step, f"log group {cleanup.NOTEBOOK_LOGS}", told, expected="a stream per script", as_expected=bool(streams)
+        step, f"log group {cleanup.NOTEBOOK_LOGS}", finding, expected="a stream per script", as_expected=bool(streams)
     )
     before = connect.server_host(run.members.sessions["server"], outputs)
     turns = ((sagemaker.stop_notebook_instance, "Stopped"), (sagemaker.start_notebook_instance, "InService"))
@@ -120,21 +120,21 @@ def delete(run: Run, step: str) -> None:
     run.report.add(step, "waiting for interfaces when it was deleted", waited[0] or "none was left")
     run.report.add(step, "time until all was deleted", minutes(time.monotonic() - began))
     left = cleanup.left_over(run.members.sessions)
-    told = "; ".join(f"{line.kind} {line.name}" for line in left.itertuples(index=False)) or "nothing"
-    run.report.add(step, "what is left", told, expected="nothing", as_expected=left.empty)
+    remains = "; ".join(f"{line.kind} {line.name}" for line in left.itertuples(index=False)) or "nothing"
+    run.report.add(step, "what is left", remains, expected="nothing", as_expected=left.empty)
 
 
 def _installed(run: Run, digest: str) -> str:
     """Wait for what the instance writes down when the kit is installed, or could not be."""
     s3, bucket = run.client("server", "s3"), run.members.outputs["server"]["fl-storage"]["Bucket"]
-    told: dict = {}
+    report: dict = {}
 
     def ask() -> str:
         try:
-            told.update(json.loads(s3.get_object(Bucket=bucket, Key=doctor.KIT_REPORT)["Body"].read()))
+            report.update(json.loads(s3.get_object(Bucket=bucket, Key=doctor.KIT_REPORT)["Body"].read()))
         except (s3.exceptions.NoSuchKey, ValueError):
             return ""
-        return "told" if told.get("bundle") == digest else ""
+        return "told" if report.get("bundle") == digest else ""
 
     until(ask, bool, seconds=KIT_SECONDS, what="the kit on the notebook instance", say=run.say)
-    return f"{'ready' if told.get('ready') else 'NOT ready'}; {told.get('pythons')}"
+    return f"{'ready' if report.get('ready') else 'NOT ready'}; {report.get('pythons')}"

@@ -33,12 +33,12 @@ def interfaces(ec2: BaseClient, vpc: str) -> dict[str, Interface]:
         for endpoint in ec2.describe_vpc_endpoints(Filters=inside)["VpcEndpoints"]
         for eni in endpoint.get("NetworkInterfaceIds") or ()
     }
-    found = {}
-    for one in ec2.describe_network_interfaces(Filters=inside)["NetworkInterfaces"]:
-        eni, told = one["NetworkInterfaceId"], one.get("Description", "").lower()
-        kind = "notebook instance" if "notebook" in told else "job"
-        found[eni] = Interface(one["PrivateIpAddress"], f"endpoint {services[eni]}" if eni in services else kind)
-    return found
+    by_id = {}
+    for interface in ec2.describe_network_interfaces(Filters=inside)["NetworkInterfaces"]:
+        eni, description = interface["NetworkInterfaceId"], interface.get("Description", "").lower()
+        kind = "notebook instance" if "notebook" in description else "job"
+        by_id[eni] = Interface(interface["PrivateIpAddress"], f"endpoint {services[eni]}" if eni in services else kind)
+    return by_id
 
 
 def latest(records: Iterable[str]) -> float:
@@ -69,8 +69,8 @@ def table(
     networks = [(ipaddress.ip_network(cidr), name) for name, cidrs in places.items() for cidr in cidrs]
     endpoints = {interface.address: interface.of for interface in known.values()}
     lines = list(_read(records, known, endpoints, networks))
-    told = pd.DataFrame(lines, columns=COLUMNS)
-    return told.groupby(COLUMNS[:3], as_index=False).sum()
+    frame = pd.DataFrame(lines, columns=COLUMNS)
+    return frame.groupby(COLUMNS[:3], as_index=False).sum()
 
 
 def _read(records: Iterable[str], known: Mapping, endpoints: Mapping, networks: Sequence) -> Iterator[tuple]:

@@ -31,13 +31,13 @@ def say(**facts: object) -> None:
 
 def versions() -> dict[str, str]:
     """Return which of the packages are here, in which version."""
-    found = {}
+    installed = {}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = "none"
-    return found
+            installed[package] = "none"
+    return installed
 
 
 def signs() -> str:
@@ -61,10 +61,10 @@ def reaches(address: str, authority: str) -> str:
         try:
             channel.unary_unary("/federation/AreYouThere")(b"", timeout=DIAL_SECONDS)
         except grpc.RpcError as error:
-            told = f"{error.code().name} {error.details()}".lower()
-            if "refused" in told or "response code 502" in told:  # the latter is the embedded AWS's way to say it
+            text = f"{error.code().name} {error.details()}".lower()
+            if "refused" in text or "response code 502" in text:  # the latter is the embedded AWS's way to say it
                 return "refused"
-            return "no answer" if any(word in told for word in ("deadline_exceeded", "timed out", "timeout")) else told
+            return "no answer" if any(word in text for word in ("deadline_exceeded", "timed out", "timeout")) else text
     return "answered"
 
 
@@ -91,11 +91,11 @@ def main() -> None:
     say(signs=attempt(signs))
     say(server=attempt(reaches, options.server_address, options.ca_certificate))
     say(ready=True)
-    told = False
+    reported = False
     while time.monotonic() - started < SECONDS:
-        if stopped and not told:
+        if stopped and not reported:
             say(sigterm=round(stopped[0], 1))
-            told = True
+            reported = True
         say(alive=round(time.time(), 1))
         time.sleep(1)
 

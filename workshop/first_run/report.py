@@ -58,10 +58,10 @@ class Report:
         self, step: str, question: str, found: object, *, expected: str = "", as_expected: bool | None = None
     ) -> None:
         """Keep a finding, without ids."""
-        step, question, told, expected = (
+        step, question, answer, expected = (
             without_ids(word, self.names) for word in (step, question, str(found), expected)
         )
-        self.findings.append(Finding(step, question, told, expected, as_expected))
+        self.findings.append(Finding(step, question, answer, expected, as_expected))
         write_text(self.path, self.text())
 
     @property
@@ -75,8 +75,8 @@ class Report:
             "# First run", "", without_ids(self.heading, self.names), "",
             "| step | question | found | expected | verdict |", "|---|---|---|---|---|",
         ]  # fmt: skip
-        for one in self.findings:
-            cells = (one.step, one.question, one.found, one.expected, VERDICTS[one.as_expected])
+        for finding in self.findings:
+            cells = (finding.step, finding.question, finding.found, finding.expected, VERDICTS[finding.as_expected])
             lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
         return "\n".join(lines) + "\n"
 

@@ -57,8 +57,8 @@ class Run:
         """Remember the network interfaces that there are now."""
         for name in self.members.sessions:
             if network := self.members.outputs[name].get("fl-network"):
-                found = flows.interfaces(self.client(name, "ec2"), network["VpcId"])
-                self.interfaces.setdefault(name, {}).update(found)
+                interfaces = flows.interfaces(self.client(name, "ec2"), network["VpcId"])
+                self.interfaces.setdefault(name, {}).update(interfaces)
 
 
 def minutes(seconds: float) -> str:

@@ -76,9 +76,9 @@ def packets(run: Run, step: str) -> None:
             )  # fmt: skip
         spoke = set(table["interface"])
         # Here, what a job or a notebook says to AWS goes past its endpoints' interfaces.
-        for one in run.interfaces.get(name, {}).values() if lines and not run.here else ():
-            if one.of.startswith("endpoint") and one.of not in spoke:
-                run.report.add(step, f"{name}: {one.of}", "0 bytes")
+        for interface in run.interfaces.get(name, {}).values() if lines and not run.here else ():
+            if interface.of.startswith("endpoint") and interface.of not in spoke:
+                run.report.add(step, f"{name}: {interface.of}", "0 bytes")
 
 
 def _facts(lines: Sequence[str]) -> dict:
@@ -107,10 +107,10 @@ def _facts_when_ready(run: Run, started: jobs.TrainingJob) -> dict:
 
 def _report_facts(run: Run, step: str, facts: dict, region_name: str) -> None:
     regions = facts["regions"]
-    told = ", ".join(f"{name}={value or 'not set'}" for name, value in regions.items())
+    variables = ", ".join(f"{name}={value or 'not set'}" for name, value in regions.items())
     right = regions["SAGEMAKER_REGION"] == region_name
     run.report.add(
-        step, "region in its environment", told, expected="SAGEMAKER_REGION is the region", as_expected=right
+        step, "region in its environment", variables, expected="SAGEMAKER_REGION is the region", as_expected=right
     )
     run.report.add(step, "can it prove who it is", facts["signs"], expected="yes", as_expected=facts["signs"] == "yes")
     question = "do packets arrive at the server, where nobody listens yet"
@@ -143,7 +143,7 @@ def _stop(run: Run, step: str, started: jobs.TrainingJob) -> None:
 def _watch_interface(run: Run) -> None:
     """Note how long after the job's end its network interface was still there."""
     vpc = run.members.outputs[CLIENT]["fl-network"]["VpcId"]
-    if any(one.of == "job" for one in flows.interfaces(run.client(CLIENT, "ec2"), vpc).values()):
+    if any(interface.of == "job" for interface in flows.interfaces(run.client(CLIENT, "ec2"), vpc).values()):
         run.interface_seen = time.time() - run.ended
     elif run.interface_seen is None:
         run.interface_seen = 0.0

@@ -146,11 +146,11 @@ class Arena:
             How it ended: minus the number of the signal.
         """
         known = [(asdict(job.client), job.job_name) for job in started.values()]
-        told = {
+        arguments = {
             "connection": self.connection, "test": self.test, "problem": self.problem, "authority": self.authority,
             "folder": str(folder), "known": known, "in_round": in_round, "terms": terms,
         }  # fmt: skip
-        process = multiprocessing.get_context("spawn").Process(target=_die, kwargs=told)
+        process = multiprocessing.get_context("spawn").Process(target=_die, kwargs=arguments)
         process.start()
         process.join(timeout=120)
         if process.is_alive():

@@ -105,16 +105,16 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
             on_cell_start=begin,
         )
     except PapermillExecutionError as error:
-        told = f"{error.ename}: {error.evalue}"
-        if UNREACHABLE in told:
-            told += f"\n  the embedded AWS has ended; its log: {state.home() / 'embedded' / 'server.log'}"
-        raise NotebookFailed(_told(notebook, output, f" in cell [{error.exec_count}]", under, told)) from None
+        reason = f"{error.ename}: {error.evalue}"
+        if UNREACHABLE in reason:
+            reason += f"\n  the embedded AWS has ended; its log: {state.home() / 'embedded' / 'server.log'}"
+        raise NotebookFailed(_message(notebook, output, f" in cell [{error.exec_count}]", under, reason)) from None
     except (CellTimeoutError, DeadKernelError) as error:
-        raise NotebookFailed(_told(notebook, output, "", under, str(error).splitlines()[0])) from None
+        raise NotebookFailed(_message(notebook, output, "", under, str(error).splitlines()[0])) from None
     else:
         if hidden := kernels.undrawn(nbformat.read(output, as_version=4)):
-            told = f"the cell that begins with {hidden[0]!r} draws a figure, and no picture came out"
-            raise NotebookFailed(_told(notebook, output, "", under, told))
+            reason = f"the cell that begins with {hidden[0]!r} draws a figure, and no picture came out"
+            raise NotebookFailed(_message(notebook, output, "", under, reason))
     finally:
         if output.exists():
             output.with_suffix(".html").write_text(page(nbformat.read(output, 4)))
@@ -122,7 +122,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
     return Executed(notebook.stem, round(time.monotonic() - started, 1), cells)
 
 
-def _told(notebook: Path, output: Path, cell: str, under: str, what: str) -> str:
+def _message(notebook: Path, output: Path, cell: str, under: str, what: str) -> str:
     return f"{notebook.stem} failed{cell}, under “{under}”\n  {what}\n  the copy up to that cell: {output}"
 
 
@@ -131,8 +131,8 @@ def page(notebook: nbformat.NotebookNode) -> str:
     exporter = HTMLExporter(require_js_url="", jquery_url="", mathjax_url="")
     text, _ = exporter.from_notebook_node(_linked(notebook))
 
-    def inside(found: re.Match[str]) -> str:
-        picture = base64.b64encode((NOTEBOOKS / found[1]).read_bytes()).decode()
+    def inside(match: re.Match[str]) -> str:
+        picture = base64.b64encode((NOTEBOOKS / match[1]).read_bytes()).decode()
         return f'src="data:image/svg+xml;base64,{picture}"'
 
     # nbconvert's own embedding of pictures unfolds what is folded.
@@ -149,13 +149,13 @@ def _linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def headings(notebook: nbformat.NotebookNode) -> dict[str, str]:
     """Return, by cell id, the last heading above each cell."""
-    title, found = "", {}
+    title, titles = "", {}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             lines = [line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")]
             title = lines[-1] if lines else title
-        found[cell.get("id")] = title
-    return found
+        titles[cell.get("id")] = title
+    return titles
 
 
 def run_all(output: Path, parameters: dict[str, object]) -> dict:

@@ -40,7 +40,7 @@ def federation(names: Sequence[str]) -> Members:
     return Members(
         {name: own_session(name, agreed) for name in names},
         agreed,
-        {name: told(name) for name in agreed.ids},
+        {name: card_values(name) for name in agreed.ids},
         choices.load(),
     )
 
@@ -54,10 +54,10 @@ def own_session(name: str, agreed: Agreement) -> boto3.Session:
         If the profile leads to another account: nothing may be made or deleted there.
     """
     session = accounts.session(name)
-    found, expected = accounts.identity(name, session).account, agreed.ids[name]
-    if found != expected:
+    actual, expected = accounts.identity(name, session).account, agreed.ids[name]
+    if actual != expected:
         raise AgreementError(
-            f"profile fl-{name} is account {found}, the agreement says {expected}: correct the profile"
+            f"profile fl-{name} is account {actual}, the agreement says {expected}: correct the profile"
         )
     return session
 
@@ -144,7 +144,7 @@ def _folder() -> Path:
     return folder
 
 
-def told(name: str) -> dict[str, Any]:
+def card_values(name: str) -> dict[str, Any]:
     """Return the outputs by stack that an account's last card told; nothing if there is no card."""
     path = _folder() / f"{name}.json"
     return read_object(path, remedy=f"join {name}'s card again").get("outputs", {})

@@ -126,9 +126,9 @@ def upload(name: str) -> int:
 def examine(names: Sequence[str]) -> int:
     """Print the doctor's findings; return 1 if something is wrong."""
     agreed = agreement.load()
-    told = {name: cards.told(name) for name in agreed.ids}
+    outputs = {name: cards.card_values(name) for name in agreed.ids}
     wanted = names or [name for name in agreed.ids if accounts.has_profile(name)]
-    members = Members({name: accounts.session(name) for name in wanted}, agreed, told, choices.load())
+    members = Members({name: accounts.session(name) for name in wanted}, agreed, outputs, choices.load())
     findings = doctor.examine(members)
     for of, line in findings.iterrows():
         print(f"{'ok   ' if line['ok'] else 'WRONG'} {of:13} {line['checked']:16} {line['found']}")

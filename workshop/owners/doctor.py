@@ -62,13 +62,13 @@ def _line(checked: str, of: str, ok: bool, found: object, remedy: str) -> Line:
 
 
 def _identities(members: Members) -> Iterator[Line]:
-    found = {name: accounts.identity(name, session) for name, session in members.sessions.items()}
-    regions = {who.region for who in found.values()}
-    for name, who in found.items():
+    identities = {name: accounts.identity(name, session) for name, session in members.sessions.items()}
+    regions = {who.region for who in identities.values()}
+    for name, who in identities.items():
         expected = members.ids[name]
         yield _line("account", name, who.account == expected, who.account, f"point profile fl-{name} at {expected}")
-    twice = len({who.account for who in found.values()}) < len(found)
-    yield _line("accounts differ", "all", not twice, len(found), "give every member an account of its own")
+    twice = len({who.account for who in identities.values()}) < len(identities)
+    yield _line("accounts differ", "all", not twice, len(identities), "give every member an account of its own")
     yield _line(
         "one region", "all", len(regions) == 1, ", ".join(sorted(regions)), "set the same region in every profile"
     )
@@ -81,14 +81,14 @@ def _deployer(members: Members) -> Iterator[Line]:
     arn, unique_id = accounts.principal("server", members.sessions["server"])
     agreed = members.agreed
     same = arn == agreed.requester and agreed.requester_id in ("", unique_id)
-    told = (
+    deployer = (
         f"{arn}, as agreed" if same else f"{arn} ({unique_id}); agreed on is {agreed.requester} ({agreed.requester_id})"
     )
     remedy = (
         "agree again, with the same clients (`python -m workshop agree`, or notebook 02), `python -m workshop deploy "
         "server`, and send every client your new card: join it, and `python -m workshop deploy client-...`"
     )
-    yield _line("who deploys", "server", same, told, remedy)
+    yield _line("who deploys", "server", same, deployer, remedy)
 
 
 def _clocks(members: Members) -> Iterator[Line]:
@@ -104,18 +104,20 @@ def _stacks(members: Members) -> Iterator[Line]:
         there = set(stacks.names(session))
         places = blueprint.SAGEMAKER.placements(members)
         wanted = [Stack(place.step.template, name, peer=place.peer) for place in places if place.account == name]
-        members.outputs[name] = {one.name: stacks.outputs(session, one) for one in wanted if one.name in there}
-        missing = [one.name for one in wanted if one.name not in there]
-        told = f"missing: {', '.join(missing)}" if missing else f"{len(wanted)} stand"
-        yield _line("stacks", name, not missing, told, f"run notebook 02, or `python -m workshop deploy {name}`")
+        members.outputs[name] = {stack.name: stacks.outputs(session, stack) for stack in wanted if stack.name in there}
+        missing = [stack.name for stack in wanted if stack.name not in there]
+        finding = f"missing: {', '.join(missing)}" if missing else f"{len(wanted)} stand"
+        yield _line("stacks", name, not missing, finding, f"run notebook 02, or `python -m workshop deploy {name}`")
 
 
 def _networks(members: Members) -> Iterator[Line]:
-    cidrs = {name: told["fl-network"]["VpcCidr"] for name, told in members.outputs.items() if "fl-network" in told}
-    for (one, first), (other, second) in combinations(cidrs.items(), 2):
+    cidrs = {
+        name: outputs["fl-network"]["VpcCidr"] for name, outputs in members.outputs.items() if "fl-network" in outputs
+    }
+    for (name, first), (other, second) in combinations(cidrs.items(), 2):
         if ipaddress.ip_network(first).overlaps(ipaddress.ip_network(second)):
             yield _line(
-                "addresses apart", f"{one}, {other}", False, f"{first}, {second}", "agree on another network (in 02)"
+                "addresses apart", f"{name}, {other}", False, f"{first}, {second}", "agree on another network (in 02)"
             )
             return
     yield _line("addresses apart", "all", True, ", ".join(cidrs.values()), "")
@@ -132,10 +134,10 @@ _OPENS = {
 
 
 def _connections(members: Members) -> Iterator[Line]:
-    for name, found in peering.table(members.sessions, members.outputs).iterrows():
+    for name, row in peering.table(members.sessions, members.outputs).iterrows():
         for what, remedy in _OPENS.items():
-            if found[what] is not None:
-                yield _line(what, name, found[what] is True or found[what] == "active", found[what], remedy)
+            if row[what] is not None:
+                yield _line(what, name, row[what] is True or row[what] == "active", row[what], remedy)
 
 
 def _packets(members: Members) -> Iterator[Line]:
@@ -146,9 +148,9 @@ def _packets(members: Members) -> Iterator[Line]:
             continue  # of neither end's account at hand
         if not seen:
             yield _line("packets", name, True, "no refusal in the flow logs of the last hour, so far", "")
-        for account, told in seen.items():
+        for account, refusal in seen.items():
             at = "server listens" if account == "server" else "job may call"
-            yield _line("packets", name, doors.loc[name, at] is True, told, _OPENS[at])
+            yield _line("packets", name, doors.loc[name, at] is True, refusal, _OPENS[at])
 
 
 def _endpoints(members: Members) -> Iterator[Line]:
@@ -156,17 +158,17 @@ def _endpoints(members: Members) -> Iterator[Line]:
         if not (network := members.outputs[name].get("fl-network")):
             continue
         inside = [{"Name": "vpc-id", "Values": [network["VpcId"]]}]
-        found = session.client("ec2").describe_vpc_endpoints(Filters=inside)["VpcEndpoints"]
+        endpoints = session.client("ec2").describe_vpc_endpoints(Filters=inside)["VpcEndpoints"]
         there = {
             re.sub(r"^com\.amazonaws\.[^.]+\.", "", item["ServiceName"])
-            for item in found
+            for item in endpoints
             if item["State"].lower() == "available"
         }
         wanted = blueprint.endpoints(members.choices, server=name == "server")
         missing = [service for service in wanted if service not in there]
-        told = f"missing: {', '.join(missing)}" if missing else f"endpoints: {', '.join(wanted)}"
+        finding = f"missing: {', '.join(missing)}" if missing else f"endpoints: {', '.join(wanted)}"
         yield _line(
-            "AWS's services", name, not missing, told, "deploy fl-network and fl-endpoints; wait until available"
+            "AWS's services", name, not missing, finding, "deploy fl-network and fl-endpoints; wait until available"
         )
 
 
@@ -182,8 +184,8 @@ def _flow_logs(members: Members) -> Iterator[Line]:
 def flow_log_status(session: boto3.Session, vpc: str) -> str:
     """Return what AWS says of the delivery of a VPC's flow logs: ``SUCCESS``, why not, or ``none``."""
     inside = [{"Name": "resource-id", "Values": [vpc]}]
-    found = session.client("ec2").describe_flow_logs(Filters=inside)["FlowLogs"]
-    words = (f"{log.get('DeliverLogsStatus', '')} {log.get('DeliverLogsErrorMessage', '')}".strip() for log in found)
+    logs = session.client("ec2").describe_flow_logs(Filters=inside)["FlowLogs"]
+    words = (f"{log.get('DeliverLogsStatus', '')} {log.get('DeliverLogsErrorMessage', '')}".strip() for log in logs)
     return ", ".join(dict.fromkeys(words)) or "none"
 
 
@@ -221,17 +223,17 @@ def _trusts(members: Members) -> Iterator[Line]:
 
     In place of somebody who is gone a trust policy shows that id, and it lends nothing to a new one of the same name.
     """
-    told = {
+    unique_ids = {
         "trust": members.outputs["server"].get("fl-server-access", {}).get("NotebookRoleId", ""),
         "accepter's trust": members.agreed.requester_id,
     }
     for name, session in members.sessions.items():
         for what, (stack, *_) in _TRUSTS.items():
             if stack in members.outputs[name]:
-                yield _trust(name, session, what, told[what])
+                yield _trust(name, session, what, unique_ids[what])
 
 
-def _trust(name: str, session: boto3.Session, what: str, told: str) -> Line:
+def _trust(name: str, session: boto3.Session, what: str, unique_id: str) -> Line:
     """Compare a role's trust policy with the unique id that the server's card tells."""
     _, role, whom = _TRUSTS[what]
     deploy = f"`python -m workshop deploy {name}`"
@@ -242,9 +244,9 @@ def _trust(name: str, session: boto3.Session, what: str, told: str) -> Line:
     ghosts = [
         trusted for each in policy["Statement"] if not (trusted := str(each["Principal"].get("AWS"))).startswith("arn:")
     ]
-    newer = bool(told) and told not in json.dumps(policy)
+    newer = bool(unique_id) and unique_id not in json.dumps(policy)
     if newer:
-        return _line(what, name, False, f"trusts {whom} as it was before; the card tells of {told}", deploy)
+        return _line(what, name, False, f"trusts {whom} as it was before; the card tells of {unique_id}", deploy)
     ask = f"ask the server's owner to deploy, and for the new card; join it, and {deploy}"
     return _line(what, name, not ghosts, f"trusts {ghosts[0]}, who is gone" if ghosts else f"trusts {whom}", ask)
 
@@ -265,8 +267,10 @@ def _image(members: Members, image: str) -> Iterator[Line]:
     regions = {session.region_name for session in members.sessions.values()}
     image = image or images.training_image(min(regions))
     fits = any(f".{region}." in image for region in regions) or "." not in image.split("/")[0]
-    found = image.rpartition("/")[2]
-    yield _line("training image", "all", fits, found, "run notebook 02 again: the image's address is of another region")
+    image_name = image.rpartition("/")[2]
+    yield _line(
+        "training image", "all", fits, image_name, "run notebook 02 again: the image's address is of another region"
+    )
 
 
 def _quotas(members: Members) -> Iterator[Line]:
@@ -290,17 +294,19 @@ def _kit(members: Members) -> Iterator[Line]:
     client, expected = members.sessions["server"].client("s3"), instance["BundleSha256"]
     remedy = "wait some minutes after a start; then read install.log there, or the log group of " + NOTEBOOK_LOGS
     try:
-        told = json.loads(client.get_object(Bucket=storage["Bucket"], Key=KIT_REPORT)["Body"].read())
+        report = json.loads(client.get_object(Bucket=storage["Bucket"], Key=KIT_REPORT)["Body"].read())
     except client.exceptions.NoSuchKey:
         yield _line("kit", "server", False, "the notebook instance has not told that it is there", remedy)
         return
     except ValueError:
-        told = {}
-    if told.get("bundle") != expected:
+        report = {}
+    if report.get("bundle") != expected:
         remedy = "stop and start the notebook instance: it installs the kit that was deployed last"
-        yield _line("kit", "server", False, f"another one is installed ({str(told.get('bundle'))[:12]})", remedy)
+        yield _line("kit", "server", False, f"another one is installed ({str(report.get('bundle'))[:12]})", remedy)
         return
-    yield _line("kit", "server", told.get("ready") is True, "installed" if told.get("ready") else "not ready", remedy)
+    yield _line(
+        "kit", "server", report.get("ready") is True, "installed" if report.get("ready") else "not ready", remedy
+    )
 
 
 def _place(members: Members) -> Iterator[Line]:

@@ -71,8 +71,8 @@ def build(python: Python, *, lock: Path = CLIENT_LOCK, folder: Path | None = Non
     ]  # fmt: skip
     run = subprocess.run([*command, *python.options()], capture_output=True, text=True, check=False)
     if run.returncode:
-        told = "\n".join(run.stderr.strip().splitlines()[-5:])
-        raise BundleError(f"no wheelhouse for {python.name} from {lock.name}: pip says:\n{told}")
+        stderr = "\n".join(run.stderr.strip().splitlines()[-5:])
+        raise BundleError(f"no wheelhouse for {python.name} from {lock.name}: pip says:\n{stderr}")
     return folder
 
 

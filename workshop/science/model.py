@@ -126,10 +126,10 @@ def upload(folder: Path, session: boto3.Session, bucket: str) -> None:
 def _verified_manifest(folder: Path) -> dict:
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        found = {name: sha256(folder / name) for name in manifest["files"]}
+        checksums = {name: sha256(folder / name) for name in manifest["files"]}
     except FileNotFoundError as error:
         raise ModelError(f"{Path(error.filename).name} is missing: run 03_run_federation.ipynb first") from error
     for name, checksum in manifest["files"].items():
-        if found[name] != checksum:
+        if checksums[name] != checksum:
             raise ModelError(f"{name} is not the file that {MANIFEST} describes (SHA-256 differs): do not load it")
     return manifest

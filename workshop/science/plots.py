@@ -169,8 +169,8 @@ def broken(table: pd.DataFrame, *, title: str) -> None:
             values = pd.to_numeric(table[column], errors="coerce")
             places = np.arange(len(table)) + shift
             ax.barh(places, values.fillna(0), height=0.36, color=colour, hatch=hatch, edgecolor="white", label=column)
-            for place, value, told in zip(places, values, table[column], strict=True):
-                label = f" {told}" if np.isnan(value) else f" {value:.3f}"
+            for place, value, word in zip(places, values, table[column], strict=True):
+                label = f" {word}" if np.isnan(value) else f" {value:.3f}"
                 ax.annotate(label, (np.nan_to_num(value), place), va="center")
         ax.set(yticks=range(len(table)), yticklabels=table.index, xlabel="ROC AUC on the test table", title=title)
         ax.set_xlim(0, 1)
@@ -191,9 +191,9 @@ def roc_and_precision(labels: np.ndarray, models: Mapping[str, np.ndarray], *, w
             right.plot(recall, precision, line, color=colour, label=name)
         left.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
         right.axhline(labels.mean(), color=GREY, linewidth=0.8)
-        found = f"share of {words.outcome} found"
-        left.set(xlabel=f"share of {words.negative} {words.subjects} flagged", ylabel=found, title=title)
-        right.set(xlabel=f"{found} (recall)", ylabel=f"share of flags that are {words.outcome} (precision)")
+        label = f"share of {words.outcome} found"
+        left.set(xlabel=f"share of {words.negative} {words.subjects} flagged", ylabel=label, title=title)
+        right.set(xlabel=f"{label} (recall)", ylabel=f"share of flags that are {words.outcome} (precision)")
         right.legend()
         plt.show()
 

@@ -83,10 +83,10 @@ def headline(measured: dict[tuple[str, str], dict[str, pd.DataFrame]]) -> str:
     for model in ("global", "centralised", "local, mean", "published recipe"):
         cells = [f"{tables[name][model].mean():.3f} ± {tables[name][model].std():.3f}" for name in MEASURES]
         text.append(f"| {model} | {' | '.join(cells)} |")
-    told = f"{default.mean():.3f} ± {default.std():.3f}"
+    roc_auc = f"{default.mean():.3f} ± {default.std():.3f}"
     text += [
         "",
-        f"On synthetic rows, which `make workshop` uses, the global model's ROC AUC is {told} over five seeds.",
+        f"On synthetic rows, which `make workshop` uses, the global model's ROC AUC is {roc_auc} over five seeds.",
     ]
     return "\n".join(text)
 
@@ -100,8 +100,8 @@ def main(table: str) -> int:
     except schema.TableError as error:
         raise DataError(str(error)) from error
     if not known:
-        told = "is not the published table: `make results DATA=curated`, or the path of that file"
-        raise WorkshopError(f"DATA={table} {told}")
+        reason = "is not the published table: `make results DATA=curated`, or the path of that file"
+        raise WorkshopError(f"DATA={table} {reason}")
     measured = {
         (source, how): measure(data, how=how)
         for source, data in (("curated", table), ("synthetic", "synthetic"))

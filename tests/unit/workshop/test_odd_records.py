@@ -23,7 +23,7 @@ READ = {
     "state.json": lambda: state.load("data"),
     "agreement.json": agreement.load,
     "choices.json": choices.load,
-    "cards/client-1.json": lambda: cards.told("client-1"),
+    "cards/client-1.json": lambda: cards.card_values("client-1"),
 }
 WRITE = {
     "state.json": lambda: state.save(data={}),
