@@ -132,8 +132,8 @@ def serve(files: control.Files, n_others: int) -> BaseWSGIServer:
     models.forget_offerings()
     network.wires.start(partial(_serve_at, server.app), server.server_port)
     setting = service.Setting(gate.trail, endpoint, files.jobs, network)
-    for one in SERVICES:
-        one.install(setting)
+    for aws_service in SERVICES:
+        aws_service.install(setting)
     ids = accounts.accounts(chosen.names(n_others))
     keys = {chosen.profile.format(name): accounts.create_admin(number, chosen.user) for name, number in ids.items()}
     threading.Thread(target=server.serve_forever, daemon=True).start()

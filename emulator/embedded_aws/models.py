@@ -19,9 +19,12 @@ class _Models(Loader):
     def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
         """Return the model of a service; where its operations are is the client's own, as S3's clients rewrite that."""
         if type_name == "service-2":
-            told = get_service_model(service_name)._service_description
-            own = {name: {**one, "http": dict(one.get("http", {}))} for name, one in told["operations"].items()}
-            return {**told, "operations": own}
+            description = get_service_model(service_name)._service_description
+            own = {
+                name: {**operation, "http": dict(operation.get("http", {}))}
+                for name, operation in description["operations"].items()
+            }
+            return {**description, "operations": own}
         return super().load_service_model(service_name, type_name, api_version)
 
 

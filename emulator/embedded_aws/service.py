@@ -173,7 +173,7 @@ _served: dict[str, Service] = {}
 def serve(services: Iterable[Service]) -> None:
     """Make these the services that there are."""
     _served.clear()
-    _served.update({one.name: one for one in services})
+    _served.update({service.name: service for service in services})
 
 
 def served() -> Mapping[str, Service]:

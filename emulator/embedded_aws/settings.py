@@ -75,15 +75,15 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     """
     if text := environ.get(VARIABLE):
         return _of(json.loads(text), VARIABLE)
-    found = sorted(entry_points(group=GROUP), key=lambda one: one.name)
-    if len(found) > 1:
-        names = ", ".join(one.name for one in found)
+    entries = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    if len(entries) > 1:
+        names = ", ".join(entry.name for entry in entries)
         raise SettingsError(f"{names}: each brings settings for the embedded AWS; install one of them")
-    return _of(found[0].load(), found[0].value) if found else Settings()
+    return _of(entries[0].load(), entries[0].value) if entries else Settings()
 
 
 def _of(values: dict[str, Any], where: str) -> Settings:
-    names = {one.name for one in dataclasses.fields(Settings)}
+    names = {field.name for field in dataclasses.fields(Settings)}
     if unknown := values.keys() - names:
         raise SettingsError(
             f"{where}: {', '.join(sorted(unknown))} is no setting; there are {', '.join(sorted(names))}"

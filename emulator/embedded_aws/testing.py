@@ -105,16 +105,16 @@ def nothing_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     give_up = time.monotonic() + 3
     while (left := _started_by_tests(mark)) and time.monotonic() < give_up:
         time.sleep(0.05)
-    told = [f"{process.pid}: {line}" for process, line in left.items()]
+    lines = [f"{process.pid}: {line}" for process, line in left.items()]
     for process in left:
         process.kill()
-    assert not told, f"left running: {told}"
+    assert not lines, f"left running: {lines}"
 
 
 def _started_by_tests(mark: str) -> dict[psutil.Process, str]:
     """Return children of this process, and any process whose command line or folder lies below ``mark``."""
     children = set(psutil.Process().children(recursive=True))
-    found = {}
+    processes = {}
     for process in psutil.process_iter():
         try:
             line = " ".join(process.cmdline())
@@ -124,7 +124,7 @@ def _started_by_tests(mark: str) -> dict[psutil.Process, str]:
             if process in children and ("resource_tracker" in line or "loky" in line):
                 continue
             if process in children or mark in line or process.cwd().startswith(mark):
-                found[process] = line
+                processes[process] = line
         except psutil.Error:
             continue
-    return found
+    return processes

@@ -17,10 +17,10 @@ def complaint(shape: Shape | None, request: Mapping[str, Any]) -> str | None:
     >>> complaint(stop, {"TrainingJobName": "-"}).partition(" failed")[0]
     "1 validation error detected: Value '-' at 'trainingJobName'"
     """
-    found = list(_errors(shape, request, "")) if shape else []
-    if not found:
+    errors = list(_errors(shape, request, "")) if shape else []
+    if not errors:
         return None
-    return f"{len(found)} validation error{'s'[: len(found) > 1]} detected: {'; '.join(found)}"
+    return f"{len(errors)} validation error{'s'[: len(errors) > 1]} detected: {'; '.join(errors)}"
 
 
 def _errors(shape: Shape, value: Any, path: str) -> Iterator[str]:

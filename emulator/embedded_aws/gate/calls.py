@@ -99,10 +99,10 @@ def decode(
         else:
             fields = _once(parse_qsl(query, keep_blank_values=True))
             operation, parameters = _rest(model, method, path, fields, headers)
-            found = model.operation_model(operation)
-            shapes.check_rest(found, query=fields, headers=headers)
+            operation_model = model.operation_model(operation)
+            shapes.check_rest(operation_model, query=fields, headers=headers)
             if protocol == "rest-json":
-                parameters |= shapes.of_body(found.input_shape, _json(body))
+                parameters |= shapes.of_body(operation_model.input_shape, _json(body))
     except shapes.ShapeError as error:
         raise CallError(f"{service} does not understand the request: {error}") from None
     presigned = "X-Amz-Signature" in fields
@@ -127,8 +127,8 @@ def _of_form(
     operation = fields.get("Action", "")
     if operation not in model.operation_names:
         raise CallError(f"{model.service_name} has no operation {operation!r}")
-    found = model.operation_model(operation)
-    parameters = shapes.of_fields(found, model.metadata["protocol"], fields)
+    operation_model = model.operation_model(operation)
+    parameters = shapes.of_fields(operation_model, model.metadata["protocol"], fields)
     return operation, parameters, fields
 
 
@@ -141,9 +141,9 @@ def check(call: Call) -> None:
         If they are not. What REST puts in headers and XML is not among them.
     """
     if not call.protocol.startswith("rest"):
-        told = complaint(model_of(call.service).operation_model(call.operation).input_shape, call.parameters)
-        if told:
-            raise CallError(told, reason="validation")
+        message = complaint(model_of(call.service).operation_model(call.operation).input_shape, call.parameters)
+        if message:
+            raise CallError(message, reason="validation")
 
 
 def protocol_of(service: str) -> str:
@@ -172,10 +172,10 @@ def model_of(service: str) -> ServiceModel:
 
 def _once(pairs: list[tuple[str, str]]) -> dict[str, str]:
     """Return pairs as a map; of a name that comes twice the gate and moto might each take another value."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
         raise CallError("a parameter is given twice")
-    return found
+    return fields
 
 
 def _json(body: bytes) -> dict[str, Any]:
@@ -243,16 +243,16 @@ def _rest(
             raise CallError(f"s3 has no bucket at {path}")
     fits = []
     for route in _routes(model.service_name):
-        found = route.path.fullmatch(path)
-        if not found or method != route.method or not route.required <= arguments.keys():
+        match = route.path.fullmatch(path)
+        if not match or method != route.method or not route.required <= arguments.keys():
             continue
         if all(arguments[name] == value for name, value in route.fixed.items()):
-            fits.append((route, found))
+            fits.append((route, match))
     # Two operations in one request would leave open which of them is carried out.
     if not fits or any(not other.required <= fits[0][0].required for other, _ in fits):
         raise CallError(f"{model.service_name} has no operation {method} {path}")
-    route, found = fits[0]
-    parameters = {name: unquote(value) for name, value in found.groupdict().items()}
+    route, match = fits[0]
+    parameters = {name: unquote(value) for name, value in match.groupdict().items()}
     parameters |= {route.names[name]: value for name, value in arguments.items() if name in route.names}
     for (plain, header), other in _BY_HEADER.items():
         if route.operation in (plain, other):

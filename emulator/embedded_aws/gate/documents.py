@@ -41,18 +41,18 @@ def check(call: Call, principal: Principal) -> None:
     text = call.parameters.get(written.member) if written.member else call.body.decode(errors="replace")
     if text is None or (not text and written.kind is not BUCKET):
         return
-    if told := grammar.complaint(text, written.kind):
-        raise CallError(told, reason="policy")
+    if message := grammar.complaint(text, written.kind):
+        raise CallError(message, reason="policy")
     document = grammar.read(text)
-    if told := next(_nobodies(document), None):
-        raise CallError(told, reason="policy")
+    if message := next(_nobodies(document), None):
+        raise CallError(message, reason="policy")
     called.check_policy(call, text, document, principal)
 
 
 def forget(arn: str, unique_id: str) -> None:
     """Put a user's or role's unique id in the place of its ARN, wherever a policy names it as a principal."""
-    for one in service.served().values():
-        one.rewrite_policies(lambda text: _without(text, arn, unique_id))
+    for aws_service in service.served().values():
+        aws_service.rewrite_policies(lambda text: _without(text, arn, unique_id))
 
 
 def _without(text: str | bytes, arn: str, unique_id: str) -> str | bytes:
@@ -65,8 +65,8 @@ def _without(text: str | bytes, arn: str, unique_id: str) -> str | bytes:
             if isinstance(named := statement.get(element), dict) and "AWS" in named:
                 ids = [unique_id if value == arn else value for value in grammar.listed(named["AWS"])]
                 named["AWS"] = ids if len(ids) > 1 else ids[0]
-    told = json.dumps(document)
-    return told.encode() if isinstance(text, bytes) else told
+    rewritten = json.dumps(document)
+    return rewritten.encode() if isinstance(text, bytes) else rewritten
 
 
 def _nobodies(document: Mapping[str, Any]) -> Iterator[str]:
@@ -86,7 +86,7 @@ def _is_there(value: str) -> bool:
         return False
     iam = iam_backends[entity["account"]]["aws"]
     entities = iam.users.values() if entity["kind"] == "user" else iam.get_roles()
-    return any(one.arn == value for one in entities)
+    return any(principal.arn == value for principal in entities)
 
 
 def _is_an_id(value: str) -> bool:

@@ -50,8 +50,8 @@ def check(call: Call) -> None:
     name = f"{service}:{call.operation}"
     if call.operation not in operations:
         raise CallError(f"the embedded AWS does not serve {name}", reason="not served")
-    given = _rest_members(call) if call.protocol == "rest-xml" else call.parameters
-    if odd := next(_odd(operations[call.operation], given, ""), ""):
+    request = _rest_members(call) if call.protocol == "rest-xml" else call.parameters
+    if odd := next(_odd(operations[call.operation], request, ""), ""):
         raise CallError(f"the embedded AWS does not understand {odd} of {name}", reason="not served")
 
 
@@ -94,17 +94,17 @@ def _members(tokens: Iterator[str]) -> Members:
     return Members(inside)
 
 
-def _odd(members: Members, given: Any, where: str) -> Iterator[str]:
+def _odd(members: Members, part: Any, where: str) -> Iterator[str]:
     """Yield what stands in a request and is not understood, in words."""
-    if isinstance(given, list):
-        for item in given:
+    if isinstance(part, list):
+        for item in part:
             yield from _odd(members, item, where)
     elif members.filters:
-        name = str(given.get("Name", ""))
+        name = str(part.get("Name", ""))
         if not any(fnmatchcase(name, pattern) for pattern in members.filters):
             yield f"the filter {name}"
-    elif isinstance(given, Mapping):
-        for name, value in given.items():
+    elif isinstance(part, Mapping):
+        for name, value in part.items():
             path = f"{where}.{name}" if where else name
             if name not in members.inside:
                 yield f"the member {path}"
@@ -115,17 +115,17 @@ def _odd(members: Members, given: Any, where: str) -> Iterator[str]:
 def _rest_members(call: Call) -> dict[str, Any]:
     """Return the members of a REST request, wherever they travel."""
     shape: Shape | None = model_of(call.service).operation_model(call.operation).input_shape
-    found = dict(call.parameters)
+    members = dict(call.parameters)
     for name, member in (shape.members if shape else {}).items():
         how = member.serialization
         if how.get("location") == "header" and how.get("name", name).lower() in call.headers:
-            found[name] = call.headers[how.get("name", name).lower()]
-        elif how.get("location") == "headers" and any(one.startswith(how["name"]) for one in call.headers):
-            found[name] = ""
+            members[name] = call.headers[how.get("name", name).lower()]
+        elif how.get("location") == "headers" and any(header.startswith(how["name"]) for header in call.headers):
+            members[name] = ""
     payload = shape.serialization.get("payload") if shape else None
     if payload and call.body and shape.members[payload].type_name == "structure":
-        found[payload] = _of_xml(call.body)
-    return found
+        members[payload] = _of_xml(call.body)
+    return members
 
 
 def _of_xml(body: bytes) -> Any:
@@ -136,7 +136,7 @@ def _of_xml(body: bytes) -> Any:
 
 
 def _of_element(element: ElementTree.Element) -> Any:
-    found: dict[str, list[Any]] = {}
+    children: dict[str, list[Any]] = {}
     for child in element:
-        found.setdefault(child.tag.rpartition("}")[2], []).append(_of_element(child))
-    return found or (element.text or "")
+        children.setdefault(child.tag.rpartition("}")[2], []).append(_of_element(child))
+    return children or (element.text or "")

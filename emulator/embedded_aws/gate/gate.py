@@ -94,7 +94,7 @@ class Gate:
             except Refused:
                 denied.add(ask.resource)
                 # That call answers for every object; one that may delete none of them is refused as a whole.
-                if call.operation not in called.may_delete_some or denied >= {one.resource for one in asked}:
+                if call.operation not in called.may_delete_some or denied >= {other.resource for other in asked}:
                     raise
         for ask in called.also_asks(call):
             judge(ask)
@@ -111,10 +111,10 @@ class Gate:
     def _judge(self, call: Call, principal: Principal, ask: Ask, context: Context, layers: Layers) -> None:
         owner = owner_of(ask, principal.account)
         about = {"aws:resourceaccount": (owner,), **tags.of_resource(ask.resource)}
-        told = {**context, **about, **principal.context, **ask.context}
-        told = published.brought(ask.action, ask.resource, told)
+        request_context = {**context, **about, **principal.context, **ask.context}
+        request_context = published.brought(ask.action, ask.resource, request_context)
         request = Request(
-            principal.arn, principal.account, ask.action, ask.resource, told, principal.aliases,
+            principal.arn, principal.account, ask.action, ask.resource, request_context, principal.aliases,
             bounded=principal.boundary is not None,
         )  # fmt: skip
         # Foreign roles to pass are refused below; who chains roles needs leave for the source identity on both sides.

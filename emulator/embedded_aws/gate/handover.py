@@ -96,29 +96,31 @@ def install() -> None:
         return request.environ.get(_KEY) if request is not None else None
 
     def region(self: BaseResponse, request: Any, full_url: str) -> str:
-        found = request.environ.get(_KEY)
-        return found.call.region if found else plain["get_region_from_url"](self, request, full_url)
+        admission = request.environ.get(_KEY)
+        return admission.call.region if admission else plain["get_region_from_url"](self, request, full_url)
 
     def access_key(self: BaseResponse) -> str:
-        found = admitted_of(self)
-        return found.signed.access_key_id if found else plain["get_access_key"](self)
+        admission = admitted_of(self)
+        return admission.signed.access_key_id if admission else plain["get_access_key"](self)
 
     def account(self: BaseResponse) -> str:
-        found = admitted_of(self)
-        return found.account if found else plain["get_current_account"](self)
+        admission = admitted_of(self)
+        return admission.account if admission else plain["get_current_account"](self)
 
     def action(self: BaseResponse) -> str:
-        found = admitted_of(self)
+        admission = admitted_of(self)
         # S3's responses name the operation themselves, after it is done; those of REST read the path on the way.
-        told = plain["_get_action"](self) if not found or found.call.protocol.startswith("rest-") else ""
-        return found.call.operation if found and found.call.protocol != "rest-xml" else told
+        plain_action = (
+            plain["_get_action"](self) if not admission or admission.call.protocol.startswith("rest-") else ""
+        )
+        return admission.call.operation if admission and admission.call.protocol != "rest-xml" else plain_action
 
     def setup(self: BaseResponse, request: Any, *args: Any, **kwargs: Any) -> None:
         plain["setup_class"](self, request, *args, **kwargs)
-        found = request.environ.get(_KEY)
-        if found and found.call.protocol not in ("query", "ec2"):
+        admission = request.environ.get(_KEY)
+        if admission and admission.call.protocol not in ("query", "ec2"):
             # moto would read a body, a form or headers as arguments, too.
-            self.querystring = self.data = {name: [value] for name, value in found.call.fields.items()}
+            self.querystring = self.data = {name: [value] for name, value in admission.call.fields.items()}
 
     BaseResponse.get_region_from_url = region
     BaseResponse.get_access_key = access_key
@@ -129,5 +131,5 @@ def install() -> None:
 
 
 def _takes_a_form(request: BackendRequest) -> bool:
-    found = request.environ.get(_KEY)
-    return bool(request.environ.get("CONTENT_TYPE")) and (not found or found.call.protocol in ("query", "ec2"))
+    admission = request.environ.get(_KEY)
+    return bool(request.environ.get("CONTENT_TYPE")) and (not admission or admission.call.protocol in ("query", "ec2"))

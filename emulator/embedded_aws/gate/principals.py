@@ -111,7 +111,7 @@ def _session(account: str, key: AccessKey) -> Principal | None:
     if role is None or role.id != session.role_id:  # another role of the same name has not lent it
         return None
     policies, boundary, context = of_role(session.role_arn)
-    told = {
+    session_context = {
         "aws:userid": (session.user_id,),
         "aws:tokenissuetime": (f"{session.issued:%Y-%m-%dT%H:%M:%SZ}",),
         "aws:multifactorauthpresent": ("false",),
@@ -122,7 +122,7 @@ def _session(account: str, key: AccessKey) -> Principal | None:
         arn=session.arn, account=account, unique_id=session.user_id, role=session.role_arn,
         secret=session.secret_access_key, token=session.session_token,
         expires=session.expiration.replace(tzinfo=UTC), policies=policies, boundary=boundary,
-        session_policies=session.policies, context={**context, **told},
+        session_policies=session.policies, context={**context, **session_context},
     )  # fmt: skip
 
 

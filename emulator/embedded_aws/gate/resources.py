@@ -34,6 +34,6 @@ def owner_of(ask: Ask, account: str) -> str:
     if len(parts) < 6:
         return account
     owner = service.served().get(parts[2])
-    if told := owner and owner.owner_of(ask):
-        return told
+    if account_id := owner and owner.owner_of(ask):
+        return account_id
     return parts[4] if parts[4] not in ("", "aws") else account  # AWS's own policies are everybody's

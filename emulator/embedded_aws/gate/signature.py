@@ -82,15 +82,15 @@ def read(headers: Mapping[str, str], query: str) -> Signature:
         token = headers.get("x-amz-security-token", "")
     else:
         raise SignatureError("missing", "Request is missing Authentication Token")
-    found, moment = _HEADER.fullmatch(text), _moment(date)
-    if not found or not moment or not date.startswith(found["date"]):
+    match, moment = _HEADER.fullmatch(text), _moment(date)
+    if not match or not moment or not date.startswith(match["date"]):
         raise SignatureError("malformed", "Authorization must be AWS4-HMAC-SHA256 with a Credential, and X-Amz-Date")
-    signed = tuple(found["headers"].split(";"))
+    signed = tuple(match["headers"].split(";"))
     if "host" not in signed:
         raise SignatureError("malformed", "'Host' must be a 'SignedHeader' in the AWS Authorization.")
     return Signature(
-        access_key_id=found["key"], date=found["date"], region=found["region"], service=found["service"],
-        signed_headers=signed, value=found["signature"], moment=moment, token=token, expires=expires,
+        access_key_id=match["key"], date=match["date"], region=match["region"], service=match["service"],
+        signed_headers=signed, value=match["signature"], moment=moment, token=token, expires=expires,
     )  # fmt: skip
 
 
@@ -141,8 +141,8 @@ def verify(
     _check_clock(signature, now)
     loose = sorted(name for name in headers if name.startswith("x-amz-") and name not in signature.signed_headers)
     if loose:
-        told = "There were headers present in the request which were not signed"
-        raise SignatureError("unsigned", f"{told}: {', '.join(loose)}")
+        message = "There were headers present in the request which were not signed"
+        raise SignatureError("unsigned", f"{message}: {', '.join(loose)}")
     payload = _payload_hash(signature, headers, body)
     # Every service but S3 encodes the path that was sent once more.
     canonical_path = path if signature.service == "s3" else quote(path, safe="/-_.~")
@@ -173,10 +173,10 @@ def _payload_hash(signature: Signature, headers: Mapping[str, str], body: bytes)
     actual = hashlib.sha256(body).hexdigest()
     if signature.service != "s3":
         return actual
-    told = "UNSIGNED-PAYLOAD" if signature.expires is not None else headers.get("x-amz-content-sha256", actual)
-    if re.fullmatch(r"[0-9a-f]{64}", told) and told != actual:
+    payload_hash = "UNSIGNED-PAYLOAD" if signature.expires is not None else headers.get("x-amz-content-sha256", actual)
+    if re.fullmatch(r"[0-9a-f]{64}", payload_hash) and payload_hash != actual:
         raise SignatureError("mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.")
-    return told
+    return payload_hash
 
 
 def _check_clock(signature: Signature, now: datetime) -> None:

@@ -16,13 +16,13 @@ Values = dict[str, tuple[str, ...]]
 
 def requested(call: Call) -> dict[str, str]:
     """Return the tags that a request gives."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for tags in _given(call.parameters):
-        found |= tags if isinstance(tags, Mapping) else {}
+        values |= tags if isinstance(tags, Mapping) else {}
         for tag in tags if isinstance(tags, list) else []:
             key = tag.get("Key") or tag.get("TagKey") or tag.get("key")
-            found[str(key)] = str(tag.get("Value") or tag.get("TagValue") or tag.get("value") or "")
-    return found
+            values[str(key)] = str(tag.get("Value") or tag.get("TagValue") or tag.get("value") or "")
+    return values
 
 
 def _given(parameters: Mapping[str, Any]) -> Iterator[Any]:
@@ -30,7 +30,7 @@ def _given(parameters: Mapping[str, Any]) -> Iterator[Any]:
         if name.lower() == "tags":
             yield value
         elif name == "TagSpecifications":
-            yield from (one.get("Tags", []) for one in value)
+            yield from (specification.get("Tags", []) for specification in value)
 
 
 def in_request(call: Call) -> Values:
@@ -38,8 +38,8 @@ def in_request(call: Call) -> Values:
     pairs = requested(call)
     taken = next((value for name, value in call.parameters.items() if name.lower() == "tagkeys"), [])
     names = (*pairs, *taken)
-    found: Values = {"aws:tagkeys": names} if names else {}
-    return found | {f"aws:requesttag/{key.lower()}": (value,) for key, value in pairs.items()}
+    context: Values = {"aws:tagkeys": names} if names else {}
+    return context | {f"aws:requesttag/{key.lower()}": (value,) for key, value in pairs.items()}
 
 
 def of_resource(arn: str) -> Values:
@@ -48,13 +48,11 @@ def of_resource(arn: str) -> Values:
     owner = service.served().get(parts[2]) if len(parts) == 6 else None
     if owner is None or owner.tags is None or not parts[4].isdigit():
         return {}
-    found: Mapping[str, str] = {}
+    tags: Mapping[str, str] = {}
     with suppress(ServiceException, KeyError, AttributeError):
-        found = owner.tags(parts[3], parts[4], arn, parts[5])
+        tags = owner.tags(parts[3], parts[4], arn, parts[5])
     return {
-        f"{prefix}:resourcetag/{key.lower()}": (value,)
-        for key, value in found.items()
-        for prefix in ("aws", owner.name)
+        f"{prefix}:resourcetag/{key.lower()}": (value,) for key, value in tags.items() for prefix in ("aws", owner.name)
     }
 
 

@@ -153,10 +153,10 @@ class Container:
             raise JobFailed(f"AlgorithmError: the bundle holds no {program}, which sagemaker_program names")
         if (code / "setup.py").exists():
             raise JobFailed("ClientError: the embedded AWS runs scripts, not packages: the bundle holds a setup.py")
-        if (wheels := code / requirements.WHEELS).is_dir() and (told := requirements.install(wheels, self.site)):
-            raise JobFailed(f"AlgorithmError: InstallRequirementsError: {told}"[:REASON_CHARACTERS])
-        asked = code / "requirements.txt"
-        if asked.is_file() and (complaints := requirements.unmet(asked, self.site)):
+        if (wheels := code / requirements.WHEELS).is_dir() and (error := requirements.install(wheels, self.site)):
+            raise JobFailed(f"AlgorithmError: InstallRequirementsError: {error}"[:REASON_CHARACTERS])
+        file = code / "requirements.txt"
+        if file.is_file() and (complaints := requirements.unmet(file, self.site)):
             text = "; ".join(complaints)
             raise JobFailed(f"AlgorithmError: InstallRequirementsError: requirements.txt: {text}"[:REASON_CHARACTERS])
 

@@ -93,9 +93,9 @@ class JobLog:
 
     def _find_metrics(self, message: str) -> None:
         for name, pattern in self._metrics.items():
-            if found := pattern.search(message):
+            if match := pattern.search(message):
                 with contextlib.suppress(ValueError, IndexError, TypeError):
-                    value = float(found.group(1))
+                    value = float(match.group(1))
                     metric = {"MetricName": name, "Value": value, "Timestamp": datetime.now(UTC)}
                     self.final_metrics[name] = metric
 

@@ -48,10 +48,10 @@ def unmet(file: Path, site: Path | None = None) -> list[str]:
         if requirement.marker and not requirement.marker.evaluate():
             continue
         path = [str(site), *sys.path] if site else sys.path
-        found = next(iter(importlib.metadata.Distribution.discover(name=requirement.name, path=path)), None)
-        if found is None:
+        distribution = next(iter(importlib.metadata.Distribution.discover(name=requirement.name, path=path)), None)
+        if distribution is None:
             complaints.append(f"{wanted} is asked for, {requirement.name} is not installed")
             continue
-        if not requirement.specifier.contains(found.version, prereleases=True):
-            complaints.append(f"{wanted} is asked for, {requirement.name} {found.version} is installed")
+        if not requirement.specifier.contains(distribution.version, prereleases=True):
+            complaints.append(f"{wanted} is asked for, {requirement.name} {distribution.version} is installed")
     return complaints

@@ -78,7 +78,7 @@ def download_prefix(s3: Any, uri: str, folder: Path, *, empty: bool = False) -> 
                 n_objects += 1
                 n_bytes += _download(s3, bucket, item["Key"], folder, prefix)
     except ClientError as error:
-        raise TransferError(f"{_told(error)} under S3 URL {uri}") from error
+        raise TransferError(f"{_error_message(error)} under S3 URL {uri}") from error
     except (BotoCoreError, OSError) as error:
         raise TransferError(f"{_why(error)} under S3 URL {uri}") from error
     if not n_objects and not empty:
@@ -102,7 +102,7 @@ def download_file(s3: Any, uri: str, file: Path) -> None:
         with file.open("wb") as out:
             shutil.copyfileobj(s3.get_object(Bucket=bucket, Key=key)["Body"], out, 1 << 20)
     except ClientError as error:
-        raise TransferError(f"{_told(error)} for {uri}") from error
+        raise TransferError(f"{_error_message(error)} for {uri}") from error
     except (BotoCoreError, OSError) as error:
         raise TransferError(f"{_why(error)} for {uri}") from error
 
@@ -205,7 +205,7 @@ def _put(s3: Any, bucket: str, key: str, content: Any) -> None:
     try:
         s3.put_object(Bucket=bucket, Key=key, Body=content)
     except ClientError as error:
-        raise TransferError(f"{_told(error)} for s3://{bucket}/{key}") from error
+        raise TransferError(f"{_error_message(error)} for s3://{bucket}/{key}") from error
     except BotoCoreError as error:
         raise TransferError(f"{error} for s3://{bucket}/{key}") from error
 
@@ -234,5 +234,5 @@ def _why(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
-def _told(error: ClientError) -> str:
+def _error_message(error: ClientError) -> str:
     return f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"

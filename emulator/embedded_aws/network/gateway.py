@@ -152,10 +152,10 @@ class Gateway:
             target = target.split("/")[2] if target.count("/") > 1 else target
         host, _, port = target.rpartition(":") if ":" in target else (target, ":", "80")
         local_port = writer.get_extra_info("peername")[1]  # as good a source port as any
-        found = await self._wait_for_way(guest, host, port, local_port, reader)
-        if found is None:
+        way = await self._wait_for_way(guest, host, port, local_port, reader)
+        if way is None:
             return
-        connection, verdict = found
+        connection, verdict = way
         try:
             if verdict.to is None or not self._leads_here(verdict.to) or method != "CONNECT":
                 raise ConnectionRefusedError
@@ -169,9 +169,9 @@ class Gateway:
         flow.passes.set()
         guest.flows.add(flow)
         try:
-            there = partial(self._seen.data, connection, verdict.to, back=False)
+            forward = partial(self._seen.data, connection, verdict.to, back=False)
             back = partial(self._seen.data, connection, verdict.to, back=True)
-            await asyncio.gather(_pipe(reader, far_writer, flow, there), _pipe(far_reader, writer, flow, back))
+            await asyncio.gather(_pipe(reader, far_writer, flow, forward), _pipe(far_reader, writer, flow, back))
         except asyncio.CancelledError:
             writer.transport.abort()
         finally:

@@ -166,8 +166,12 @@ class Snapshot:
 
     def interface_at(self, vpc: str, address: IPv4Address) -> Interface | None:
         """Return the interface of a VPC that has an address."""
-        found = (one for one in self.interfaces.values() if one.vpc == vpc and address in one.addresses)
-        return next(found, None)
+        matching = (
+            interface
+            for interface in self.interfaces.values()
+            if interface.vpc == vpc and address in interface.addresses
+        )
+        return next(matching, None)
 
     def are_peered(self, one: str, other: str) -> bool:
         """Tell whether an active peering connects two VPCs."""

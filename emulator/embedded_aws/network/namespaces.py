@@ -49,11 +49,11 @@ class Router:
         """Apply what differs from the plan before."""
         if wanted.filter != self.plan.filter:
             self.space.run(["nft", "-f", "-"], wanted.filter)
-        self.space.ip([f"route replace {one}" for one in sorted(wanted.routes - self.plan.routes)])
-        self.space.ip([f"rule add {one}" for one in sorted(wanted.rules - self.plan.rules)])
+        self.space.ip([f"route replace {route}" for route in sorted(wanted.routes - self.plan.routes)])
+        self.space.ip([f"rule add {rule}" for rule in sorted(wanted.rules - self.plan.rules)])
         # What hung on a device that is gone, or was replaced, is gone already.
-        gone = [f"route del {one}" for one in sorted(self.plan.routes - wanted.routes)]
-        gone += [f"rule del {one}" for one in sorted(self.plan.rules - wanted.rules)]
+        gone = [f"route del {route}" for route in sorted(self.plan.routes - wanted.routes)]
+        gone += [f"rule del {rule}" for rule in sorted(self.plan.rules - wanted.rules)]
         with contextlib.suppress(NamespacesError):
             self.space.ip(gone, keep_going=True)
         self.plan = wanted
@@ -101,7 +101,7 @@ class Namespaces:
         now = self._read()
         if source is not None and source in now.interfaces:
             # Which services they are for is the gate's business; without any, there is nothing to talk to.
-            aws = aws and any(one.vpc == now.interfaces[source].vpc for one in now.endpoints.values())
+            aws = aws and any(endpoint.vpc == now.interfaces[source].vpc for endpoint in now.endpoints.values())
         stop = self._serve_in(space) if aws else None
 
         def leave() -> None:
@@ -165,7 +165,11 @@ class Namespaces:
             self._seen = now
 
     def _wanted(self, now: Snapshot) -> dict[str, Interface]:
-        return {name: one for name, one in now.interfaces.items() if name in self._jobs or self._is_server(one)}
+        return {
+            name: interface
+            for name, interface in now.interfaces.items()
+            if name in self._jobs or self._is_server(interface)
+        }
 
     def _plug(self, interface: Interface) -> None:
         """Connect an interface with the router of its VPC by a pair of virtual cables' ends."""
@@ -204,17 +208,17 @@ class Namespaces:
     def _peer(self, now: Snapshot) -> None:
         """Connect the routers of VPCs that an active peering connects, and no others."""
         active = {
-            name: one
-            for name, one in now.peerings.items()
-            if one.state == "active" and {one.requester, one.accepter} <= {*self._occupied()}
+            name: peering
+            for name, peering in now.peerings.items()
+            if peering.state == "active" and {peering.requester, peering.accepter} <= {*self._occupied()}
         }
         for router in self._routers.values():
             for name in router.peerings.keys() - active.keys():
                 with contextlib.suppress(NamespacesError):
                     router.space.ip([f"link del {router.peerings[name]}"])
                 del router.peerings[name]
-        for name, one in active.items():
-            requester, accepter = self._routers[one.requester], self._routers[one.accepter]
+        for name, peering in active.items():
+            requester, accepter = self._routers[peering.requester], self._routers[peering.accepter]
             if name in requester.peerings:
                 continue
             device = f"p{next(self._numbers)}"

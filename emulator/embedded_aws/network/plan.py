@@ -119,10 +119,10 @@ def _lines(snapshot: Snapshot, interface: Interface, rule: Rule, side: str) -> I
     if rule.protocol not in (ANY, "tcp", "6"):
         return
     ports = "" if rule.protocol == ANY else f"tcp dport {rule.from_port}-{rule.to_port} "
-    ranges = [str(rule.cidr)] if rule.cidr else [str(one) for one in snapshot.ranges(rule.prefix_list)]
+    ranges = [str(rule.cidr)] if rule.cidr else [str(cidr) for cidr in snapshot.ranges(rule.prefix_list)]
     if rule.group:
         ranges += [str(address) for address in _members(snapshot, interface, rule.group)]
-    yield from (f"ip {side} {one} {ports}return" for one in ranges)
+    yield from (f"ip {side} {cidr} {ports}return" for cidr in ranges)
 
 
 def _members(snapshot: Snapshot, interface: Interface, group: str) -> Iterator[object]:

@@ -103,7 +103,9 @@ def service(snapshot: Snapshot, source: Interface, name: str) -> Verdict:
         As boto3 calls the service (``"s3"``, ``"logs"``, ``"sagemaker"``) or its endpoint (``"ecr.dkr"``).
     """
     name = _NAMES.get(name, name)
-    mine = [one for one in snapshot.endpoints.values() if (one.vpc, one.service) == (source.vpc, name)]
+    mine = [
+        endpoint for endpoint in snapshot.endpoints.values() if (endpoint.vpc, endpoint.service) == (source.vpc, name)
+    ]
     try:
         _owned(snapshot, source)
         # Private DNS sends the service's name to the interface endpoint, whatever else there is.
@@ -140,7 +142,7 @@ def _let_out_to_all(snapshot: Snapshot, source: Interface, endpoint: Endpoint) -
     """A gateway endpoint is reached at any address of its prefix list."""
     ranges = snapshot.ranges(endpoint.prefix_list)
     for rule in _rules(snapshot, source, _EGRESS):
-        wide = rule.cidr is not None and ranges and all(one.subnet_of(rule.cidr) for one in ranges)
+        wide = rule.cidr is not None and ranges and all(cidr.subnet_of(rule.cidr) for cidr in ranges)
         if rule.serves(HTTPS) and (rule.prefix_list == endpoint.prefix_list is not None or wide):
             return
     raise _Dropped(
@@ -162,7 +164,7 @@ def _allows(
         rule.serves(port)
         and (
             (rule.cidr is not None and address in rule.cidr)
-            or (rule.prefix_list and any(address in one for one in snapshot.ranges(rule.prefix_list)))
+            or (rule.prefix_list and any(address in cidr for cidr in snapshot.ranges(rule.prefix_list)))
             or (rule.group and other and rule.group in other.groups and _may_name(snapshot, interface, other))
         )
         for rule in _rules(snapshot, interface, side)
@@ -180,8 +182,10 @@ def _rules(snapshot: Snapshot, interface: Interface, side: Callable[[Group], Ite
 
 def _member(snapshot: Snapshot, vpc: str, address: IPv4Address) -> Interface | None:
     """Return who has an address as seen from a VPC: in it, or in one that is peered with it."""
-    found = [one for one in snapshot.interfaces.values() if address in one.addresses]
-    near = [one for one in found if one.vpc == vpc] or [one for one in found if snapshot.are_peered(vpc, one.vpc)]
+    matching = [interface for interface in snapshot.interfaces.values() if address in interface.addresses]
+    near = [interface for interface in matching if interface.vpc == vpc] or [
+        interface for interface in matching if snapshot.are_peered(vpc, interface.vpc)
+    ]
     return near[0] if near else None
 
 
@@ -237,11 +241,11 @@ def _across(snapshot: Snapshot, vpc: str, name: str, where: str) -> str:
 
 def _longest(snapshot: Snapshot, table: RouteTable, address: IPv4Address) -> Route | None:
     """Return the most specific route; ``local`` wins for the VPC's own addresses."""
-    found: list[tuple[bool, int, Route]] = []
+    matching: list[tuple[bool, int, Route]] = []
     for route in table.routes:
         ranges = (route.to,) if isinstance(route.to, IPv4Network) else snapshot.ranges(route.to)
-        found += [(route.target == LOCAL, one.prefixlen, route) for one in ranges if address in one]
-    return max(found, key=lambda item: item[:2])[2] if found else None
+        matching += [(route.target == LOCAL, cidr.prefixlen, route) for cidr in ranges if address in cidr]
+    return max(matching, key=lambda item: item[:2])[2] if matching else None
 
 
 def _through_interface(snapshot: Snapshot, source: Interface, endpoint: Endpoint) -> Verdict:
@@ -259,7 +263,7 @@ def _through_nat(snapshot: Snapshot, source: Interface, table: RouteTable, name:
     for route in table.routes:
         subnet = snapshot.nat_gateways.get(route.target)
         public = snapshot.table_of(subnet) if subnet in snapshot.subnets else None
-        if public and any(one.target in snapshot.internet_gateways for one in public.routes):
+        if public and any(public_route.target in snapshot.internet_gateways for public_route in public.routes):
             if any(
                 rule.serves(HTTPS) and rule.cidr and rule.cidr.prefixlen == 0
                 for rule in _rules(snapshot, source, _EGRESS)

@@ -88,19 +88,19 @@ def _check(name: str, key: str, context: Context, action: str) -> None:
 
 def _holds(name: str, key: str, wanted: list[str], context: Context, *, variables: bool) -> bool:
     quantity, _, bare = name.rpartition(":")
-    found = context.get(key.lower())
+    values = context.get(key.lower())
     if bare == "Null" and not quantity:
-        return any(_bool(value) == (found is None) for value in wanted)
+        return any(_bool(value) == (values is None) for value in wanted)
     if_exists = bare.endswith("IfExists")
     compare, negated = _operator(bare.removesuffix("IfExists"))
-    if found is None:
+    if values is None:
         return if_exists or quantity == "ForAllValues" or (negated and not quantity)
     if keys.is_multivalued(key) and not quantity:
         raise PolicyError(f"{name} on {key}, which has several values and needs ForAllValues or ForAnyValue")
     resolved = [substituted(value, context) if variables else value for value in wanted]
     if compare not in (matches, matches_arn):
         resolved = [value and value.translate(_TO_TEXT) for value in resolved]
-    verdicts = [any(compare(value, given) for value in resolved if value is not None) != negated for given in found]
+    verdicts = [any(compare(value, given) for value in resolved if value is not None) != negated for given in values]
     return any(verdicts) if quantity == "ForAnyValue" else all(verdicts)
 
 
@@ -118,11 +118,11 @@ def substituted(text: str, context: Context) -> str | None:
             return name.translate(_TO_LITERAL)
         if not keys.known(name.strip()):
             raise PolicyError(f"policy variable {match.group(0)}")
-        found = context.get(name.strip().lower())
-        if found is None and not default:
+        values = context.get(name.strip().lower())
+        if values is None and not default:
             missing = True
             return ""
-        return (found[0] if found else default.strip().strip("'")).translate(_TO_LITERAL)
+        return (values[0] if values else default.strip().strip("'")).translate(_TO_LITERAL)
 
     filled = _VARIABLE.sub(value, text)
     return None if missing else filled

@@ -49,23 +49,23 @@ def decide(
     """
     policy, required = resource
     try:
-        found = {
+        findings = {
             kind: evaluate(policies, request, resource_policy=kind == ENDPOINT) for kind, policies in layers.items()
         }
         guard = evaluate([policy], request, resource_policy=True) if policy else Finding(None)
     except PolicyError as error:
         return Decision(False, f"because the embedded AWS does not know what to make of {error}", str(error))
-    for kind, finding in {**found, RESOURCE: guard}.items():
+    for kind, finding in {**findings, RESOURCE: guard}.items():
         if finding.effect == "Deny":
             article = "an" if kind == IDENTITY else "a"
             return Decision(False, f"with an explicit deny in {article} {kind}", finding.statement, explicit=True)
     if guard.effect != "Allow" and (required or not own):
         return _not_allowed(RESOURCE, request, guard)
     spared = _SPARED.get(guard.names, ()) if guard.effect == "Allow" and own else ()
-    for kind, finding in found.items():
+    for kind, finding in findings.items():
         if finding.effect != "Allow" and kind not in spared:
             return _not_allowed(kind, request, finding)
-    return Decision(True, "", guard.statement if IDENTITY in spared else found[IDENTITY].statement)
+    return Decision(True, "", guard.statement if IDENTITY in spared else findings[IDENTITY].statement)
 
 
 def _not_allowed(kind: str, request: Request, finding: Finding) -> Decision:

@@ -100,8 +100,8 @@ def complaint(text: str, kind: Kind) -> str | None:
 
 def statements(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the statements of a document."""
-    found = document["Statement"]
-    return found if isinstance(found, list) else [found]
+    element = document["Statement"]
+    return element if isinstance(element, list) else [element]
 
 
 def listed(value: Any) -> list[Any]:
@@ -121,18 +121,18 @@ def _wrong(text: str, document: Any, kind: Kind) -> Iterator[str]:
         yield f"Syntax errors in policy: Version must be {' or '.join(VERSIONS)}"
     if not isinstance(document.get("Id", ""), str):
         yield "Syntax errors in policy: Id must be text"
-    found = document.get("Statement")
-    if not found or not all(isinstance(one, Mapping) for one in listed(found)):
+    element = document.get("Statement")
+    if not element or not all(isinstance(statement, Mapping) for statement in listed(element)):
         yield "Syntax errors in policy: Statement must be an object, or a list of objects"
         return
-    for statement in listed(found):
+    for statement in listed(element):
         yield from _wrong_in(statement, kind)
     if kind.plain_sids:
-        yield from _wrong_sids(listed(found))
+        yield from _wrong_sids(listed(element))
 
 
-def _wrong_sids(found: list[Mapping[str, Any]]) -> Iterator[str]:
-    sids = [statement["Sid"] for statement in found if statement.get("Sid")]
+def _wrong_sids(statements: list[Mapping[str, Any]]) -> Iterator[str]:
+    sids = [statement["Sid"] for statement in statements if statement.get("Sid")]
     if len(set(sids)) != len(sids):
         yield "Statement IDs (SID) in a single policy must be unique."
     if odd := [sid for sid in sids if not _SID.fullmatch(sid)]:
@@ -161,12 +161,12 @@ def _wrong_in(statement: Mapping[str, Any], kind: Kind) -> Iterator[str]:
 def _wrong_pairs(statement: Mapping[str, Any], kind: Kind) -> Iterator[str]:
     rules = {"Action": "needed", "Resource": kind.resources, "Principal": "needed" if kind.principals else "forbidden"}
     for name, rule in rules.items():
-        given = [one for one in (name, f"Not{name}") if one in statement]
-        if len(given) > 1:
-            yield f"Syntax errors in policy: a statement holds {given[0]} and {given[1]}"
-        if given and rule == "forbidden":
-            yield f"Has prohibited field {given[0]}"
-        if not given and rule == "needed":
+        present = [element for element in (name, f"Not{name}") if element in statement]
+        if len(present) > 1:
+            yield f"Syntax errors in policy: a statement holds {present[0]} and {present[1]}"
+        if present and rule == "forbidden":
+            yield f"Has prohibited field {present[0]}"
+        if not present and rule == "needed":
             yield f"Missing required field {name}"
     if "NotPrincipal" in statement and not kind.not_principal:
         yield "Has prohibited field NotPrincipal"

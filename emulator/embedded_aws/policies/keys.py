@@ -37,7 +37,7 @@ _TAGS = re.compile(r"\w+:(resourcetag/.+|requesttag/.+|tagkeys)")
 
 def known(key: str) -> bool:
     """Tell whether there is such a key, in whatever case it is spelt."""
-    return bool(_KEYS.fullmatch(key)) or any(one.knows(key) for one in service.served().values())
+    return bool(_KEYS.fullmatch(key)) or any(aws_service.knows(key) for aws_service in service.served().values())
 
 
 def is_global(key: str) -> bool:

@@ -62,11 +62,11 @@ def _listed(action: str, resource: str) -> frozenset[str] | None:
     row = table["actions"].get(operation)
     if row is None:
         return None
-    found = set(row.get("", ()))
+    keys = set(row.get("", ()))
     for kind, names in row.items():
         if kind and matches(table["kinds"][kind][0], resource):
-            found |= set(names or table["kinds"][kind][1])  # most services say it of the resource, EC2 of the action
-    return frozenset(found)
+            keys |= set(names or table["kinds"][kind][1])  # most services say it of the resource, EC2 of the action
+    return frozenset(keys)
 
 
 @lru_cache(maxsize=1)

@@ -11,12 +11,12 @@ _IAM = "AWS::IAM::"
 
 def capabilities(template: Template) -> tuple[list[str], str | None]:
     """Return the capability that a template needs, and why."""
-    access = {name: one for name, one in template.resources.items() if one["Type"].startswith(_IAM)}
+    access = {name: resource for name, resource in template.resources.items() if resource["Type"].startswith(_IAM)}
     if not access:
         return [], None
-    names = {types.known()[one["Type"]].named_by for one in access.values()} - {None}
-    named = any(names & set(one.get("Properties") or {}) for one in access.values())
-    kinds = ", ".join(sorted({one["Type"] for one in access.values()}))
+    names = {types.known()[resource["Type"]].named_by for resource in access.values()} - {None}
+    named = any(names & set(resource.get("Properties") or {}) for resource in access.values())
+    kinds = ", ".join(sorted({resource["Type"] for resource in access.values()}))
     return [f"CAPABILITY_{'NAMED_' * named}IAM"], f"The following resource(s) require capabilities: [{kinds}]"
 
 

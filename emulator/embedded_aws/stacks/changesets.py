@@ -38,7 +38,7 @@ class ChangeSet:
 
     def summary(self) -> dict[str, Any]:
         """Return what ListChangeSets tells."""
-        told = {
+        members = {
             "StackId": self.stack.id,
             "StackName": self.stack.name,
             "ChangeSetId": self.id,
@@ -50,7 +50,7 @@ class ChangeSet:
             "Description": self.description,
             "IncludeNestedStacks": False,
         }
-        return {name: value for name, value in told.items() if value is not None}
+        return {name: value for name, value in members.items() if value is not None}
 
     def describe(self) -> dict[str, Any]:
         """Return what DescribeChangeSet tells."""
@@ -60,7 +60,7 @@ class ChangeSet:
             "Capabilities": list(self.wanted.capabilities),
             "Tags": [{"Key": key, "Value": value} for key, value in self.wanted.tags.items()],
             "NotificationARNs": [],
-            "Changes": [{"Type": "Resource", "ResourceChange": _change(one)} for one in self.changes],
+            "Changes": [{"Type": "Resource", "ResourceChange": _change(change)} for change in self.changes],
         }
 
 
@@ -74,7 +74,7 @@ def shown(wanted: Wanted) -> dict[str, str]:
 
 
 def _change(change: Change) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    members: dict[str, Any] = {
         "Action": change.action,
         "LogicalResourceId": change.logical_id,
         "ResourceType": change.type,
@@ -82,17 +82,17 @@ def _change(change: Change) -> dict[str, Any]:
         "Details": [_detail(detail) for detail in change.details],
     }
     if change.physical_id:
-        told["PhysicalResourceId"] = change.physical_id
+        members["PhysicalResourceId"] = change.physical_id
     if change.replacement:
-        told["Replacement"] = change.replacement
-    return told
+        members["Replacement"] = change.replacement
+    return members
 
 
 def _detail(detail: Detail) -> dict[str, Any]:
     target = {"Attribute": detail.attribute, "RequiresRecreation": detail.recreation}
-    told = {"Target": target, "Evaluation": detail.evaluation, "ChangeSource": detail.source}
+    members = {"Target": target, "Evaluation": detail.evaluation, "ChangeSource": detail.source}
     if detail.name:
         target["Name"] = detail.name
     if detail.entity:
-        told["CausingEntity"] = detail.entity
-    return told
+        members["CausingEntity"] = detail.entity
+    return members

@@ -40,15 +40,15 @@ def _function(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
 
 
 def _mapping(loader: _Loader, node: yaml.Node) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    mapping: dict[str, Any] = {}
     for key, value in node.value:
         at = f"(line {key.start_mark.line + 1}, column {key.start_mark.column + 1})"
         if not isinstance(key, yaml.ScalarNode):
             raise ValidationError(f"Template format error: a key must be a string {at}")
-        if key.value in found:
+        if key.value in mapping:
             raise ValidationError(f"Template format error: duplicate key {key.value!r} {at}")
-        found[key.value] = loader.construct_object(value, deep=True)
-    return found
+        mapping[key.value] = loader.construct_object(value, deep=True)
+    return mapping
 
 
 _Loader.add_multi_constructor("!", _function)

@@ -68,10 +68,10 @@ class Deployment(Steps):
     def zones(self, region: str) -> list[str]:
         """Return the availability zones of a region."""
         try:
-            told = self.clients.in_region(region)("ec2").describe_availability_zones()["AvailabilityZones"]
+            zones = self.clients.in_region(region)("ec2").describe_availability_zones()["AvailabilityZones"]
         except BotoCoreError as error:  # no name of a region
             raise ValidationError(f"Template error: Fn::GetAZs of {region}: {error}") from None
-        return sorted(zone["ZoneName"] for zone in told)
+        return sorted(zone["ZoneName"] for zone in zones)
 
     def create(self) -> None:
         """Make everything; when a resource fails, do what ``on_failure`` says."""
@@ -111,15 +111,15 @@ class Deployment(Steps):
                 stack.turn("UPDATE_ROLLBACK_FAILED", "A resource could not be brought back; see its event.")
                 return
             stack.turn("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
-            self.delete_all([one for one in self.fresh if one.there])
+            self.delete_all([resource for resource in self.fresh if resource.there])
             stack.turn("UPDATE_ROLLBACK_COMPLETE")
             return
-        removed = [one for name, one in stack.resources.items() if name not in names and one.there]
+        removed = [resource for name, resource in stack.resources.items() if name not in names and resource.there]
         if removed or self.replaced:
             stack.turn("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
             self._clean_up(removed)
-        for one in removed:
-            del stack.resources[one.logical_id]
+        for resource in removed:
+            del stack.resources[resource.logical_id]
         stack.turn("UPDATE_COMPLETE")
 
     def delete(self, retain: set[str]) -> None:
@@ -161,8 +161,8 @@ class Deployment(Steps):
 
     def _one(self, scope: Scope, name: str) -> None:
         stack, template = self.stack, scope.wanted.template
-        raw, there = template.resources[name], self.stack.resources.get(name)
-        there = there if there is not None and there.there else None
+        raw, old = template.resources[name], self.stack.resources.get(name)
+        old = old if old is not None and old.there else None
         kind = types.known()[raw["Type"]]
         fresh = Resource(
             logical_id=name,
@@ -176,47 +176,47 @@ class Deployment(Steps):
         try:
             fresh.properties = scope.properties(name, tagged=kind.tagged)
         except Exception as error:
-            fresh.physical_id = there.physical_id if there else ""
-            stack.mark(fresh, "UPDATE_FAILED" if there else "CREATE_FAILED", reason_of(error))
+            fresh.physical_id = old.physical_id if old else ""
+            stack.mark(fresh, "UPDATE_FAILED" if old else "CREATE_FAILED", reason_of(error))
             raise Failed(name) from error
-        if there is None:
+        if old is None:
             self.make(kind, fresh)
             return
-        changed = changed_properties(there, fresh.properties)
+        changed = changed_properties(old, fresh.properties)
         if not changed:
-            same = {name: getattr(there, name) for name in ("physical_id", "attributes", "status", "reason", "changed")}
+            same = {name: getattr(old, name) for name in ("physical_id", "attributes", "status", "reason", "changed")}
             stack.resources[name] = dataclasses.replace(fresh, **same)
             return
-        if any(kind.recreation(one) == "Always" for one in changed):
-            self.replace(kind, there, fresh)
+        if any(kind.recreation(property_name) == "Always" for property_name in changed):
+            self.replace(kind, old, fresh)
         else:
-            self.change(kind, there, fresh)
+            self.change(kind, old, fresh)
 
     def _clean_up(self, removed: list[Resource]) -> None:
         gone = []
-        for one in removed:
-            self._keep_or(one, one.deletion_policy, gone)
-        for one in self.replaced:
-            self._keep_or(one, one.replace_policy, gone)
+        for resource in removed:
+            self._keep_or(resource, resource.deletion_policy, gone)
+        for resource in self.replaced:
+            self._keep_or(resource, resource.replace_policy, gone)
         self.delete_all(gone)
 
-    def _keep_or(self, one: Resource, policy: str, gone: list[Resource]) -> None:
+    def _keep_or(self, resource: Resource, policy: str, gone: list[Resource]) -> None:
         if policy == "Delete":
-            gone.append(one)
+            gone.append(resource)
         else:
-            self.stack.mark(one, "DELETE_SKIPPED")
+            self.stack.mark(resource, "DELETE_SKIPPED")
 
     def _take_away(self, *, status: str) -> None:
         """Delete all resources and end the stack as DELETE_... or ROLLBACK_..."""
         stack, gone = self.stack, []
-        for one in stack.resources.values():
-            if not one.there:
-                if one.status not in ("DELETE_COMPLETE", "DELETE_SKIPPED"):
-                    stack.mark(one, "DELETE_COMPLETE")
-            elif one.deletion_policy == "Delete" or (status == "ROLLBACK" and self._only_kept_later(one)):
-                gone.append(one)
+        for resource in stack.resources.values():
+            if not resource.there:
+                if resource.status not in ("DELETE_COMPLETE", "DELETE_SKIPPED"):
+                    stack.mark(resource, "DELETE_COMPLETE")
+            elif resource.deletion_policy == "Delete" or (status == "ROLLBACK" and self._only_kept_later(resource)):
+                gone.append(resource)
             else:
-                stack.mark(one, "DELETE_SKIPPED")
+                stack.mark(resource, "DELETE_SKIPPED")
         failed = self.delete_all(gone)
         if failed:
             reason = f"The following resource(s) failed to delete: [{', '.join(sorted(failed))}]. "
@@ -228,5 +228,5 @@ class Deployment(Steps):
             stack.change_sets.clear()
         stack.turn(f"{status}_COMPLETE")
 
-    def _only_kept_later(self, one: Resource) -> bool:
-        return self.stack.retain_except_on_create or one.deletion_policy == "RetainExceptOnCreate"
+    def _only_kept_later(self, resource: Resource) -> bool:
+        return self.stack.retain_except_on_create or resource.deletion_policy == "RetainExceptOnCreate"

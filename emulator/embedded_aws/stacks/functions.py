@@ -38,17 +38,17 @@ def references(value: Any) -> Iterator[tuple[str, str | None]]:
     if not isinstance(value, dict):
         return
     if len(value) == 1:
-        ((name, given),) = value.items()
+        ((name, argument),) = value.items()
         if name == "Ref":
-            if not isinstance(given, str):
+            if not isinstance(argument, str):
                 raise ValidationError("Template error: every Ref object must have a single String value.")
-            yield given, None
+            yield argument, None
             return
         if name == "Fn::GetAtt":
-            yield check_target(given)
+            yield check_target(argument)
             return
         if name == "Fn::Sub":
-            text, own = check_sub(given)
+            text, own = check_sub(argument)
             for literal, variable in _VARIABLE.findall(text):
                 if not literal and variable.strip() not in own:
                     target, _, attribute = variable.strip().partition(".")
@@ -59,24 +59,29 @@ def references(value: Any) -> Iterator[tuple[str, str | None]]:
         yield from references(item)
 
 
-def check_target(given: Any) -> tuple[str, str]:
+def check_target(argument: Any) -> tuple[str, str]:
     """Return what Fn::GetAtt names: resource and attribute; refuse other arguments."""
-    if isinstance(given, str):
-        given = given.split(".", 1)
-    if not isinstance(given, list) or len(given) != 2 or not all(isinstance(part, str) for part in given):
+    if isinstance(argument, str):
+        argument = argument.split(".", 1)
+    if not isinstance(argument, list) or len(argument) != 2 or not all(isinstance(part, str) for part in argument):
         raise ValidationError(
             "Template error: every Fn::GetAtt object requires two non-empty parameters, the resource name and the "
             "resource attribute"
         )
-    return given[0], given[1]
+    return argument[0], argument[1]
 
 
-def check_sub(given: Any) -> tuple[str, dict[str, Any]]:
+def check_sub(argument: Any) -> tuple[str, dict[str, Any]]:
     """Return the text and the own variables of Fn::Sub; refuse other arguments."""
-    if isinstance(given, str):
-        return given, {}
-    if isinstance(given, list) and len(given) == 2 and isinstance(given[0], str) and isinstance(given[1], dict):
-        return given[0], given[1]
+    if isinstance(argument, str):
+        return argument, {}
+    if (
+        isinstance(argument, list)
+        and len(argument) == 2
+        and isinstance(argument[0], str)
+        and isinstance(argument[1], dict)
+    ):
+        return argument[0], argument[1]
     raise ValidationError(
         "Template error: One or more Fn::Sub intrinsic functions don't specify expected arguments. Specify a string "
         "as first argument, and an optional second argument to specify a mapping of values"
@@ -119,33 +124,33 @@ class Values:
     def of(self, value: Any) -> Any:
         """Return the value of an expression, without what is AWS::NoValue."""
         if isinstance(value, list):
-            return [found for item in value if (found := self.of(item)) is not NOTHING]
+            return [result for item in value if (result := self.of(item)) is not NOTHING]
         if not isinstance(value, dict):
             return value
         if len(value) == 1:
-            ((name, given),) = value.items()
+            ((name, argument),) = value.items()
             if name == "Ref":
-                return NOTHING if given == "AWS::NoValue" else self._resolve(given, None)
+                return NOTHING if argument == "AWS::NoValue" else self._resolve(argument, None)
             if name in FUNCTIONS:
-                return _APPLY[name](self, given)
-        return {name: found for name, item in value.items() if (found := self.of(item)) is not NOTHING}
+                return _APPLY[name](self, argument)
+        return {name: result for name, item in value.items() if (result := self.of(item)) is not NOTHING}
 
     def _truth(self, value: Any) -> bool:
         if isinstance(value, dict) and len(value) == 1:
-            ((name, given),) = value.items()
+            ((name, argument),) = value.items()
             if name == "Condition":
-                return self.condition(given)
+                return self.condition(argument)
             if name in ("Fn::Equals", "Fn::And", "Fn::Or", "Fn::Not"):
-                return _APPLY[name](self, given)
+                return _APPLY[name](self, argument)
         raise ValidationError("Template format error: Every Conditions member must be a condition function.")
 
-    def _get_att(self, given: Any) -> Any:
-        return self._resolve(*check_target(given))
+    def _get_att(self, argument: Any) -> Any:
+        return self._resolve(*check_target(argument))
 
-    def _sub(self, given: Any) -> str:
-        text, own = check_sub(given)
+    def _sub(self, argument: Any) -> str:
+        text, own = check_sub(argument)
 
-        def one(match: re.Match[str]) -> str:
+        def substituted(match: re.Match[str]) -> str:
             literal, variable = match.groups()
             if literal:
                 return f"${{{variable}}}"
@@ -155,18 +160,18 @@ class Values:
             target, _, attribute = variable.partition(".")
             return as_text(self._resolve(target, attribute or None))
 
-        return _VARIABLE.sub(one, text)
+        return _VARIABLE.sub(substituted, text)
 
-    def _join(self, given: Any) -> str:
-        delimiter, items = _arguments("Fn::Join", given, 2)
+    def _join(self, argument: Any) -> str:
+        delimiter, items = _arguments("Fn::Join", argument, 2)
         items = self.of(items)
         if not isinstance(delimiter, str) or not isinstance(items, list):
             raise ValidationError("Template error: every Fn::Join object requires two parameters, (1) a string "
                                   "delimiter and (2) a list of strings to be joined")  # fmt: skip
         return delimiter.join(as_text(item) for item in items)
 
-    def _select(self, given: Any) -> Any:
-        index, items = (self.of(item) for item in _arguments("Fn::Select", given, 2))
+    def _select(self, argument: Any) -> Any:
+        index, items = (self.of(item) for item in _arguments("Fn::Select", argument, 2))
         if not isinstance(items, list) or not str(index).isdecimal():
             raise ValidationError("Template error: every Fn::Select object requires two non-null parameters, (1) an "
                                   "integer selection index and (2) a list to be selected from")  # fmt: skip
@@ -174,60 +179,60 @@ class Values:
             raise ValidationError(f"Template error: Fn::Select cannot select nonexistent value at index {index}")
         return items[int(index)]
 
-    def _split(self, given: Any) -> list[str]:
-        delimiter, text = _arguments("Fn::Split", given, 2)
+    def _split(self, argument: Any) -> list[str]:
+        delimiter, text = _arguments("Fn::Split", argument, 2)
         return as_text(self.of(text)).split(delimiter)
 
-    def _if(self, given: Any) -> Any:
-        name, yes, no = _arguments("Fn::If", given, 3)
+    def _if(self, argument: Any) -> Any:
+        name, yes, no = _arguments("Fn::If", argument, 3)
         return self.of(yes if self.condition(name) else no)
 
-    def _equals(self, given: Any) -> bool:
-        one, other = (self.of(item) for item in _arguments("Fn::Equals", given, 2))
-        return as_text(one) == as_text(other)
+    def _equals(self, argument: Any) -> bool:
+        left, right = (self.of(item) for item in _arguments("Fn::Equals", argument, 2))
+        return as_text(left) == as_text(right)
 
-    def _and(self, given: Any) -> bool:
-        return all(self._truth(item) for item in _some("Fn::And", given))
+    def _and(self, argument: Any) -> bool:
+        return all(self._truth(item) for item in _some("Fn::And", argument))
 
-    def _or(self, given: Any) -> bool:
-        return any(self._truth(item) for item in _some("Fn::Or", given))
+    def _or(self, argument: Any) -> bool:
+        return any(self._truth(item) for item in _some("Fn::Or", argument))
 
-    def _not(self, given: Any) -> bool:
-        return not self._truth(_arguments("Fn::Not", given, 1)[0])
+    def _not(self, argument: Any) -> bool:
+        return not self._truth(_arguments("Fn::Not", argument, 1)[0])
 
-    def _find_in_map(self, given: Any) -> Any:
-        keys = [as_text(self.of(item)) for item in _arguments("Fn::FindInMap", given, 3)]
-        found: Any = self._mappings
+    def _find_in_map(self, argument: Any) -> Any:
+        keys = [as_text(self.of(item)) for item in _arguments("Fn::FindInMap", argument, 3)]
+        value: Any = self._mappings
         for key in keys:
-            if not isinstance(found, dict) or key not in found:
+            if not isinstance(value, dict) or key not in value:
                 raise ValidationError(
                     f"Template error: Unable to get mapping for {'::'.join(keys)} (there is no key {key})"
                 )
-            found = found[key]
-        return found
+            value = value[key]
+        return value
 
-    def _get_azs(self, given: Any) -> list[str]:
-        return self._zones(as_text(self.of(given)))
+    def _get_azs(self, argument: Any) -> list[str]:
+        return self._zones(as_text(self.of(argument)))
 
-    def _base64(self, given: Any) -> str:
-        return base64.b64encode(as_text(self.of(given)).encode()).decode()
+    def _base64(self, argument: Any) -> str:
+        return base64.b64encode(as_text(self.of(argument)).encode()).decode()
 
-    def _cidr(self, given: Any) -> list[str]:
-        if not isinstance(given, list) or len(given) not in (2, 3):
+    def _cidr(self, argument: Any) -> list[str]:
+        if not isinstance(argument, list) or len(argument) not in (2, 3):
             raise ValidationError("Template error: Fn::Cidr requires ipBlock, count and, at choice, cidrBits")
-        block, count, *bits = (self.of(item) for item in given)
+        block, count, *bits = (self.of(item) for item in argument)
         try:
             network = ipaddress.ip_network(as_text(block))
             own_bits = int(bits[0]) if bits else (8 if network.version == 4 else 64)
             subnets = network.subnets(new_prefix=network.max_prefixlen - own_bits)
             if not 1 <= int(count) <= _MOST_BLOCKS:
                 raise ValueError(f"count {count} is not between 1 and {_MOST_BLOCKS}")
-            found = [str(subnet) for subnet, _ in zip(subnets, range(int(count)), strict=False)]
+            blocks = [str(subnet) for subnet, _ in zip(subnets, range(int(count)), strict=False)]
         except (TypeError, ValueError) as error:
             raise ValidationError(f"Template error: Fn::Cidr of {block}: {error}") from None
-        if len(found) < int(count):
+        if len(blocks) < int(count):
             raise ValidationError(f"Template error: Fn::Cidr: {block} has no {count} blocks of {own_bits} bits")
-        return found
+        return blocks
 
 
 _APPLY: dict[str, Callable[[Values, Any], Any]] = {
@@ -262,15 +267,15 @@ def as_text(value: Any) -> str:
     return "" if value is NOTHING else str(value)
 
 
-def _arguments(name: str, given: Any, count: int) -> list[Any]:
-    if not isinstance(given, list) or len(given) != count:
+def _arguments(name: str, argument: Any, count: int) -> list[Any]:
+    if not isinstance(argument, list) or len(argument) != count:
         raise ValidationError(f"Template error: {name} requires a list argument with {count} elements")
-    return given
+    return argument
 
 
-def _some(name: str, given: Any) -> list[Any]:
-    if not isinstance(given, list) or not 2 <= len(given) <= 10:
+def _some(name: str, argument: Any) -> list[Any]:
+    if not isinstance(argument, list) or not 2 <= len(argument) <= 10:
         raise ValidationError(
             f"Template error: every {name} object requires a list of at least 2 and at most 10 boolean parameters"
         )
-    return given
+    return argument

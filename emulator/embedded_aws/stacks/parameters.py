@@ -51,16 +51,16 @@ def values(declared: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, s
     """
     if unknown := sorted(set(given) - set(declared)):
         raise ValidationError(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
-    found = {
-        name: given[name] if name in given else as_text(one["Default"])
-        for name, one in declared.items()
-        if name in given or "Default" in one
+    result = {
+        name: given[name] if name in given else as_text(declaration["Default"])
+        for name, declaration in declared.items()
+        if name in given or "Default" in declaration
     }
-    if missing := sorted(set(declared) - set(found)):
+    if missing := sorted(set(declared) - set(result)):
         raise ValidationError(f"Parameters: [{', '.join(missing)}] must have values")
-    for name, value in found.items():
+    for name, value in result.items():
         _check(name, value, declared[name])
-    return found
+    return result
 
 
 def referred(declaration: Mapping[str, Any], value: str) -> Any:
@@ -75,7 +75,7 @@ def referred(declaration: Mapping[str, Any], value: str) -> Any:
     return value
 
 
-def check_declaration(name: str, one: Any) -> None:
+def check_declaration(name: str, declaration: Any) -> None:
     """Refuse a parameter that is not declared as AWS documents.
 
     Raises
@@ -83,72 +83,72 @@ def check_declaration(name: str, one: Any) -> None:
     ValidationError
         Names the parameter and what is wrong.
     """
-    if not isinstance(one, dict) or not isinstance(one.get("Type"), str):
+    if not isinstance(declaration, dict) or not isinstance(declaration.get("Type"), str):
         raise ValidationError(f"Template format error: Every Parameters object must contain a Type member. ({name})")
-    kind = one["Type"]
+    kind = declaration["Type"]
     inner = kind[5:-1] if kind.startswith("List<") else kind
     if kind not in PLAIN and inner not in _IDS:
         raise ValidationError(f"Template format error: Unrecognized parameter type: {kind} ({name})")
-    if unknown := sorted(set(one) - KEYS):
+    if unknown := sorted(set(declaration) - KEYS):
         raise ValidationError(f"Invalid template parameter property '{unknown[0]}' ({name})")
-    for key in sorted(set(one) - {"AllowedValues"}):
-        if isinstance(one[key], (dict, list)):
+    for key in sorted(set(declaration) - {"AllowedValues"}):
+        if isinstance(declaration[key], (dict, list)):
             raise ValidationError(f"Template format error: Every {key} member must be a string. ({name})")
-    allowed = one.get("AllowedValues", [""])
+    allowed = declaration.get("AllowedValues", [""])
     if not isinstance(allowed, list) or not allowed or any(isinstance(item, (dict, list)) for item in allowed):
         raise ValidationError(f"Template format error: Every AllowedValues member must be a list of strings. ({name})")
-    _check_constraints(name, one, inner)
+    _check_constraints(name, declaration, inner)
 
 
-def _check_constraints(name: str, one: Mapping[str, Any], inner: str) -> None:
+def _check_constraints(name: str, declaration: Mapping[str, Any], inner: str) -> None:
     for key, read in _LIMITS.items():
-        if key not in one:
+        if key not in declaration:
             continue
         if read is float and inner != "Number":
             raise ValidationError(f"Template format error: {key} is for parameters of type Number only. ({name})")
         try:
-            read(one[key])
+            read(declaration[key])
         except (ValueError, OverflowError):
             raise ValidationError(f"Template format error: Every {key} member must be a number. ({name})") from None
     try:
-        re.compile(str(one.get("AllowedPattern", "")))
+        re.compile(str(declaration.get("AllowedPattern", "")))
     except (re.error, RecursionError, OverflowError) as error:
         raise ValidationError(
-            f"Template format error: the embedded AWS cannot read the AllowedPattern {one['AllowedPattern']} of "
-            f"parameter {name}: {error}"
+            f"Template format error: the embedded AWS cannot read the AllowedPattern {declaration['AllowedPattern']} "
+            f"of parameter {name}: {error}"
         ) from None
 
 
-def _check(name: str, value: str, one: Mapping[str, Any]) -> None:
-    items = referred(one, value)
-    inner = one["Type"].removeprefix("List<").removesuffix(">")
+def _check(name: str, value: str, declaration: Mapping[str, Any]) -> None:
+    items = referred(declaration, value)
+    inner = declaration["Type"].removeprefix("List<").removesuffix(">")
     for item in items if isinstance(items, list) else [items]:
-        if told := _complaint(name, item, inner, one):
-            because = one.get("ConstraintDescription")
-            raise ValidationError(f"Parameter {name} failed to satisfy constraint: {because}" if because else told)
+        if message := _complaint(name, item, inner, declaration):
+            because = declaration.get("ConstraintDescription")
+            raise ValidationError(f"Parameter {name} failed to satisfy constraint: {because}" if because else message)
         if inner in _IDS and not re.fullmatch(_IDS[inner], item):
             raise ValidationError(
                 f"Parameter validation failed: parameter value {item} for parameter name {name} does not exist"
             )
 
 
-def _complaint(name: str, item: str, inner: str, one: Mapping[str, Any]) -> str | None:
-    told = None
+def _complaint(name: str, item: str, inner: str, declaration: Mapping[str, Any]) -> str | None:
+    message = None
     if inner == "Number" and not _is_number(item):
-        told = f"Parameter '{name}' must be a number"
-    elif "AllowedPattern" in one and not re.fullmatch(str(one["AllowedPattern"]), item):
-        told = f"Parameter '{name}' must match pattern {one['AllowedPattern']}"
-    elif "AllowedValues" in one and item not in [as_text(value) for value in one["AllowedValues"]]:
-        told = f"Parameter '{name}' must be one of AllowedValues"
-    elif len(item) < int(one.get("MinLength", 0)):
-        told = f"Parameter '{name}' must contain at least {one['MinLength']} characters"
-    elif "MaxLength" in one and len(item) > int(one["MaxLength"]):
-        told = f"Parameter '{name}' must contain at most {one['MaxLength']} characters"
-    elif "MinValue" in one and float(item) < float(one["MinValue"]):
-        told = f"Parameter '{name}' must be a number not less than {one['MinValue']}"
-    elif "MaxValue" in one and float(item) > float(one["MaxValue"]):
-        told = f"Parameter '{name}' must be a number not greater than {one['MaxValue']}"
-    return told
+        message = f"Parameter '{name}' must be a number"
+    elif "AllowedPattern" in declaration and not re.fullmatch(str(declaration["AllowedPattern"]), item):
+        message = f"Parameter '{name}' must match pattern {declaration['AllowedPattern']}"
+    elif "AllowedValues" in declaration and item not in [as_text(value) for value in declaration["AllowedValues"]]:
+        message = f"Parameter '{name}' must be one of AllowedValues"
+    elif len(item) < int(declaration.get("MinLength", 0)):
+        message = f"Parameter '{name}' must contain at least {declaration['MinLength']} characters"
+    elif "MaxLength" in declaration and len(item) > int(declaration["MaxLength"]):
+        message = f"Parameter '{name}' must contain at most {declaration['MaxLength']} characters"
+    elif "MinValue" in declaration and float(item) < float(declaration["MinValue"]):
+        message = f"Parameter '{name}' must be a number not less than {declaration['MinValue']}"
+    elif "MaxValue" in declaration and float(item) > float(declaration["MaxValue"]):
+        message = f"Parameter '{name}' must be a number not greater than {declaration['MaxValue']}"
+    return message
 
 
 def _is_number(text: str) -> bool:

@@ -68,9 +68,9 @@ def plan(stack: Stack, wanted: Wanted, *, zones: Callable[[str], list[str]]) -> 
 
     scope = Scope(stack, wanted, zones=zones, lookup=lookup)
     scope.check()
-    there = {name: resource for name, resource in stack.resources.items() if resource.there}
+    existing = {name: resource for name, resource in stack.resources.items() if resource.there}
     template = wanted.template
-    if retyped := sorted(name for name in scope.names if name in there and template.resources[name]["Type"] != there[name].type):  # noqa: E501  # fmt: skip
+    if retyped := sorted(name for name in scope.names if name in existing and template.resources[name]["Type"] != existing[name].type):  # noqa: E501  # fmt: skip
         raise ValidationError(
             "Update of resource type is not permitted. The new template modifies resource type of the following "
             f"resources: [{', '.join(retyped)}]"
@@ -78,17 +78,17 @@ def plan(stack: Stack, wanted: Wanted, *, zones: Callable[[str], list[str]]) -> 
     changes = []
     for name in scope.names:
         kind = template.resources[name]["Type"]
-        if name not in there:
+        if name not in existing:
             pending.add(name)
             changes.append(Change("Add", name, kind))
             continue
-        details = _details(stack, scope, there[name], pending)
+        details = _details(stack, scope, existing[name], pending)
         if details:
             replacement = _replacement(details)
             if replacement != "False":
                 pending.add(name)
-            changes.append(Change("Modify", name, kind, there[name].physical_id, replacement, tuple(details)))
-    for name, resource in there.items():
+            changes.append(Change("Modify", name, kind, existing[name].physical_id, replacement, tuple(details)))
+    for name, resource in existing.items():
         if name not in scope.names:
             changes.append(Change("Remove", name, resource.type, resource.physical_id))
     return sorted(changes, key=lambda change: change.logical_id)
@@ -115,8 +115,8 @@ def _details(stack: Stack, scope: Scope, resource: Resource, pending: set[str]) 
     before = stack.wanted.template.resources.get(resource.logical_id, {}) if stack.wanted else {}
     old, now = before.get("Properties") or {}, raw.get("Properties") or {}
     details = [
-        _why(stack, scope, old.get(one), now.get(one), name=one, pending=pending, recreation=kind.recreation(one))
-        for one in sorted(names)
+        _why(stack, scope, old.get(name), now.get(name), name=name, pending=pending, recreation=kind.recreation(name))
+        for name in sorted(names)
     ]
     if raw.get("Metadata") != resource.metadata:
         details.append(Detail("Metadata", None, "Never"))

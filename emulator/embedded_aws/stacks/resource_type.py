@@ -44,8 +44,8 @@ class Scene:
         client = self.clients(service)
         shape = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation]).input_shape
         request = shaped(shape, request)
-        if told := complaint(shape, request):
-            raise ResourceError(told)
+        if message := complaint(shape, request):
+            raise ResourceError(message)
         return ask(client, operation, **request)
 
     def made(self, physical_id: str) -> str:

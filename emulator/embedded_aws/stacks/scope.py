@@ -46,28 +46,28 @@ class Scope:
 
     def properties(self, name: str, *, tagged: bool) -> dict[str, Any]:
         """Return a resource's properties; the stack's tags are under its own."""
-        found = self.values.of(self.wanted.template.resources[name].get("Properties") or {})
+        properties = self.values.of(self.wanted.template.resources[name].get("Properties") or {})
         if tagged:
-            own = {as_text(tag["Key"]): as_text(tag["Value"]) for tag in _tags(found)}
+            own = {as_text(tag["Key"]): as_text(tag["Value"]) for tag in _tags(properties)}
             merged = {**self.wanted.tags, **own}
-            found.pop("Tags", None)
+            properties.pop("Tags", None)
             if merged:
-                found["Tags"] = [{"Key": key, "Value": value} for key, value in sorted(merged.items())]
-        return found
+                properties["Tags"] = [{"Key": key, "Value": value} for key, value in sorted(merged.items())]
+        return properties
 
     def outputs(self) -> list[dict[str, str]]:
         """Return the outputs whose condition holds."""
-        told = []
+        outputs = []
         for name, output in self.wanted.template.outputs.items():
             if not self._included(output):
                 continue
-            one = {"OutputKey": name, "OutputValue": as_text(self.values.of(output["Value"]))}
+            entry = {"OutputKey": name, "OutputValue": as_text(self.values.of(output["Value"]))}
             if output.get("Description"):
-                one["Description"] = output["Description"]
+                entry["Description"] = output["Description"]
             if output.get("Export"):
-                one["ExportName"] = as_text(self.values.of(output["Export"]["Name"]))
-            told.append(one)
-        return told
+                entry["ExportName"] = as_text(self.values.of(output["Export"]["Name"]))
+            outputs.append(entry)
+        return outputs
 
     def check(self) -> None:
         """Refuse references to resources whose condition does not hold.
@@ -79,7 +79,7 @@ class Scope:
         """
         template = self.wanted.template
         absent = set(template.resources) - set(self.names)
-        outputs = [one for one in template.outputs.values() if self._included(one)]
+        outputs = [output for output in template.outputs.values() if self._included(output)]
         resources = [template.resources[name].get("Properties") or {} for name in self.names]
         for block, content in (("Resources", resources), ("Outputs", outputs)):
             used = {target for target, _ in references(self._chosen(content))}
@@ -100,8 +100,8 @@ class Scope:
             return self._chosen(yes if self.values.condition(name) else no)
         return {name: self._chosen(item) for name, item in value.items()}
 
-    def _included(self, one: dict[str, Any]) -> bool:
-        return "Condition" not in one or self.values.condition(one["Condition"])
+    def _included(self, item: dict[str, Any]) -> bool:
+        return "Condition" not in item or self.values.condition(item["Condition"])
 
     def _resolve(self, name: str, attribute: str | None) -> Any:
         template = self.wanted.template

@@ -29,21 +29,21 @@ def check(sections: Mapping[str, Any], known_types: Collection[str]) -> None:
             if not (name.isascii() and name.isalnum()):
                 kind = section.capitalize().removesuffix("s")
                 raise ValidationError(f"Template format error: {kind} name {name} is non alphanumeric.")
-    for name, one in sections["parameters"].items():
-        check_declaration(name, one)
-    for name, one in sections["mappings"].items():
-        _check_mapping(name, one)
-    for one in sections["conditions"].values():
-        _check_condition(one)
+    for name, value in sections["parameters"].items():
+        check_declaration(name, value)
+    for name, value in sections["mappings"].items():
+        _check_mapping(name, value)
+    for value in sections["conditions"].values():
+        _check_condition(value)
     _check_resources(sections["resources"], known_types)
-    for name, one in sections["outputs"].items():
-        _check_output(name, one)
-    properties = [one.get("Properties") or {} for one in sections["resources"].values()]
-    for name, given in functions([properties, sections["outputs"], sections["conditions"]]):
+    for name, value in sections["outputs"].items():
+        _check_output(name, value)
+    properties = [resource.get("Properties") or {} for resource in sections["resources"].values()]
+    for name, argument in functions([properties, sections["outputs"], sections["conditions"]]):
         if name in _BOOLEAN:
-            _check_condition({name: given})
+            _check_condition({name: argument})
         elif name in _FORMS:
-            _FORMS[name](given)
+            _FORMS[name](argument)
         elif name not in FUNCTIONS:
             known = ", ".join(sorted({*FUNCTIONS, "Ref", "Condition"}))
             raise ValidationError(f"Template error: the embedded AWS does not do {name}, but {known}")
@@ -57,7 +57,7 @@ def in_order(conditions: Mapping[str, Any]) -> dict[str, Any]:
     ValidationError
         If some need each other.
     """
-    needs = {name: {n for n in named(one) if n in conditions} for name, one in conditions.items()}
+    needs = {name: {n for n in named(condition) if n in conditions} for name, condition in conditions.items()}
     try:
         return {name: conditions[name] for name in graphlib.TopologicalSorter(needs).static_order()}
     except graphlib.CycleError as error:
@@ -65,77 +65,79 @@ def in_order(conditions: Mapping[str, Any]) -> dict[str, Any]:
         raise ValidationError(f"Template format error: Circular dependency between conditions: [{cycle}]") from None
 
 
-def _check_mapping(name: str, one: Any) -> None:
-    for top, second in one.items() if isinstance(one, dict) else [(name, None)]:
+def _check_mapping(name: str, mapping: Any) -> None:
+    for top, second in mapping.items() if isinstance(mapping, dict) else [(name, None)]:
         if not isinstance(second, dict) or any(isinstance(value, dict) for value in second.values()):
             raise ValidationError(
                 f"Template format error: [/Mappings/{name}/{top}] Every Mappings attribute must be a String or a List."
             )
 
 
-def _check_condition(one: Any) -> None:
-    if not isinstance(one, dict) or len(one) != 1:
-        one = {"": None}
-    ((function, given),) = one.items()
-    if function == "Condition" and isinstance(given, str):
+def _check_condition(condition: Any) -> None:
+    if not isinstance(condition, dict) or len(condition) != 1:
+        condition = {"": None}
+    ((function, argument),) = condition.items()
+    if function == "Condition" and isinstance(argument, str):
         return
     if function not in {*_BOOLEAN, "Fn::Equals"}:
         raise ValidationError("Template format error: Every Conditions member must be a condition function.")
-    _FORMS[function](given)
-    for item in given if function != "Fn::Equals" else []:
+    _FORMS[function](argument)
+    for item in argument if function != "Fn::Equals" else []:
         _check_condition(item)
 
 
 def _check_resources(resources: Mapping[str, Any], known_types: Collection[str]) -> None:
-    for name, one in resources.items():
-        if not isinstance(one, dict) or not isinstance(one.get("Type"), str):
+    for name, resource in resources.items():
+        if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
             raise ValidationError(
                 f"Template format error: [/Resources/{name}] Every Resources object must contain a Type member."
             )
-        properties = one.get("Properties", {})
+        properties = resource.get("Properties", {})
         if not isinstance(properties, dict) or set(properties) & {*FUNCTIONS, "Ref"}:
             raise ValidationError(f"Template format error: [/Resources/{name}/Properties] must be an object")
-    if unknown := sorted({one["Type"] for one in resources.values()} - set(known_types)):
+    if unknown := sorted({resource["Type"] for resource in resources.values()} - set(known_types)):
         raise ValidationError(f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]")
-    for name, one in resources.items():
-        _check_attributes(name, one)
+    for name, resource in resources.items():
+        _check_attributes(name, resource)
 
 
-def _check_attributes(name: str, one: Mapping[str, Any]) -> None:
-    if unknown := sorted(set(one) - ATTRIBUTES):
+def _check_attributes(name: str, resource: Mapping[str, Any]) -> None:
+    if unknown := sorted(set(resource) - ATTRIBUTES):
         raise ValidationError(f"Invalid template resource property '{unknown[0]}' (resource {name})")
     for attribute in ("Condition", *POLICIES):
-        if not isinstance(one.get(attribute, ""), str):
+        if not isinstance(resource.get(attribute, ""), str):
             raise ValidationError(
                 f"Template format error: Every {attribute} member must be a string. (resource {name})"
             )
     for attribute, allowed in POLICIES.items():
-        if attribute in one and one[attribute] not in allowed:
+        if attribute in resource and resource[attribute] not in allowed:
             raise ValidationError(
                 f"Template format error: {attribute} of resource {name} must be one of {sorted(allowed)}; "
-                f"the embedded AWS does not do {one[attribute]!r}"
+                f"the embedded AWS does not do {resource[attribute]!r}"
             )
-    on = one.get("DependsOn", [])
+    on = resource.get("DependsOn", [])
     if not isinstance(on, str) and not (isinstance(on, list) and all(isinstance(item, str) for item in on)):
         raise ValidationError(
             f"Template format error: DependsOn must be a string or list of strings. (resource {name})"
         )
 
 
-def _check_output(name: str, one: Any) -> None:
-    if not isinstance(one, dict) or "Value" not in one:
+def _check_output(name: str, output: Any) -> None:
+    if not isinstance(output, dict) or "Value" not in output:
         raise ValidationError(f"Template format error: [/Outputs/{name}] Every Outputs member must contain a Value.")
-    if unknown := sorted(set(one) - OUTPUT):
+    if unknown := sorted(set(output) - OUTPUT):
         raise ValidationError(f"Invalid template output property '{unknown[0]}' (output {name})")
-    if isinstance(one["Value"], list) or (isinstance(one["Value"], dict) and not list(functions(one["Value"]))):
+    if isinstance(output["Value"], list) or (
+        isinstance(output["Value"], dict) and not list(functions(output["Value"]))
+    ):
         raise ValidationError(
             f"Template format error: Output {name} is malformed. The Value field of every Outputs member must "
             "evaluate to a String."
         )
     for attribute in ("Condition", "Description"):
-        if not isinstance(one.get(attribute, ""), str):
+        if not isinstance(output.get(attribute, ""), str):
             raise ValidationError(f"Template format error: Every {attribute} member must be a string. ({name})")
-    if "Export" in one and (not isinstance(one["Export"], dict) or set(one["Export"]) != {"Name"}):
+    if "Export" in output and (not isinstance(output["Export"], dict) or set(output["Export"]) != {"Name"}):
         raise ValidationError(
             f"Template format error: Output {name} is malformed. The Name field of every Export member must be "
             "specified, and nothing else."
@@ -162,26 +164,26 @@ def named(condition: Any) -> Iterator[str]:
         yield from named(item)
 
 
-def _form(name: str, told: str, *kinds: type | tuple[type, ...], least: int | None = None) -> Callable[[Any], None]:
+def _form(name: str, message: str, *kinds: type | tuple[type, ...], least: int | None = None) -> Callable[[Any], None]:
     """Return the check of a function whose argument is a list of these kinds; those after ``least`` may be left out."""
 
-    def check_form(given: Any) -> None:
-        enough = isinstance(given, list) and (least or len(kinds)) <= len(given) <= len(kinds)
-        if not enough or not all(isinstance(one, kind) for one, kind in zip(given, kinds, strict=False)):
-            raise ValidationError(f"Template error: {name} {told}")
+    def check_form(argument: Any) -> None:
+        enough = isinstance(argument, list) and (least or len(kinds)) <= len(argument) <= len(kinds)
+        if not enough or not all(isinstance(item, kind) for item, kind in zip(argument, kinds, strict=False)):
+            raise ValidationError(f"Template error: {name} {message}")
 
     return check_form
 
 
-def _check_ref(given: Any) -> None:
-    if not isinstance(given, str):
+def _check_ref(argument: Any) -> None:
+    if not isinstance(argument, str):
         raise ValidationError("Template error: every Ref object must have a single String value.")
 
 
-def _check_split(given: Any) -> None:
+def _check_split(argument: Any) -> None:
     _form("every Fn::Split object", "requires two parameters, (1) a string delimiter and (2) a string to be split "
-          "or a function that returns a string to be split", str, (str, dict))(given)  # fmt: skip
-    if not given[0]:
+          "or a function that returns a string to be split", str, (str, dict))(argument)  # fmt: skip
+    if not argument[0]:
         raise ValidationError("Template error: every Fn::Split object requires a delimiter that is not empty")
 
 

@@ -55,7 +55,9 @@ class Wanted:
     def secrets(self) -> set[str]:
         """The values of NoEcho parameters, which nobody is told."""
         declared = self.template.parameters
-        hidden = {name for name, one in declared.items() if str(one.get("NoEcho", False)).lower() == "true"}
+        hidden = {
+            name for name, declaration in declared.items() if str(declaration.get("NoEcho", False)).lower() == "true"
+        }
         return {value for name, value in self.parameters.items() if name in hidden and value}
 
 

@@ -57,25 +57,25 @@ class Steps:
             raise Failed(fresh.logical_id) from error
         stack.mark(fresh, f"{verb}_COMPLETE")
 
-    def replace(self, kind: ResourceType, there: Resource, fresh: Resource) -> None:
+    def replace(self, kind: ResourceType, old: Resource, fresh: Resource) -> None:
         """Make a new resource; the old one goes when everything else has succeeded."""
         name = kind.named_by
-        if name and name in fresh.properties and fresh.properties[name] == there.properties.get(name):
+        if name and name in fresh.properties and fresh.properties[name] == old.properties.get(name):
             reason = (
                 "CloudFormation cannot update a stack when a custom-named resource requires replacing. "
                 f"Rename {fresh.properties[name]} and update the stack again."
             )
-            self.stack.mark(there, "UPDATE_FAILED", reason)
-            there.status = "UPDATE_COMPLETE"  # nothing has happened to it
+            self.stack.mark(old, "UPDATE_FAILED", reason)
+            old.status = "UPDATE_COMPLETE"  # nothing has happened to it
             raise Failed(fresh.logical_id)
-        self.replaced.append(there)
-        self._undo.append((fresh, there))
-        self.make(kind, fresh, replaces=there)
+        self.replaced.append(old)
+        self._undo.append((fresh, old))
+        self.make(kind, fresh, replaces=old)
 
-    def change(self, kind: ResourceType, there: Resource, fresh: Resource) -> None:
+    def change(self, kind: ResourceType, old: Resource, fresh: Resource) -> None:
         """Change a resource in place."""
-        stack, before = self.stack, there
-        fresh.physical_id, fresh.attributes = there.physical_id, there.attributes
+        stack, before = self.stack, old
+        fresh.physical_id, fresh.attributes = old.physical_id, old.attributes
         stack.resources[fresh.logical_id] = fresh
         stack.mark(fresh, "UPDATE_IN_PROGRESS")
         scene = Scene(stack, fresh, self.clients)
@@ -94,7 +94,7 @@ class Steps:
         """Bring what was changed or replaced to its old properties; return whether that worked."""
         stack, ok = self.stack, True
         for now, before in reversed(self._undo):
-            kind, replaced = types.known()[now.type], any(one is before for one in self.replaced)
+            kind, replaced = types.known()[now.type], any(resource is before for resource in self.replaced)
             stack.mark(before, "UPDATE_IN_PROGRESS")
             scene = Scene(stack, before, self.clients)
             try:
@@ -115,38 +115,40 @@ class Steps:
         """Delete resources, those that others need last; return the names of those that could not be."""
         failed: set[str] = set()
         kept: set[str] = set()  # what a failed one needs stays with it
-        for one in _dependents_first(resources):
-            if one.logical_id in kept:
-                kept |= one.depends
-            elif not self._delete(one):
-                failed.add(one.logical_id)
-                kept |= one.depends
+        for resource in _dependents_first(resources):
+            if resource.logical_id in kept:
+                kept |= resource.depends
+            elif not self._delete(resource):
+                failed.add(resource.logical_id)
+                kept |= resource.depends
         return failed
 
-    def _delete(self, one: Resource) -> bool:
-        stack, kind = self.stack, types.known()[one.type]
-        stack.mark(one, "DELETE_IN_PROGRESS")
+    def _delete(self, resource: Resource) -> bool:
+        stack, kind = self.stack, types.known()[resource.type]
+        stack.mark(resource, "DELETE_IN_PROGRESS")
         try:
-            kind.delete(Scene(stack, one, self.clients), _known(kind, one.properties))
+            kind.delete(Scene(stack, resource, self.clients), _known(kind, resource.properties))
         except ClientError as error:
             if not is_gone(error):
-                stack.mark(one, "DELETE_FAILED", reason_of(error))
+                stack.mark(resource, "DELETE_FAILED", reason_of(error))
                 return False
         except Exception as error:
-            stack.mark(one, "DELETE_FAILED", reason_of(error))
+            stack.mark(resource, "DELETE_FAILED", reason_of(error))
             return False
-        stack.mark(one, "DELETE_COMPLETE")
+        stack.mark(resource, "DELETE_COMPLETE")
         return True
 
 
 def _dependents_first(resources: list[Resource]) -> list[Resource]:
     # Of a replaced resource both the old and the new may be there: those of one name go together.
     named: dict[str, list[Resource]] = {}
-    for one in resources:
-        named.setdefault(one.logical_id, []).append(one)
-    graph = {name: {need for one in those for need in one.depends} & set(named) for name, those in named.items()}
+    for resource in resources:
+        named.setdefault(resource.logical_id, []).append(resource)
+    graph = {
+        name: {need for resource in those for need in resource.depends} & set(named) for name, those in named.items()
+    }
     order = list(graphlib.TopologicalSorter(graph).static_order())
-    return [one for name in reversed(order) for one in named[name]]
+    return [resource for name in reversed(order) for resource in named[name]]
 
 
 def _known(kind: ResourceType, properties: dict[str, Any]) -> dict[str, Any]:

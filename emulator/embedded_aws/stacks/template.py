@@ -80,9 +80,9 @@ class Template:
     def depends(self, name: str) -> set[str]:
         """Return the resources that a resource needs first: what it refers to, and ``DependsOn``."""
         resource = self.resources[name]
-        found = {target for target, _ in references(resource.get("Properties") or {}) if target in self.resources}
+        needed = {target for target, _ in references(resource.get("Properties") or {}) if target in self.resources}
         on = resource.get("DependsOn") or []
-        return found | set([on] if isinstance(on, str) else on)
+        return needed | set([on] if isinstance(on, str) else on)
 
     def order(self) -> list[str]:
         """Return the resources' names, each after those that it needs."""
@@ -145,10 +145,10 @@ def _looked_at(block: str, content: dict[str, Any]) -> Any:
 def _conditions(template: Template) -> Iterator[tuple[str, str]]:
     """Yield where a condition is used, and its name."""
     for block, content in (("Resources block", template.resources), ("Outputs block", template.outputs)):
-        for one in content.values():
-            if "Condition" in one:
-                yield block, one["Condition"]
-    properties = [one.get("Properties") or {} for one in template.resources.values()]
+        for item in content.values():
+            if "Condition" in item:
+                yield block, item["Condition"]
+    properties = [resource.get("Properties") or {} for resource in template.resources.values()]
     for block, content in (("Resources block", properties), ("Outputs block", template.outputs)):
-        yield from ((block, given[0]) for name, given in shape.functions(content) if name == "Fn::If")
+        yield from ((block, argument[0]) for name, argument in shape.functions(content) if name == "Fn::If")
     yield from (("Conditions block", name) for name in shape.named(template.conditions))

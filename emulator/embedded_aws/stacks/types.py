@@ -8,4 +8,4 @@ from embedded_aws.stacks.resource_type import ResourceType
 
 def known() -> dict[str, ResourceType]:
     """Return every resource type, with its properties and the API calls that make it true."""
-    return {kind.name: kind() for one in service.served().values() for kind in one.types}
+    return {kind.name: kind() for aws_service in service.served().values() for kind in aws_service.types}

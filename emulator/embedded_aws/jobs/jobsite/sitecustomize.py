@@ -14,7 +14,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100,PTH120 - pathl
 
 def hide_sources() -> None:
     """Take source folders of projects, setuptools' hooks to them, and this folder off where Python looks."""
-    sys.meta_path[:] = [one for one in sys.meta_path if not getattr(one, "__module__", "").startswith("__editable__")]
+    sys.meta_path[:] = [
+        finder for finder in sys.meta_path if not getattr(finder, "__module__", "").startswith("__editable__")
+    ]
     sys.path[:] = [entry for entry in sys.path if entry != HERE and not _is_source(entry)]
 
 

@@ -68,28 +68,28 @@ class Asked(BaseResponse):
 
     def _wanted(self, before: Stack | None) -> Wanted:
         """Read what the request wants; what it leaves to the stack is taken from there."""
-        there = before.wanted if before else None
+        previous = before.wanted if before else None
         if self._get_param("UsePreviousTemplate"):
-            if there is None:
+            if previous is None:
                 raise ValidationError("UsePreviousTemplate needs a stack that has a template")
-            template = there.template
+            template = previous.template
         else:
             template = self._read_template(self._template_body())
         given = {}
-        for one in self._get_param("Parameters") or []:
-            key = one["ParameterKey"]
-            if one.get("UsePreviousValue"):
-                if there is None or key not in there.parameters:
+        for parameter in self._get_param("Parameters") or []:
+            key = parameter["ParameterKey"]
+            if parameter.get("UsePreviousValue"):
+                if previous is None or key not in previous.parameters:
                     raise ValidationError(f"Parameter {key} has no previous value")
-                given[key] = there.parameters[key]
+                given[key] = previous.parameters[key]
             else:
-                given[key] = one.get("ParameterValue", "")
+                given[key] = parameter.get("ParameterValue", "")
         values = parameters.values(template.parameters, given)
-        self._check_existence(template, values, there)
+        self._check_existence(template, values, previous)
         capabilities = tuple(self._get_param("Capabilities") or ())
         check_capabilities(template, capabilities)
         tags = self._get_param("Tags")
-        kept = dict(there.tags) if there else {}
+        kept = dict(previous.tags) if previous else {}
         now = kept if tags is None else {tag["Key"]: tag["Value"] for tag in tags}
         if reserved := sorted(key for key in now if key.startswith("aws:")):
             raise ValidationError(f"aws: prefixed tag key names are not allowed for external use. ({reserved[0]})")
@@ -97,33 +97,33 @@ class Asked(BaseResponse):
 
     def _same(self, stack: Stack, wanted: Wanted) -> bool:
         """Tell whether outputs and tags are the stack's, too; the resources have been compared."""
-        there = stack.wanted
-        if there is None or there.template.outputs != wanted.template.outputs or there.tags != wanted.tags:
+        current = stack.wanted
+        if current is None or current.template.outputs != wanted.template.outputs or current.tags != wanted.tags:
             return False
         named = {name for name, _ in references(wanted.template.outputs)}
         names = set(wanted.parameters) & named
-        return all(wanted.parameters[name] == there.parameters.get(name) for name in names)
+        return all(wanted.parameters[name] == current.parameters.get(name) for name in names)
 
-    def _check_existence(self, template: Template, values: dict[str, str], there: Wanted | None) -> None:
+    def _check_existence(self, template: Template, values: dict[str, str], previous: Wanted | None) -> None:
         """Refuse ids of networks that the account does not have, as the parameter types promise."""
         calls = {
             "AWS::EC2::VPC::Id": ("describe_vpcs", "VpcIds"),
             "AWS::EC2::Subnet::Id": ("describe_subnets", "SubnetIds"),
             "AWS::EC2::SecurityGroup::Id": ("describe_security_groups", "GroupIds"),
         }
-        for name, one in template.parameters.items():
-            inner = one["Type"].removeprefix("List<").removesuffix(">")
-            if inner not in calls or (there and there.parameters.get(name) == values[name]):
+        for name, declaration in template.parameters.items():
+            inner = declaration["Type"].removeprefix("List<").removesuffix(">")
+            if inner not in calls or (previous and previous.parameters.get(name) == values[name]):
                 continue
             operation, ids = calls[inner]
-            items = parameters.referred(one, values[name])
+            items = parameters.referred(declaration, values[name])
             for item in items if isinstance(items, list) else [items]:
                 try:
                     getattr(self._clients("ec2"), operation)(**{ids: [item]})
                 except ClientError as error:
-                    told = error.response["Error"]
-                    if "NotFound" not in told["Code"]:
-                        raise ValidationError(f"Parameter validation failed: {told['Message']}") from None
+                    details = error.response["Error"]
+                    if "NotFound" not in details["Code"]:
+                        raise ValidationError(f"Parameter validation failed: {details['Message']}") from None
                     raise ValidationError(
                         f"Parameter validation failed: parameter value {item} for parameter name {name} does not exist"
                     ) from None
@@ -148,7 +148,7 @@ class Asked(BaseResponse):
     def _read_template(self, body: str) -> Template:
         template = Template.read(body, known_types=types.known())
         for target, attribute in references(
-            [[one.get("Properties") or {} for one in template.resources.values()], template.outputs]
+            [[resource.get("Properties") or {} for resource in template.resources.values()], template.outputs]
         ):
             resource = template.resources.get(target)
             if resource and attribute is not None and attribute not in types.known()[resource["Type"]].attributes:

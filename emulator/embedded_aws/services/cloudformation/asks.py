@@ -16,9 +16,9 @@ from embedded_aws.stacks.state import Stack, book
 
 def asks(call: Call, caller: Principal) -> Iterator[Ask]:
     """Yield what a call of CloudFormation asks for: the stack, by its id where there is one."""
-    given, context = call.parameters, tags.in_request(call)
+    parameters, context = call.parameters, tags.in_request(call)
     stack = _stack(call, caller.account)
-    name = given.get("StackName", "")
+    name = parameters.get("StackName", "")
     if stack is not None:
         yield Ask(call.action, stack.id, context)
     elif name:
@@ -33,12 +33,14 @@ def asks(call: Call, caller: Principal) -> Iterator[Ask]:
 
 
 def _stack(call: Call, account: str) -> Stack | None:
-    given, there = call.parameters, book(account, call.region)
-    if name := given.get("StackName"):
-        return None if call.operation == "CreateStack" else there.get(name)
-    if change_set := given.get("ChangeSetName"):
-        return next((one for one in there if any(c.id == change_set for c in one.change_sets.values())), None)
-    if physical := given.get("PhysicalResourceId"):
-        holding = (one for one in there if any(r.there and r.physical_id == physical for r in one.resources.values()))
+    parameters, stacks = call.parameters, book(account, call.region)
+    if name := parameters.get("StackName"):
+        return None if call.operation == "CreateStack" else stacks.get(name)
+    if change_set := parameters.get("ChangeSetName"):
+        return next((stack for stack in stacks if any(c.id == change_set for c in stack.change_sets.values())), None)
+    if physical := parameters.get("PhysicalResourceId"):
+        holding = (
+            stack for stack in stacks if any(r.there and r.physical_id == physical for r in stack.resources.values())
+        )
         return next(holding, None)
     return None

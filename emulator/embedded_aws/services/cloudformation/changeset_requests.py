@@ -57,7 +57,7 @@ class ChangeSetRequests(Asked):
     def list_change_sets(self) -> ActionResult:
         """ListChangeSets."""
         stack = self._book.find(self._get_param("StackName"))
-        return self._page("Summaries", [one.summary() for one in stack.change_sets.values()])
+        return self._page("Summaries", [change_set.summary() for change_set in stack.change_sets.values()])
 
     def delete_change_set(self) -> ActionResult:
         """DeleteChangeSet."""
@@ -93,7 +93,7 @@ class ChangeSetRequests(Asked):
         stack_name = self._get_param("StackName")
         stacks = [self._book.find(stack_name)] if stack_name else list(self._book)
         for stack in stacks:
-            for one in stack.change_sets.values():
-                if one.id == name_or_id or (stack_name and one.name == name_or_id):
-                    return one
+            for change_set in stack.change_sets.values():
+                if change_set.id == name_or_id or (stack_name and change_set.name == name_or_id):
+                    return change_set
         raise ChangeSetNotFound(f"ChangeSet [{name_or_id}] does not exist")

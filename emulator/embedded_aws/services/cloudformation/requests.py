@@ -92,31 +92,31 @@ class StackRequests(ChangeSetRequests, ResourceRequests):
     def describe_stacks(self) -> ActionResult:
         """DescribeStacks."""
         name = self._get_param("StackName")
-        found = [self._book.find(name)] if name else [s for s in self._book if s.status != "DELETE_COMPLETE"]
-        return self._page("Stacks", [views.of_stack(stack) for stack in found])
+        stacks = [self._book.find(name)] if name else [s for s in self._book if s.status != "DELETE_COMPLETE"]
+        return self._page("Stacks", [views.of_stack(stack) for stack in stacks])
 
     def list_stacks(self) -> ActionResult:
         """ListStacks, deleted ones too."""
         wanted = self._get_param("StackStatusFilter") or []
-        found = [views.summary(stack) for stack in self._book if not wanted or stack.status in wanted]
-        return self._page("StackSummaries", found)
+        summaries = [views.summary(stack) for stack in self._book if not wanted or stack.status in wanted]
+        return self._page("StackSummaries", summaries)
 
     def list_exports(self) -> ActionResult:
         """ListExports."""
-        told = [
+        exports = [
             {"ExportingStackId": stack.id, "Name": output["ExportName"], "Value": output["OutputValue"]}
             for stack in self._book
             if stack.status != "DELETE_COMPLETE"
             for output in stack.outputs
             if "ExportName" in output
         ]
-        return self._page("Exports", told)
+        return self._page("Exports", exports)
 
     def describe_stack_events(self) -> ActionResult:
         """DescribeStackEvents, newest first."""
         events = list(self._book.find(self._get_param("StackName")).events)
-        told = [views.event(one) for one in events]
-        return self._page("StackEvents", told[::-1])
+        listed = [views.event(event) for event in events]
+        return self._page("StackEvents", listed[::-1])
 
 
 def application() -> Flask:

@@ -29,27 +29,31 @@ class ResourceRequests(Asked):
         else:
             stack = self._book.find(name)
         logical = self._get_param("LogicalResourceId")
-        found = [one for one in list(stack.resources.values()) if logical in (None, one.logical_id)]
-        return ActionResult({"StackResources": [views.of_resource(stack, one, "Timestamp") for one in found]})
+        resources = [resource for resource in list(stack.resources.values()) if logical in (None, resource.logical_id)]
+        return ActionResult(
+            {"StackResources": [views.of_resource(stack, resource, "Timestamp") for resource in resources]}
+        )
 
     def describe_stack_resource(self) -> ActionResult:
         """DescribeStackResource."""
         stack, logical = self._book.find(self._get_param("StackName")), self._get_param("LogicalResourceId")
         if logical not in stack.resources:
             raise ValidationError(f"Resource {logical} does not exist for stack {stack.name}")
-        one = stack.resources[logical]
-        told = views.of_resource(stack, one, "LastUpdatedTimestamp")
-        if one.metadata is not None:
-            told["Metadata"] = json.dumps(one.metadata)
-        return ActionResult({"StackResourceDetail": told})
+        resource = stack.resources[logical]
+        detail = views.of_resource(stack, resource, "LastUpdatedTimestamp")
+        if resource.metadata is not None:
+            detail["Metadata"] = json.dumps(resource.metadata)
+        return ActionResult({"StackResourceDetail": detail})
 
     def list_stack_resources(self) -> ActionResult:
         """ListStackResources."""
         stack = self._book.find(self._get_param("StackName"))
-        told = [views.of_resource(stack, one, "LastUpdatedTimestamp") for one in list(stack.resources.values())]
-        for one in told:
-            del one["StackId"], one["StackName"]
-        return self._page("StackResourceSummaries", told)
+        summaries = [
+            views.of_resource(stack, resource, "LastUpdatedTimestamp") for resource in list(stack.resources.values())
+        ]
+        for summary in summaries:
+            del summary["StackId"], summary["StackName"]
+        return self._page("StackResourceSummaries", summaries)
 
     def get_template(self) -> ActionResult:
         """GetTemplate of a stack or change set."""
@@ -70,33 +74,33 @@ class ResourceRequests(Asked):
         name = self._get_param("StackName")
         template = self._applied(name).template if name else self._read_template(self._template_body())
         needed, why = capabilities(template)
-        told = {
-            "Parameters": [views.declaration(name, one) for name, one in template.parameters.items()],
+        members = {
+            "Parameters": [views.declaration(name, declaration) for name, declaration in template.parameters.items()],
             "Description": template.description or None,
             "Capabilities": needed,
             "CapabilitiesReason": why,
-            "ResourceTypes": sorted({one["Type"] for one in template.resources.values()}),
+            "ResourceTypes": sorted({resource["Type"] for resource in template.resources.values()}),
             "Metadata": json.dumps(template.metadata) if template.metadata else None,
             "Version": "2010-09-09",
         }
-        return ActionResult({name: value for name, value in told.items() if value is not None})
+        return ActionResult({name: value for name, value in members.items() if value is not None})
 
     def validate_template(self) -> ActionResult:
         """ValidateTemplate."""
         template = self._read_template(self._template_body())
         needed, why = capabilities(template)
-        told = {
+        members = {
             "Parameters": [
                 {
                     "ParameterKey": name,
-                    "NoEcho": str(one.get("NoEcho", False)).lower() == "true",
-                    **({"DefaultValue": str(one["Default"])} if "Default" in one else {}),
-                    **({"Description": one["Description"]} if "Description" in one else {}),
+                    "NoEcho": str(declaration.get("NoEcho", False)).lower() == "true",
+                    **({"DefaultValue": str(declaration["Default"])} if "Default" in declaration else {}),
+                    **({"Description": declaration["Description"]} if "Description" in declaration else {}),
                 }
-                for name, one in template.parameters.items()
+                for name, declaration in template.parameters.items()
             ],
             "Description": template.description or None,
             "Capabilities": needed,
             "CapabilitiesReason": why,
         }
-        return ActionResult({name: value for name, value in told.items() if value is not None})
+        return ActionResult({name: value for name, value in members.items() if value is not None})

@@ -9,22 +9,22 @@ from embedded_aws.stacks.changesets import shown
 from embedded_aws.stacks.state import Resource, Stack
 
 
-def event(one: dict[str, Any]) -> dict[str, Any]:
+def event(entry: dict[str, Any]) -> dict[str, Any]:
     """Return an event with its properties as text."""
-    if "ResourceProperties" not in one:
-        return one
-    return {**one, "ResourceProperties": json.dumps(one["ResourceProperties"], default=str)}
+    if "ResourceProperties" not in entry:
+        return entry
+    return {**entry, "ResourceProperties": json.dumps(entry["ResourceProperties"], default=str)}
 
 
 def has(stack: Stack, physical_id: str) -> bool:
     """Tell whether a stack has made a thing."""
-    return any(one.there and one.physical_id == physical_id for one in stack.resources.values())
+    return any(resource.there and resource.physical_id == physical_id for resource in stack.resources.values())
 
 
 def of_stack(stack: Stack) -> dict[str, Any]:
     """Return what DescribeStacks tells."""
     wanted = stack.wanted
-    told = {
+    members = {
         **summary(stack),
         "Description": (wanted.template.description or None) if wanted else None,
         "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in shown(wanted).items()] if wanted else [],
@@ -39,13 +39,13 @@ def of_stack(stack: Stack) -> dict[str, Any]:
         "TimeoutInMinutes": stack.timeout_minutes,
         "RetainExceptOnCreate": stack.retain_except_on_create or None,
     }
-    told.pop("TemplateDescription", None)
-    return {name: value for name, value in told.items() if value is not None}
+    members.pop("TemplateDescription", None)
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def summary(stack: Stack) -> dict[str, Any]:
     """Return what ListStacks tells."""
-    told = {
+    members = {
         "StackId": stack.id,
         "StackName": stack.name,
         "TemplateDescription": (stack.wanted.template.description or None) if stack.wanted else None,
@@ -56,37 +56,41 @@ def summary(stack: Stack) -> dict[str, Any]:
         "StackStatusReason": stack.reason,
         "DriftInformation": {"StackDriftStatus": "NOT_CHECKED"},
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in members.items() if value is not None}
 
 
-def of_resource(stack: Stack, one: Resource, when: str) -> dict[str, Any]:
+def of_resource(stack: Stack, resource: Resource, when: str) -> dict[str, Any]:
     """Return what is told of a resource; ``when`` is what the operation calls its time."""
-    told = {
+    members = {
         "StackId": stack.id,
         "StackName": stack.name,
-        "LogicalResourceId": one.logical_id,
-        "PhysicalResourceId": one.physical_id or None,
-        "ResourceType": one.type,
-        when: one.changed,
-        "ResourceStatus": one.status,
-        "ResourceStatusReason": one.reason,
+        "LogicalResourceId": resource.logical_id,
+        "PhysicalResourceId": resource.physical_id or None,
+        "ResourceType": resource.type,
+        when: resource.changed,
+        "ResourceStatus": resource.status,
+        "ResourceStatusReason": resource.reason,
         "DriftInformation": {"StackResourceDriftStatus": "NOT_CHECKED"},
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in members.items() if value is not None}
 
 
-def declaration(name: str, one: dict[str, Any]) -> dict[str, Any]:
+def declaration(name: str, parameter: dict[str, Any]) -> dict[str, Any]:
     """Return what GetTemplateSummary tells of a parameter."""
-    told = {
+    members = {
         "ParameterKey": name,
-        "ParameterType": one["Type"],
-        "DefaultValue": str(one["Default"]) if "Default" in one else None,
-        "NoEcho": str(one.get("NoEcho", False)).lower() == "true",
-        "Description": one.get("Description"),
+        "ParameterType": parameter["Type"],
+        "DefaultValue": str(parameter["Default"]) if "Default" in parameter else None,
+        "NoEcho": str(parameter.get("NoEcho", False)).lower() == "true",
+        "Description": parameter.get("Description"),
         "ParameterConstraints": {
-            "AllowedValues": [str(value) for value in one.get("AllowedValues", [])],
-            **({"AllowedPattern": one["AllowedPattern"]} if "AllowedPattern" in one else {}),
-            **({"ConstraintDescription": one["ConstraintDescription"]} if "ConstraintDescription" in one else {}),
+            "AllowedValues": [str(value) for value in parameter.get("AllowedValues", [])],
+            **({"AllowedPattern": parameter["AllowedPattern"]} if "AllowedPattern" in parameter else {}),
+            **(
+                {"ConstraintDescription": parameter["ConstraintDescription"]}
+                if "ConstraintDescription" in parameter
+                else {}
+            ),
         },
     }
-    return {key: value for key, value in told.items() if value is not None}
+    return {key: value for key, value in members.items() if value is not None}

@@ -27,15 +27,15 @@ class EventHistory(CloudTrailResponse):
             item["AttributeKey"]: item["AttributeValue"] for item in self._get_param("LookupAttributes", []) or []
         }
         begin, end = self._get_param("StartTime", 0), self._get_param("EndTime", float("inf"))
-        found = [
+        entries = [
             entry
             for entry in self.trail.of(self.current_account)
             if _fits(entry, wanted) and float(begin) <= entry.moment.timestamp() <= float(end)
         ]
         first = int(self._get_param("NextToken") or 0)
         size = int(self._get_param("MaxResults") or PAGE)
-        more = {"NextToken": str(first + size)} if first + size < len(found) else {}
-        return ActionResult({"Events": [_event(entry) for entry in found[first : first + size]], **more})
+        more = {"NextToken": str(first + size)} if first + size < len(entries) else {}
+        return ActionResult({"Events": [_event(entry) for entry in entries[first : first + size]], **more})
 
 
 def _fits(entry: Entry, wanted: dict[str, str]) -> bool:

@@ -68,7 +68,9 @@ def asks(call: Call, caller: Principal) -> Iterator[Ask]:
     for arn in arns or ["*"]:  # an id of no form that there is names nothing
         yield Ask(call.action, arn, context)
     if made and tags.requested(call):
-        kinds = {one.get("ResourceType", "*") for one in call.parameters.get("TagSpecifications", [])}
+        kinds = {
+            specification.get("ResourceType", "*") for specification in call.parameters.get("TagSpecifications", [])
+        }
         for kind in sorted(kinds):
             yield Ask("ec2:CreateTags", f"{here}:{kind}/*", context)
 
@@ -113,21 +115,21 @@ def _made(operation: str) -> tuple[str, ...]:
 
 
 def _context(call: Call, account: str, named: list[str], here: str) -> dict[str, tuple[str, ...]]:
-    given = call.parameters
-    found: dict[str, tuple[str, ...]] = {}
+    parameters = call.parameters
+    context: dict[str, tuple[str, ...]] = {}
     vpcs = {vpc for vpc in (_vpc_of(name, account, call.region) for name in named) if vpc}
     if len(vpcs) == 1:
-        found["ec2:vpc"] = (f"{here}:vpc/{vpcs.pop()}",)
+        context["ec2:vpc"] = (f"{here}:vpc/{vpcs.pop()}",)
     subnets = [name for name in named if name.startswith("subnet-")]
     if len(subnets) == 1:
-        found["ec2:subnet"] = (f"{here}:subnet/{subnets[0]}",)
-    if "ServiceName" in given:
-        found["ec2:vpceservicename"] = (given["ServiceName"],)
-    if "VpcPeeringConnectionId" in given:
-        found["ec2:vpcpeeringconnectionid"] = (given["VpcPeeringConnectionId"],)
+        context["ec2:subnet"] = (f"{here}:subnet/{subnets[0]}",)
+    if "ServiceName" in parameters:
+        context["ec2:vpceservicename"] = (parameters["ServiceName"],)
+    if "VpcPeeringConnectionId" in parameters:
+        context["ec2:vpcpeeringconnectionid"] = (parameters["VpcPeeringConnectionId"],)
     if "PeeringConnection" in call.operation:
-        found |= _peering(call, account)
-    return found
+        context |= _peering(call, account)
+    return context
 
 
 def _vpc_of(name: str, account: str, region: str) -> str | None:
@@ -144,14 +146,14 @@ def _vpc_of(name: str, account: str, region: str) -> str | None:
 
 
 def _peering(call: Call, account: str) -> dict[str, tuple[str, ...]]:
-    given = call.parameters
+    parameters = call.parameters
     if call.operation == "CreateVpcPeeringConnection":
-        peer, region = given.get("PeerOwnerId", account), given.get("PeerRegion", call.region)
+        peer, region = parameters.get("PeerOwnerId", account), parameters.get("PeerRegion", call.region)
         return {
-            "ec2:requestervpc": (f"arn:aws:ec2:{call.region}:{account}:vpc/{given.get('VpcId')}",),
-            "ec2:acceptervpc": (f"arn:aws:ec2:{region}:{peer}:vpc/{given.get('PeerVpcId')}",),
+            "ec2:requestervpc": (f"arn:aws:ec2:{call.region}:{account}:vpc/{parameters.get('VpcId')}",),
+            "ec2:acceptervpc": (f"arn:aws:ec2:{region}:{peer}:vpc/{parameters.get('PeerVpcId')}",),
         }
-    peering = ec2_backends[account][call.region].vpc_pcxs.get(given.get("VpcPeeringConnectionId", ""))
+    peering = ec2_backends[account][call.region].vpc_pcxs.get(parameters.get("VpcPeeringConnectionId", ""))
     if peering is None:
         return {}
 

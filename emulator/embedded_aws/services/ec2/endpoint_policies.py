@@ -29,7 +29,7 @@ def complaint(document: Mapping[str, Any]) -> str | None:
     >>> complaint({"Statement": [everybody]}), complaint({"Statement": [some]})
     (None, 'aws:PrincipalAccount takes no wildcards')
     """
-    return next((told for statement in statements(document) for told in _wrong_in(statement)), None)
+    return next((problem for statement in statements(document) for problem in _wrong_in(statement)), None)
 
 
 def _wrong_in(statement: Mapping[str, Any]) -> Iterator[str]:

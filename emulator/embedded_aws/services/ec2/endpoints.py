@@ -31,8 +31,8 @@ class Endpoints(EC2Backend):
         everywhere = [zone.name for zone in zones.of(account_id, region)]
         most = [name for name in everywhere if not self._lacks(name)]
         describe = EC2Backend.default_vpc_endpoint_service_factory
-        gateways = [one for name in ("s3", "dynamodb") for one in describe(region, everywhere, name, "Gateway")]
-        return gateways + [one for name in AWS_ENDPOINT_SERVICES for one in describe(region, most, name)]
+        gateways = [service for name in ("s3", "dynamodb") for service in describe(region, everywhere, name, "Gateway")]
+        return gateways + [service for name in AWS_ENDPOINT_SERVICES for service in describe(region, most, name)]
 
     def _lacks(self, zone: str) -> bool:
         return zones.lacks(self.account_id, self.region_name, zone)
@@ -79,44 +79,48 @@ class Endpoints(EC2Backend):
         """
         vpc = self.get_vpc(vpc_id)
         if not all(str(value).lower() == "true" for value in (vpc.enable_dns_support, vpc.enable_dns_hostnames)):
-            told = (
+            message = (
                 "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true"
             )
-            raise refuse(INVALID, f"{told} for {vpc_id}")
+            raise refuse(INVALID, f"{message} for {vpc_id}")
         for other in list(self.vpc_end_points.values()):
             same = (other.vpc_id, other.service_name) == (vpc_id, service) and other.id != but
             if same and other.private_dns_enabled and other.state == "available":
                 domain = ".".join([*reversed(service.split(".")[3:]), self.region_name, "amazonaws.com"])
-                told = "private-dns-enabled cannot be set because there is already a conflicting DNS domain for"
-                raise refuse(INVALID, f"{told} {domain} in the VPC {vpc_id}")
+                message = "private-dns-enabled cannot be set because there is already a conflicting DNS domain for"
+                raise refuse(INVALID, f"{message} {domain} in the VPC {vpc_id}")
 
     def _check_tables(self, tables: Iterable[str], vpc: str, service: str) -> None:
-        lists = [one.id for one in self.managed_prefix_lists.values() if one.prefix_list_name == service]
+        lists = [
+            prefix_list.id
+            for prefix_list in self.managed_prefix_lists.values()
+            if prefix_list.prefix_list_name == service
+        ]
         for name in tables:
             table = self.get_route_table(name)
             if table.vpc_id != vpc:
                 raise elsewhere(INVALID, f"Route table {name}", f"vpc {vpc}")
             for route in table.routes:
                 if route.destination_prefix_list_id in lists:
-                    told = f"route table {name} already has a route with destination-prefix-list-id {lists[0]}"
-                    raise refuse("RouteAlreadyExists", told)
+                    message = f"route table {name} already has a route with destination-prefix-list-id {lists[0]}"
+                    raise refuse("RouteAlreadyExists", message)
 
-    def _check_subnets(self, subnets: Iterable[str], vpc: str, there: Iterable[str] = ()) -> None:
-        taken = {self.get_subnet(name).availability_zone for name in there}
+    def _check_subnets(self, subnets: Iterable[str], vpc: str, current: Iterable[str] = ()) -> None:
+        taken = {self.get_subnet(name).availability_zone for name in current}
         for name in subnets:
             subnet = self.get_subnet(name)
             if subnet.vpc_id != vpc:
                 raise elsewhere(INVALID, f"Subnet {name}", f"vpc {vpc}")
             if subnet.availability_zone in taken:
-                told = f"Found another VPC endpoint subnet in the availability zone of {name}"
-                raise refuse("DuplicateSubnetsInSameZone", told)
+                message = f"Found another VPC endpoint subnet in the availability zone of {name}"
+                raise refuse("DuplicateSubnetsInSameZone", message)
             taken.add(subnet.availability_zone)
 
     def _enter(self, endpoint: VPCEndPoint, subnets: Iterable[str]) -> None:
         for subnet in subnets:
             if self._lacks(self.get_subnet(subnet).availability_zone):
-                told = "does not support the availability zone of the subnet"
-                raise refuse(INVALID, f"The VPC endpoint service {endpoint.service_name} {told}: {subnet}.")
+                message = "does not support the availability zone of the subnet"
+                raise refuse(INVALID, f"The VPC endpoint service {endpoint.service_name} {message}: {subnet}.")
             note = f"VPC Endpoint Interface {endpoint.id}"
             eni = interfaces.make(self, subnet, endpoint.security_group_ids, note=note, kind="vpc_endpoint")
             endpoint.network_interface_ids.append(eni.id)
@@ -191,18 +195,18 @@ class EndpointRequests(EC2Response):
         private = self._get_param("PrivateDnsEnabled") is not None and self._get_bool_param("PrivateDnsEnabled")
         if private and not endpoint.private_dns_enabled:
             self.ec2_backend.check_private_names(endpoint.vpc_id, endpoint.service_name, but=endpoint.id)
-        told = super().modify_vpc_endpoint()
+        result = super().modify_vpc_endpoint()
         if self._get_param("PrivateDnsEnabled") is not None:
             endpoint.private_dns_enabled = private
         if self._get_bool_param("ResetPolicy"):
             endpoint.policy_document = None
-        return told
+        return result
 
     def delete_vpc_endpoints(self) -> ActionResult:
         """DeleteVpcEndpoints; moto keeps quiet about those that are not there."""
         wanted = self._get_param("VpcEndpointIds", [])
-        missing = [one for one in wanted if one not in self.ec2_backend.vpc_end_points]
+        missing = [endpoint_id for endpoint_id in wanted if endpoint_id not in self.ec2_backend.vpc_end_points]
         super().delete_vpc_endpoints()
         code = "InvalidVpcEndpointId.NotFound"
-        told = [{"ResourceId": one, "Error": {"Code": code, "Message": f"The Vpc Endpoint Id '{one}' does not exist"}} for one in missing]  # noqa: E501  # fmt: skip
-        return ActionResult({"Unsuccessful": told})
+        unsuccessful = [{"ResourceId": endpoint_id, "Error": {"Code": code, "Message": f"The Vpc Endpoint Id '{endpoint_id}' does not exist"}} for endpoint_id in missing]  # noqa: E501  # fmt: skip
+        return ActionResult({"Unsuccessful": unsuccessful})

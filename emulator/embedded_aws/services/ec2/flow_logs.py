@@ -69,6 +69,6 @@ def _may_write(flow_log: Any, group: str, stream: str, account: str, region: str
     if not service_may_assume(SERVICE, role, account=account, source_arn=source).allowed:
         return False
     here = f"arn:aws:logs:{region}:{account}:log-group"
-    asked = [(action, f"{here}:{group}:log-stream:{stream}") for action in _STREAM_ACTIONS]
-    asked.append(("DescribeLogGroups", f"{here}:*"))
-    return all(role_may(role, f"logs:{action}", resource).allowed for action, resource in asked)
+    needed = [(action, f"{here}:{group}:log-stream:{stream}") for action in _STREAM_ACTIONS]
+    needed.append(("DescribeLogGroups", f"{here}:*"))
+    return all(role_may(role, f"logs:{action}", resource).allowed for action, resource in needed)

@@ -122,7 +122,7 @@ class Interfaces(EC2Backend):
         if int(more.get("secondary_ips_count") or 0):
             raise NotImplementedError("SecondaryPrivateIpAddressCount of CreateNetworkInterface")
         addresses = list(private_ip_addresses or [])
-        listed = [one if isinstance(one, str) else one["PrivateIpAddress"] for one in addresses]
+        listed = [address if isinstance(address, str) else address["PrivateIpAddress"] for address in addresses]
         with _lock:
             for address in filter(None, [private_ip_address, *listed]):
                 _check_address(subnet, address, self)
@@ -144,7 +144,7 @@ class Interfaces(EC2Backend):
 
 def _taken(network: EC2Backend, subnet: Any) -> set[str]:
     near = [eni for eni in list(network.enis.values()) if eni.subnet.id == subnet.id]
-    return {one["PrivateIpAddress"] for eni in near for one in eni.private_ip_addresses}
+    return {address["PrivateIpAddress"] for eni in near for address in eni.private_ip_addresses}
 
 
 def _free_address(network: EC2Backend, subnet: Any) -> str:

@@ -94,7 +94,11 @@ class Peering(VPCPeeringConnection):
 def ranges(vpc: Any) -> list[IPv4Network]:
     """Return the address ranges of one of moto's VPCs."""
     listed = getattr(vpc, "get_cidr_block_association_set", lambda: [])()
-    kept = [one["cidr_block"] for one in listed if one["cidr_block_state"]["state"] != "disassociated"]
+    kept = [
+        association["cidr_block"]
+        for association in listed
+        if association["cidr_block_state"]["state"] != "disassociated"
+    ]
     return [IPv4Network(cidr, strict=False) for cidr in kept]
 
 
@@ -108,10 +112,10 @@ class Peerings(EC2Backend):
 
     def create_vpc_peering_connection(self, vpc: Any, peer_vpc: Any, tags: dict[str, str] | None = None) -> Peering:
         """Ask for a connection; it fails at once if it can never carry a packet."""
-        there = [one for one in list(self.vpc_pcxs.values()) if one.connects(vpc.id, peer_vpc.id)]
-        if any(one.state in (ACTIVE, PENDING) for one in there):
-            told = f"A VPC peering connection between {vpc.id} and {peer_vpc.id} already exists"
-            raise refuse("VpcPeeringConnectionAlreadyExists", told)
+        existing = [peering for peering in list(self.vpc_pcxs.values()) if peering.connects(vpc.id, peer_vpc.id)]
+        if any(peering.state in (ACTIVE, PENDING) for peering in existing):
+            message = f"A VPC peering connection between {vpc.id} and {peer_vpc.id} already exists"
+            raise refuse("VpcPeeringConnectionAlreadyExists", message)
         made = Peering(self, random_vpc_peering_connection_id(), vpc, peer_vpc, tags)
         self.vpc_pcxs[made.id] = made
         if isinstance(peer_vpc, Unknown) or overlap(ranges(vpc), ranges(peer_vpc)):
@@ -123,46 +127,50 @@ class Peerings(EC2Backend):
 
     def get_vpc_peering_connection(self, vpc_pcx_id: str) -> Peering:
         """Return a connection that this account sees."""
-        found = self.vpc_pcxs.get(vpc_pcx_id)
-        if found is None or not found.is_seen_by(self.account_id):
+        peering = self.vpc_pcxs.get(vpc_pcx_id)
+        if peering is None or not peering.is_seen_by(self.account_id):
             raise not_found(vpc_pcx_id)
-        return found
+        return peering
 
     def accept_vpc_peering_connection(self, vpc_pcx_id: str) -> Peering:
         """Accept a request; only the owner of the VPC that was asked for may."""
-        found = self._answer(vpc_pcx_id, "accept", ACTIVE, OperationNotPermitted2)
-        found.turn(ACTIVE, "Active", self.account_id)
-        return found
+        peering = self._answer(vpc_pcx_id, "accept", ACTIVE, OperationNotPermitted2)
+        peering.turn(ACTIVE, "Active", self.account_id)
+        return peering
 
     def reject_vpc_peering_connection(self, vpc_pcx_id: str) -> Peering:
         """Reject a request; only the owner of the VPC that was asked for may."""
-        found = self._answer(vpc_pcx_id, "reject", "rejected", OperationNotPermitted3)
-        found.turn("rejected", "Inactive", self.account_id)
-        return found
+        peering = self._answer(vpc_pcx_id, "reject", "rejected", OperationNotPermitted3)
+        peering.turn("rejected", "Inactive", self.account_id)
+        return peering
 
     def delete_vpc_peering_connection(self, vpc_pcx_id: str) -> Peering:
         """Delete a connection: either side if it is active, while nobody has accepted it only who asked for it."""
-        found = self.get_vpc_peering_connection(vpc_pcx_id)
-        if found.state not in (ACTIVE, PENDING):
-            raise _no_way(found, "deleting")
-        if found.state == PENDING and self.account_id != found.vpc.owner_id:
+        peering = self.get_vpc_peering_connection(vpc_pcx_id)
+        if peering.state not in (ACTIVE, PENDING):
+            raise _no_way(peering, "deleting")
+        if peering.state == PENDING and self.account_id != peering.vpc.owner_id:
             raise OperationNotPermitted5(self.account_id, vpc_pcx_id, "delete")
-        found.turn("deleted", f"Deleted by {self.account_id}", self.account_id)
-        return found
+        peering.turn("deleted", f"Deleted by {self.account_id}", self.account_id)
+        return peering
 
     def _answer(self, name: str, verb: str, state: str, wrong_region: type[Exception]) -> Peering:
-        found = self.get_vpc_peering_connection(name)
-        if self.account_id != found.peer_vpc.owner_id:
+        peering = self.get_vpc_peering_connection(name)
+        if self.account_id != peering.peer_vpc.owner_id:
             raise OperationNotPermitted5(self.account_id, name, verb)
-        if self.region_name != found.peer_vpc.region:
-            raise wrong_region(self.region_name, name, found.peer_vpc.region)
-        if found.state != PENDING:
-            raise _no_way(found, state)
-        return found
+        if self.region_name != peering.peer_vpc.region:
+            raise wrong_region(self.region_name, name, peering.peer_vpc.region)
+        if peering.state != PENDING:
+            raise _no_way(peering, state)
+        return peering
 
     def peering_between(self, vpc: str, other: str) -> Peering | None:
         """Return the active connection between two VPCs."""
-        near = (one for one in list(self.vpc_pcxs.values()) if one.connects(vpc, other) and one.state == ACTIVE)
+        near = (
+            peering
+            for peering in list(self.vpc_pcxs.values())
+            if peering.connects(vpc, other) and peering.state == ACTIVE
+        )
         return next(near, None)
 
     def peerings_told(self, names: Sequence[str], filters: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
@@ -178,10 +186,16 @@ class Peerings(EC2Backend):
                 raise NotImplementedError("the filter expiration-time of DescribeVpcPeeringConnections")
             if name not in _FILTERS and not name.startswith("tag:"):
                 raise refuse(INVALID_VALUE, f"The filter '{name}' is invalid")
-        found = [self.get_vpc_peering_connection(name) for name in names] or list(self.vpc_pcxs.values())
-        seen = (one for one in found if one.is_seen_by(self.account_id))
-        told = [one.told_to(self.account_id, self.describe_tags({"resource-id": [one.id]})) for one in seen]
-        return [one for one in told if all(_passes(one, name, values) for name, values in filters.items())]
+        peerings = [self.get_vpc_peering_connection(name) for name in names] or list(self.vpc_pcxs.values())
+        seen = (peering for peering in peerings if peering.is_seen_by(self.account_id))
+        descriptions = [
+            peering.told_to(self.account_id, self.describe_tags({"resource-id": [peering.id]})) for peering in seen
+        ]
+        return [
+            description
+            for description in descriptions
+            if all(_passes(description, name, values) for name, values in filters.items())
+        ]
 
 
 def not_found(name: str) -> Exception:
@@ -189,9 +203,9 @@ def not_found(name: str) -> Exception:
     return refuse("InvalidVpcPeeringConnectionID.NotFound", f"The vpcPeeringConnection ID '{name}' does not exist")
 
 
-def _no_way(found: Peering, state: str) -> Exception:
-    told = f"Invalid state transition for {found.id}, attempted to transition from {found.state} to {state}"
-    return refuse("InvalidStateTransition", told)
+def _no_way(peering: Peering, state: str) -> Exception:
+    message = f"Invalid state transition for {peering.id}, attempted to transition from {peering.state} to {state}"
+    return refuse("InvalidStateTransition", message)
 
 
 _FILTERS = {
@@ -207,20 +221,20 @@ _FILTERS = {
 }
 
 
-def _passes(told: Mapping[str, Any], name: str, values: Sequence[str]) -> bool:
+def _passes(description: Mapping[str, Any], name: str, values: Sequence[str]) -> bool:
     """Tell whether a connection passes a filter: one of its values fits, in which ``*`` and ``?`` stand for others."""
-    return any(_like(pattern, value) for pattern in values for value in _values(told, name))
+    return any(_like(pattern, value) for pattern in values for value in _values(description, name))
 
 
-def _values(told: Mapping[str, Any], name: str) -> Iterator[str]:
+def _values(description: Mapping[str, Any], name: str) -> Iterator[str]:
     if name == "tag-key":
-        yield from (tag["Key"] for tag in told["Tags"])
+        yield from (tag["Key"] for tag in description["Tags"])
     elif name.startswith("tag:"):
-        yield from (tag["Value"] for tag in told["Tags"] if tag["Key"] == name.removeprefix("tag:"))
+        yield from (tag["Value"] for tag in description["Tags"] if tag["Key"] == name.removeprefix("tag:"))
     else:
         for member in _FILTERS[name]:
-            told = told.get(member, "")
-        yield from [told] if told else []
+            description = description.get(member, "")
+        yield from [description] if description else []
 
 
 def _like(pattern: str, value: str) -> bool:
@@ -249,21 +263,21 @@ class PeeringRequests(EC2Response):
             peer = (theirs.vpcs.get(name) if theirs else None) or Unknown(name, account, region)
         tags = self._parse_tag_specification().get("vpc-peering-connection", {})
         made = self.ec2_backend.create_vpc_peering_connection(vpc, peer, tags)
-        told = self._told(made)
-        told["Status"] = {"Code": "initiating-request", "Message": f"Initiating Request to {account}"}
-        return ActionResult({"VpcPeeringConnection": told})
+        description = self._description(made)
+        description["Status"] = {"Code": "initiating-request", "Message": f"Initiating Request to {account}"}
+        return ActionResult({"VpcPeeringConnection": description})
 
     def describe_vpc_peering_connections(self) -> ActionResult:
         """DescribeVpcPeeringConnections."""
         names = self._get_param("VpcPeeringConnectionIds", [])
-        told = self.ec2_backend.peerings_told(names, self._filters_from_querystring())
-        return ActionResult({"VpcPeeringConnections": told})
+        descriptions = self.ec2_backend.peerings_told(names, self._filters_from_querystring())
+        return ActionResult({"VpcPeeringConnections": descriptions})
 
     def accept_vpc_peering_connection(self) -> ActionResult:
         """AcceptVpcPeeringConnection."""
         accepted = self.ec2_backend.accept_vpc_peering_connection(self._get_param("VpcPeeringConnectionId"))
-        return ActionResult({"VpcPeeringConnection": self._told(accepted)})
+        return ActionResult({"VpcPeeringConnection": self._description(accepted)})
 
-    def _told(self, peering: Peering) -> dict[str, Any]:
+    def _description(self, peering: Peering) -> dict[str, Any]:
         tags = self.ec2_backend.describe_tags({"resource-id": [peering.id]})
         return peering.told_to(self.current_account, tags)

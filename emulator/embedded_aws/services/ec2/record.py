@@ -26,8 +26,8 @@ LONGEST = 20_480  # characters of an endpoint's policy. Source: AWS, VPC user gu
 def _check_policy(_: Call, text: str, document: Mapping[str, Any], __: Principal) -> None:
     if len(text.encode()) > LONGEST:
         raise CallError(f"The policy exceeds the maximum allowed document size of {LONGEST} bytes", reason="policy")
-    if told := endpoint_policies.complaint(document):
-        raise CallError(told, reason="policy")
+    if message := endpoint_policies.complaint(document):
+        raise CallError(message, reason="policy")
 
 
 EC2 = Service(

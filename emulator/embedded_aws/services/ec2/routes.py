@@ -92,8 +92,8 @@ class Routes(EC2Backend):
         """Delete a route; the local one stays."""
         table, to = self.get_route_table(route_table_id), _destination(destination_cidr_block)
         if any(route.local and route.destination_cidr_block == to for route in table.routes if to):
-            told = f"cannot remove local route {to} in route table {route_table_id}"
-            raise refuse(INVALID_VALUE, told)
+            message = f"cannot remove local route {to} in route table {route_table_id}"
+            raise refuse(INVALID_VALUE, message)
         return super().delete_route(route_table_id, to, *args, **more)
 
     def _check_route(self, table: Any, cidr: str | None, targets: dict[str, Any]) -> str | None:
@@ -103,12 +103,12 @@ class Routes(EC2Backend):
             code = "InvalidParameterCombination" if given else "MissingParameter"
             raise refuse(code, f"The request must contain exactly one of {', '.join(_TARGETS.values())}")
         vpc, to = self.get_vpc(table.vpc_id), _destination(cidr)
-        if to and given[0] not in _WITHIN and any(IPv4Network(to).subnet_of(one) for one in ranges(vpc)):
-            told = (
+        if to and given[0] not in _WITHIN and any(IPv4Network(to).subnet_of(block) for block in ranges(vpc)):
+            message = (
                 f"The destination CIDR block {to} is equal to or more specific than one of this VPC's CIDR blocks. "
                 "This route can target only an interface or an instance."
             )
-            raise refuse(INVALID_VALUE, told)
+            raise refuse(INVALID_VALUE, message)
         target = targets[given[0]]
         if (home := self._home(given[0], target)) and table.vpc_id not in home:
             raise elsewhere(INVALID_VALUE, f"route table {table.id}", f"network gateway {target}")
@@ -141,10 +141,14 @@ class Routes(EC2Backend):
         if subnet_id:
             if self.get_subnet(subnet_id).vpc_id != table.vpc_id:
                 raise elsewhere(INVALID_VALUE, f"route table {table.id}", f"subnet {subnet_id}")
-            used = [one for one in list(self.route_tables.values()) if subnet_id in one._associations.values()]
+            used = [
+                route_table
+                for route_table in list(self.route_tables.values())
+                if subnet_id in route_table._associations.values()
+            ]
             if used and used[0] is not table:
-                told = f"the specified association for route table {table.id} conflicts with an existing association"
-                raise refuse("Resource.AlreadyAssociated", told)
+                message = f"the specified association for route table {table.id} conflicts with an existing association"
+                raise refuse("Resource.AlreadyAssociated", message)
         return super().associate_route_table(route_table_id, gateway_id, subnet_id)
 
     def replace_route_table_association(self, association_id: str, route_table_id: str) -> str:
@@ -173,5 +177,5 @@ def _destination(cidr: str | None) -> str | None:
 
 def install() -> None:
     """Have routes tell their state."""
-    told = property(lambda route: "blackhole" if is_blackhole(route) else "active")
-    moto.ec2.models.route_tables.Route.state = told
+    state = property(lambda route: "blackhole" if is_blackhole(route) else "active")
+    moto.ec2.models.route_tables.Route.state = state

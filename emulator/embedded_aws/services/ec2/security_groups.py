@@ -108,9 +108,9 @@ class SecurityGroups(EC2Backend):
         """
         group = self._group(name)
         made = list(self._rules(group, permissions, side, tags))
-        there = getattr(group, _SIDES[side])
-        self._check_new(made, there)
-        there += made
+        rules = getattr(group, _SIDES[side])
+        self._check_new(made, rules)
+        rules += made
         return made
 
     def revoke(
@@ -118,14 +118,14 @@ class SecurityGroups(EC2Backend):
     ) -> None:
         """Take rules from a group, by their ids or by what they say: all of them, or none."""
         group = self._group(name)
-        there = {rule.id: rule for rule in getattr(group, _SIDES[side])}
-        for unknown in [one for one in rule_ids if one not in there]:
+        rules = {rule.id: rule for rule in getattr(group, _SIDES[side])}
+        for unknown in [rule_id for rule_id in rule_ids if rule_id not in rules]:
             raise InvalidSecurityGroupRuleIdNotFoundError(unknown)
         keys = [rule.key for rule in self._rules(group, permissions, side, None, known=False)]
-        gone = [rule for rule in there.values() if rule.id in rule_ids or rule.key in keys]
+        gone = [rule for rule in rules.values() if rule.id in rule_ids or rule.key in keys]
         if {rule.key for rule in gone} < set(keys):
             raise InvalidPermissionNotFoundError
-        setattr(group, _SIDES[side], [rule for rule in there.values() if rule not in gone])
+        setattr(group, _SIDES[side], [rule for rule in rules.values() if rule not in gone])
 
     def modify_security_group_rules(self, group_id: str, rules: dict[str, dict[str, Any]]) -> None:
         """Change rules; each keeps its id."""
@@ -147,22 +147,22 @@ class SecurityGroups(EC2Backend):
         """Delete a group that nobody uses; a rule of a peer's does not hold it, and is stale afterwards."""
         group = self._group(group_id or name or "")
         if group.is_default:
-            told = f'the specified group: "{group.id}" name: "default" cannot be deleted by a user'
-            raise refuse("CannotDelete", told)
-        near = [one for one in list(self.groups[group.vpc_id].values()) if one is not group]
-        named = any(rule.source_group.get("GroupId") == group.id for one in near for rule in _all(one))
+            message = f'the specified group: "{group.id}" name: "default" cannot be deleted by a user'
+            raise refuse("CannotDelete", message)
+        near = [other for other in list(self.groups[group.vpc_id].values()) if other is not group]
+        named = any(rule.source_group.get("GroupId") == group.id for other in near for rule in _all(other))
         if named or any(used.id == group.id for eni in list(self.enis.values()) for used in eni._group_set):
             raise DependencyViolationError(f"resource {group.id} has a dependent object")
         super().delete_security_group(group_id=group.id)
 
     def describe_security_groups(self, *args: Any, **more: Any) -> list[SecurityGroup]:
         """Return groups; their rules tell how the peering is that they depend on."""
-        found = super().describe_security_groups(*args, **more)
-        for group in found:
+        groups = super().describe_security_groups(*args, **more)
+        for group in groups:
             for rule in _all(group):
                 if name := rule.source_group.get("VpcPeeringConnectionId"):
                     rule.source_group["PeeringStatus"] = self.vpc_pcxs[name].state
-        return found
+        return groups
 
     def stale(self, vpc: str) -> Iterator[tuple[SecurityGroup, dict[str, list[Rule]]]]:
         """Yield the groups of a VPC with rules that name a group of a peer who is none any more, or a group that went.
@@ -174,9 +174,9 @@ class SecurityGroups(EC2Backend):
         """
         self.get_vpc(vpc)
         for group in self.describe_security_groups(filters={"vpc-id": [vpc]}):
-            found = {side: [r for r in getattr(group, rules) if self._is_stale(r)] for side, rules in _SIDES.items()}
-            if any(found.values()):
-                yield group, found
+            by_side = {side: [r for r in getattr(group, rules) if self._is_stale(r)] for side, rules in _SIDES.items()}
+            if any(by_side.values()):
+                yield group, by_side
 
     def _is_stale(self, rule: SecurityGroupRule) -> bool:
         pair = rule.source_group
@@ -208,13 +208,13 @@ class SecurityGroups(EC2Backend):
             raise InvalidSecurityGroupNotFoundError(name)
         return group
 
-    def _check_new(self, made: Sequence[Rule], there: Sequence[Rule]) -> None:
-        seen = {rule.key for rule in there}
+    def _check_new(self, made: Sequence[Rule], existing: Sequence[Rule]) -> None:
+        seen = {rule.key for rule in existing}
         for rule in made:
             if rule.key in seen:
                 raise refuse("InvalidPermission.Duplicate", f"the specified rule {_words(rule)} already exists")
             seen.add(rule.key)
-        if any(sum(rule.counts(version) for rule in [*there, *made]) > MOST_RULES for version in (4, 6)):
+        if any(sum(rule.counts(version) for rule in [*existing, *made]) > MOST_RULES for version in (4, 6)):
             raise RulesPerSecurityGroupLimitExceededError
 
     def _rules(
@@ -238,27 +238,31 @@ class SecurityGroups(EC2Backend):
         """Find the group that a rule names: of the same VPC, or of one that an active peering connects."""
         name, owner = pair.get("GroupId"), str(pair.get("UserId") or "")
         if not name:
-            found = self.get_security_group_from_name(pair["GroupName"], group.vpc_id)
+            referenced = self.get_security_group_from_name(pair["GroupName"], group.vpc_id)
         else:  # a template's egress rule cannot say whose it is
             owners = [owner] if owner else [self.account_id, *self._peers_of(group.vpc_id)]
-            found = next(filter(None, (self._group_of(one, name) for one in owners)), None)
-        if found is None:
+            referenced = next(filter(None, (self._group_of(account, name) for account in owners)), None)
+        if referenced is None:
             raise InvalidSecurityGroupNotFoundError(name or pair["GroupName"])
-        owner = found.owner_id
-        about = {"GroupId": found.id, "UserId": owner, "Description": pair.get("Description")}
-        if found.vpc_id == group.vpc_id:
+        owner = referenced.owner_id
+        about = {"GroupId": referenced.id, "UserId": owner, "Description": pair.get("Description")}
+        if referenced.vpc_id == group.vpc_id:
             return about
-        peering = self.peering_between(group.vpc_id, found.vpc_id)
+        peering = self.peering_between(group.vpc_id, referenced.vpc_id)
         if peering is None and owner == self.account_id:
             raise refuse("InvalidGroup.NotFound", "You have specified two resources that belong to different networks.")
         if peering is None:
             raise InvalidSecurityGroupNotFoundError(name)
-        return {**about, "VpcId": found.vpc_id, "VpcPeeringConnectionId": peering.id, "PeeringStatus": ACTIVE}
+        return {**about, "VpcId": referenced.vpc_id, "VpcPeeringConnectionId": peering.id, "PeeringStatus": ACTIVE}
 
     def _peers_of(self, vpc: str) -> list[str]:
         """Return the accounts of the VPCs that an active peering connects with one."""
-        near = [one for one in list(self.vpc_pcxs.values()) if one.state == ACTIVE]
-        return [(one.peer_vpc if one.vpc.id == vpc else one.vpc).owner_id for one in near if one.joins(vpc)]
+        near = [peering for peering in list(self.vpc_pcxs.values()) if peering.state == ACTIVE]
+        return [
+            (peering.peer_vpc if peering.vpc.id == vpc else peering.vpc).owner_id
+            for peering in near
+            if peering.joins(vpc)
+        ]
 
     def _group_of(self, owner: str, name: str) -> SecurityGroup | None:
         """Return a group of an account in this region; in another one nobody can be named."""
@@ -276,12 +280,12 @@ def _ports(permission: Mapping[str, Any]) -> dict[str, Any]:
     protocol = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6", "all": "-1"}.get(protocol, protocol)
     first, last = permission.get("FromPort"), permission.get("ToPort")
     if not protocol:
-        told = "Invalid value 'null' for protocol. VPC security group rules must specify protocols explicitly."
-        raise refuse(INVALID_VALUE, told)
+        message = "Invalid value 'null' for protocol. VPC security group rules must specify protocols explicitly."
+        raise refuse(INVALID_VALUE, message)
     if protocol in _WITH_PORTS:
         if first is None or last is None:
-            told = "Invalid value for portRange. Must specify both from and to ports with TCP/UDP."
-            raise refuse(INVALID_VALUE, told)
+            message = "Invalid value for portRange. Must specify both from and to ports with TCP/UDP."
+            raise refuse(INVALID_VALUE, message)
         first, last = int(first), int(last)
         if not 0 <= first <= last <= 65535:
             raise refuse(INVALID_VALUE, f"Invalid {protocol.upper()} port range: {first} to {last}")
@@ -319,8 +323,8 @@ def _permission(rule: Mapping[str, Any]) -> dict[str, Any]:
     given = [name for name in peers if rule.get(name)]
     if len(given) != 1:
         code = "InvalidParameterCombination" if given else "MissingParameter"
-        told = "The request must contain exactly one of: cidrIp, cidrIpv6, prefixListId, or referencedGroupId"
-        raise refuse(code, told)
+        message = "The request must contain exactly one of: cidrIp, cidrIpv6, prefixListId, or referencedGroupId"
+        raise refuse(code, message)
     outer, inner = peers[given[0]]
     ports = {name: rule[name] for name in ("IpProtocol", "FromPort", "ToPort") if rule.get(name) is not None}
     return {**ports, outer: [{inner: rule[given[0]], **more}]}
@@ -353,13 +357,13 @@ class SecurityGroupRequests(EC2Response):
 
     def describe_stale_security_groups(self) -> ActionResult:
         """DescribeStaleSecurityGroups."""
-        vpc, told = self._get_param("VpcId"), []
+        vpc, groups = self._get_param("VpcId"), []
         for group, rules in self.ec2_backend.stale(vpc):
             about = {"GroupId": group.id, "GroupName": group.name, "Description": group.description, "VpcId": vpc}
             about["StaleIpPermissions"] = [_stale(rule) for rule in rules["ingress"]]
             about["StaleIpPermissionsEgress"] = [_stale(rule) for rule in rules["egress"]]
-            told.append(about)
-        return ActionResult({"StaleSecurityGroupSet": told})
+            groups.append(about)
+        return ActionResult({"StaleSecurityGroupSet": groups})
 
     def _authorize(self, side: str) -> ActionResult:
         self.error_on_dryrun()

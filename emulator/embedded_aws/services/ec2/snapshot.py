@@ -35,28 +35,32 @@ def read(region: str) -> Snapshot:
         subnets={subnet.id: subnet for backend in backends for subnet in _subnets(backend)},
         tables={key: _table(table) for backend in backends for key, table in list(backend.route_tables.items())},
         # The same object hangs in both accounts.
-        peerings={key: _peering(one, vpcs) for backend in backends for key, one in list(backend.vpc_pcxs.items())},
+        peerings={
+            key: _peering(peering, vpcs) for backend in backends for key, peering in list(backend.vpc_pcxs.items())
+        },
         groups={group.id: group for backend in backends for group in _groups(backend)},
         endpoints={
-            key: _endpoint(one, region)
+            key: _endpoint(endpoint, region)
             for backend in backends
-            for key, one in list(backend.vpc_end_points.items())
-            if one.state == "available"
+            for key, endpoint in list(backend.vpc_end_points.items())
+            if endpoint.state == "available"
         },
         interfaces={key: _interface(eni) for backend in backends for key, eni in list(backend.enis.items())},
         prefix_lists={key: ranges for backend in backends for key, ranges in _prefix_lists(backend)},
-        nat_gateways={key: one.subnet_id for backend in backends for key, one in list(backend.nat_gateways.items())},
+        nat_gateways={
+            key: gateway.subnet_id for backend in backends for key, gateway in list(backend.nat_gateways.items())
+        },
         internet_gateways={
-            key: one.vpc.id
+            key: gateway.vpc.id
             for backend in backends
-            for key, one in list(backend.internet_gateways.items())
-            if one.vpc is not None
+            for key, gateway in list(backend.internet_gateways.items())
+            if gateway.vpc is not None
         },
     )
 
 
 def _vpc(vpc: Any) -> Vpc:
-    associated = [one["cidr_block"] for one in vpc.cidr_block_association_set]
+    associated = [association["cidr_block"] for association in vpc.cidr_block_association_set]
     cidrs = tuple(IPv4Network(cidr, strict=False) for cidr in associated or [vpc.cidr_block])
     return Vpc(vpc.id, vpc.owner_id, cidrs, dns=_is_true(vpc.enable_dns_support) and _is_true(vpc.enable_dns_hostnames))
 
@@ -79,7 +83,7 @@ def _table(table: Any) -> RouteTable:
 
 
 def _route(route: Any) -> Route | None:
-    target = LOCAL if route.local else next((one.id for name in _TARGETS if (one := getattr(route, name))), "blackhole")
+    target = LOCAL if route.local else next((hop.id for name in _TARGETS if (hop := getattr(route, name))), "blackhole")
     if route.destination_prefix_list is not None:
         return Route(route.destination_prefix_list.id, target)
     if route.destination_cidr_block:
@@ -88,9 +92,9 @@ def _route(route: Any) -> Route | None:
 
 
 def _peering(peering: Any, vpcs: dict[str, Vpc]) -> Peering:
-    one, other = peering.vpc.id, peering.peer_vpc.id
-    gone = peering.state == "active" and not {one, other} <= set(vpcs)
-    return Peering(peering.id, "deleted" if gone else peering.state, one, other)
+    requester, accepter = peering.vpc.id, peering.peer_vpc.id
+    gone = peering.state == "active" and not {requester, accepter} <= set(vpcs)
+    return Peering(peering.id, "deleted" if gone else peering.state, requester, accepter)
 
 
 def _groups(backend: EC2Backend) -> Iterator[Group]:
@@ -101,14 +105,14 @@ def _groups(backend: EC2Backend) -> Iterator[Group]:
 
 
 def _rules(rules: list[Any]) -> tuple[Rule, ...]:
-    found = []
+    kept = []
     for rule in list(rules):
         source = rule.source_group.get("GroupId")
         cidr = IPv4Network(rule.cidr_ipv4, strict=False) if rule.cidr_ipv4 else None
         if source or cidr or rule.prefix_list_id:  # else it is about IPv6
             protocol = str(rule.ip_protocol)
-            found.append(Rule(protocol, rule.from_port, rule.to_port, cidr, source, rule.prefix_list_id))
-    return tuple(found)
+            kept.append(Rule(protocol, rule.from_port, rule.to_port, cidr, source, rule.prefix_list_id))
+    return tuple(kept)
 
 
 def _endpoint(endpoint: Any, region: str) -> Endpoint:
@@ -126,7 +130,10 @@ def _endpoint(endpoint: Any, region: str) -> Endpoint:
 
 
 def _interface(eni: Any) -> Interface:
-    primary, listed = str(eni.private_ip_address), [one["PrivateIpAddress"] for one in list(eni.private_ip_addresses)]
+    primary, listed = (
+        str(eni.private_ip_address),
+        [address["PrivateIpAddress"] for address in list(eni.private_ip_addresses)],
+    )
     addresses = []
     for address in dict.fromkeys([primary, *listed]):
         with suppress(ValueError):  # moto gives some interfaces an IPv6 address here
@@ -144,7 +151,10 @@ def _interface(eni: Any) -> Interface:
 
 
 def _prefix_lists(backend: EC2Backend) -> Iterator[tuple[str, tuple[IPv4Network, ...]]]:
-    for one in list(backend.managed_prefix_lists.values()):
-        if one.address_family == "IPv4" and one.entries:
-            entries = one.entries.get(one.version) or one.entries[max(one.entries, key=lambda version: version or 0)]
-            yield one.id, tuple(IPv4Network(entry["Cidr"]) for entry in entries or [])
+    for prefix_list in list(backend.managed_prefix_lists.values()):
+        if prefix_list.address_family == "IPv4" and prefix_list.entries:
+            entries = (
+                prefix_list.entries.get(prefix_list.version)
+                or prefix_list.entries[max(prefix_list.entries, key=lambda version: version or 0)]
+            )
+            yield prefix_list.id, tuple(IPv4Network(entry["Cidr"]) for entry in entries or [])

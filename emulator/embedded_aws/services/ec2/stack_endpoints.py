@@ -30,20 +30,20 @@ class VPCEndpoint(ResourceType):
         request["VpcEndpointType"] = p.get("VpcEndpointType", "Gateway")
         if request["VpcEndpointType"] == "Interface":
             request["PrivateDnsEnabled"] = truth(p.get("PrivateDnsEnabled", False))
-        told = scene.call(
+        response = scene.call(
             "ec2", "create_vpc_endpoint", **request, TagSpecifications=specified(scene, p, "vpc-endpoint")
         )
-        scene.made(told["VpcEndpoint"]["VpcEndpointId"])
+        scene.made(response["VpcEndpoint"]["VpcEndpointId"])
 
     def update(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
         """Add and remove what differs and is not added and removed already."""
         request: dict[str, Any] = {}
-        told = self._told(scene)
-        has = {**told, "SecurityGroupIds": [group["GroupId"] for group in told.get("Groups", [])]}
+        endpoint = self._endpoint(scene)
+        has = {**endpoint, "SecurityGroupIds": [group["GroupId"] for group in endpoint.get("Groups", [])]}
         for name in _LISTS:
-            before, after, there = (set(one.get(name) or []) for one in (old, p, has))
-            request[f"Add{name}"] = sorted(after - before - there) or None
-            request[f"Remove{name}"] = sorted((before - after) & there) or None
+            before, after, current = (set(properties.get(name) or []) for properties in (old, p, has))
+            request[f"Add{name}"] = sorted(after - before - current) or None
+            request[f"Remove{name}"] = sorted((before - after) & current) or None
         if p.get("PolicyDocument") != old.get("PolicyDocument"):
             request["PolicyDocument"] = p.get("PolicyDocument")
             request["ResetPolicy"] = None if p.get("PolicyDocument") else True
@@ -55,25 +55,25 @@ class VPCEndpoint(ResourceType):
 
     def delete(self, scene: Scene, p: dict[str, Any]) -> None:
         """Delete the endpoint."""
-        told = scene.call("ec2", "delete_vpc_endpoints", VpcEndpointIds=[scene.resource.physical_id])
-        for one in told.get("Unsuccessful", []):
-            if "NotFound" not in one["Error"]["Code"]:
-                raise ResourceError(one["Error"]["Message"])
+        response = scene.call("ec2", "delete_vpc_endpoints", VpcEndpointIds=[scene.resource.physical_id])
+        for failure in response.get("Unsuccessful", []):
+            if "NotFound" not in failure["Error"]["Code"]:
+                raise ResourceError(failure["Error"]["Message"])
 
     def describe(self, scene: Scene, p: dict[str, Any]) -> dict[str, Any]:
         """Return what only EC2 knows."""
-        told = self._told(scene)
+        endpoint = self._endpoint(scene)
         return {
             "Id": scene.resource.physical_id,
-            "CreationTimestamp": str(told.get("CreationTimestamp", "")),
-            "DnsEntries": [f"{e.get('HostedZoneId')}:{e.get('DnsName')}" for e in told.get("DnsEntries", [])],
-            "NetworkInterfaceIds": told.get("NetworkInterfaceIds", []),
+            "CreationTimestamp": str(endpoint.get("CreationTimestamp", "")),
+            "DnsEntries": [f"{e.get('HostedZoneId')}:{e.get('DnsName')}" for e in endpoint.get("DnsEntries", [])],
+            "NetworkInterfaceIds": endpoint.get("NetworkInterfaceIds", []),
         }
 
-    def _told(self, scene: Scene) -> dict[str, Any]:
+    def _endpoint(self, scene: Scene) -> dict[str, Any]:
         mine = {"VpcEndpointIds": [scene.resource.physical_id]}
-        (told,) = scene.call("ec2", "describe_vpc_endpoints", **mine)["VpcEndpoints"]
-        return told
+        (endpoint,) = scene.call("ec2", "describe_vpc_endpoints", **mine)["VpcEndpoints"]
+        return endpoint
 
 
 class FlowLog(ResourceType):
@@ -99,10 +99,12 @@ class FlowLog(ResourceType):
         """Make the flow log."""
         request = {name: value for name, value in p.items() if name not in ("Tags", "ResourceId")}
         specs = specified(scene, p, "vpc-flow-log")
-        told = scene.call("ec2", "create_flow_logs", ResourceIds=[p["ResourceId"]], TagSpecifications=specs, **request)
-        for one in told.get("Unsuccessful", []):
-            raise ResourceError(one["Error"]["Message"])
-        scene.made(told["FlowLogIds"][0])
+        response = scene.call(
+            "ec2", "create_flow_logs", ResourceIds=[p["ResourceId"]], TagSpecifications=specs, **request
+        )
+        for failure in response.get("Unsuccessful", []):
+            raise ResourceError(failure["Error"]["Message"])
+        scene.made(response["FlowLogIds"][0])
 
     def update(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
         """Set the tags."""
@@ -110,10 +112,10 @@ class FlowLog(ResourceType):
 
     def delete(self, scene: Scene, p: dict[str, Any]) -> None:
         """Delete the flow log."""
-        told = scene.call("ec2", "delete_flow_logs", FlowLogIds=[scene.resource.physical_id])
-        for one in told.get("Unsuccessful", []):
-            if "NotFound" not in one["Error"]["Code"]:
-                raise ResourceError(one["Error"]["Message"])
+        response = scene.call("ec2", "delete_flow_logs", FlowLogIds=[scene.resource.physical_id])
+        for failure in response.get("Unsuccessful", []):
+            if "NotFound" not in failure["Error"]["Code"]:
+                raise ResourceError(failure["Error"]["Message"])
 
     def describe(self, scene: Scene, p: dict[str, Any]) -> dict[str, Any]:
         """Return the id."""
@@ -141,8 +143,8 @@ class VPCPeeringConnection(ResourceType):
             )
         specs = specified(scene, p, "vpc-peering-connection")
         request = pick(p, "VpcId", "PeerVpcId", "PeerOwnerId", "PeerRegion")
-        told = scene.call("ec2", "create_vpc_peering_connection", **request, TagSpecifications=specs)
-        connection = scene.made(told["VpcPeeringConnection"]["VpcPeeringConnectionId"])
+        response = scene.call("ec2", "create_vpc_peering_connection", **request, TagSpecifications=specs)
+        connection = scene.made(response["VpcPeeringConnection"]["VpcPeeringConnectionId"])
         listed = scene.call("ec2", "describe_vpc_peering_connections", VpcPeeringConnectionIds=[connection])
         status = listed["VpcPeeringConnections"][0]["Status"]
         if status["Code"] == "failed":

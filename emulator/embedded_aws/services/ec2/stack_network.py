@@ -157,9 +157,12 @@ class SubnetRouteTableAssociation(ResourceType):
     def _associate(self, scene: Scene, p: dict[str, Any]) -> str:
         mine = [{"Name": "association.subnet-id", "Values": [p["SubnetId"]]}]
         for table in scene.call("ec2", "describe_route_tables", Filters=mine)["RouteTables"]:
-            for one in table["Associations"]:
-                if one.get("SubnetId") == p["SubnetId"]:
-                    request = {"AssociationId": one["RouteTableAssociationId"], "RouteTableId": p["RouteTableId"]}
+            for association in table["Associations"]:
+                if association.get("SubnetId") == p["SubnetId"]:
+                    request = {
+                        "AssociationId": association["RouteTableAssociationId"],
+                        "RouteTableId": p["RouteTableId"],
+                    }
                     return scene.call("ec2", "replace_route_table_association", **request)["NewAssociationId"]
         return scene.call("ec2", "associate_route_table", **p)["AssociationId"]
 

@@ -93,7 +93,7 @@ class SecurityGroup(ResourceType):
     def update(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
         """Bring the rules of the template to what they shall be; rules of others stay."""
         self._bring(scene, "ingress", old.get("SecurityGroupIngress") or [], p.get("SecurityGroupIngress") or [])
-        before, after = (one.get("SecurityGroupEgress") or [EVERYWHERE] for one in (old, p))
+        before, after = (properties.get("SecurityGroupEgress") or [EVERYWHERE] for properties in (old, p))
         self._bring(scene, "egress", before, after)
         retag(scene, p, old)
 
@@ -105,9 +105,9 @@ class SecurityGroup(ResourceType):
             if not _same([rule]) & _same(new):
                 with unless_gone():
                     revoke(scene, side, scene.resource.physical_id, permission(rule, side))
-        for rule, one in zip(new, wanted, strict=True):
+        for rule, ip_permission in zip(new, wanted, strict=True):
             if not _same([rule]) & _same(old):
-                authorize(scene, side, scene.resource.physical_id, one, again=again)
+                authorize(scene, side, scene.resource.physical_id, ip_permission, again=again)
 
     def delete(self, scene: Scene, p: dict[str, Any]) -> None:
         """Delete the group."""
@@ -116,24 +116,26 @@ class SecurityGroup(ResourceType):
     def describe(self, scene: Scene, p: dict[str, Any]) -> dict[str, Any]:
         """Return the ids."""
         group = scene.resource.physical_id
-        (told,) = scene.call("ec2", "describe_security_groups", GroupIds=[group])["SecurityGroups"]
-        return {"GroupId": group, "Id": group, "VpcId": told["VpcId"]}
+        (description,) = scene.call("ec2", "describe_security_groups", GroupIds=[group])["SecurityGroups"]
+        return {"GroupId": group, "Id": group, "VpcId": description["VpcId"]}
 
 
-def authorize(scene: Scene, side: str, group: str, one: dict[str, Any], *, again: bool = False) -> list[dict[str, Any]]:
+def authorize(
+    scene: Scene, side: str, group: str, ip_permission: dict[str, Any], *, again: bool = False
+) -> list[dict[str, Any]]:
     """Add a rule to a group; ``again``: it may be there already, as when an update goes back."""
     try:
-        told = scene.call("ec2", f"authorize_security_group_{side}", GroupId=group, IpPermissions=[one])
+        response = scene.call("ec2", f"authorize_security_group_{side}", GroupId=group, IpPermissions=[ip_permission])
     except ClientError as error:
         if again and error.response["Error"]["Code"] == "InvalidPermission.Duplicate":
             return []
         raise
-    return told.get("SecurityGroupRules", [])
+    return response.get("SecurityGroupRules", [])
 
 
-def revoke(scene: Scene, side: str, group: str, one: dict[str, Any]) -> None:
+def revoke(scene: Scene, side: str, group: str, ip_permission: dict[str, Any]) -> None:
     """Take a rule from a group."""
-    scene.call("ec2", f"revoke_security_group_{side}", GroupId=group, IpPermissions=[one])
+    scene.call("ec2", f"revoke_security_group_{side}", GroupId=group, IpPermissions=[ip_permission])
 
 
 class _Rule(ResourceType):

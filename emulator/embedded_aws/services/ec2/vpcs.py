@@ -89,14 +89,23 @@ class Vpcs(EC2Backend):
     def delete_vpc(self, vpc_id: str) -> Any:
         """Delete a VPC that is empty."""
         self.get_vpc(vpc_id)
-        mine = [one for one in list(self.vpc_pcxs.values()) if one.joins(vpc_id)]
+        mine = [peering for peering in list(self.vpc_pcxs.values()) if peering.joins(vpc_id)]
         groups = [group for group in list(self.groups[vpc_id].values()) if not group.is_default]
-        endpoints = [one for one in list(self.vpc_end_points.values()) if one.vpc_id == vpc_id]
-        gateways = [one for one in list(self.internet_gateways.values()) if one.vpc and one.vpc.id == vpc_id]
+        endpoints = [endpoint for endpoint in list(self.vpc_end_points.values()) if endpoint.vpc_id == vpc_id]
+        gateways = [
+            gateway for gateway in list(self.internet_gateways.values()) if gateway.vpc and gateway.vpc.id == vpc_id
+        ]
         subnets = self.describe_subnets(filters={"vpc-id": vpc_id})
-        tables = [one for one in list(self.route_tables.values()) if one.vpc_id == vpc_id]
-        others = [one for one in tables if one.main_association_id is None]
-        if groups or endpoints or gateways or subnets or others or any(self._holds(one, vpc_id) for one in mine):
+        tables = [table for table in list(self.route_tables.values()) if table.vpc_id == vpc_id]
+        others = [table for table in tables if table.main_association_id is None]
+        if (
+            groups
+            or endpoints
+            or gateways
+            or subnets
+            or others
+            or any(self._holds(peering, vpc_id) for peering in mine)
+        ):
             raise in_use("vpc", vpc_id)
         for table in tables:
             del self.route_tables[table.id]  # moto deletes it by the request that people make, which is refused

@@ -38,11 +38,11 @@ _SETS_BOUNDARY = {"CreateRole", "CreateUser", "PutRolePermissionsBoundary", "Put
 def asks(call: Call, caller: Principal) -> Iterator[Ask]:
     """Yield what a call of IAM asks for."""
     context = tags.in_request(call)
-    given = call.parameters
-    if "PolicyArn" in given:
-        context["iam:policyarn"] = (given["PolicyArn"],)
+    parameters = call.parameters
+    if "PolicyArn" in parameters:
+        context["iam:policyarn"] = (parameters["PolicyArn"],)
     if resource := _resource(call, caller):
-        boundary = given.get("PermissionsBoundary") if call.operation in _SETS_BOUNDARY else _boundary(resource)
+        boundary = parameters.get("PermissionsBoundary") if call.operation in _SETS_BOUNDARY else _boundary(resource)
         context |= {"iam:permissionsboundary": (boundary,)} if boundary else {}
         yield Ask(call.action, resource, context)
     else:
@@ -50,14 +50,16 @@ def asks(call: Call, caller: Principal) -> Iterator[Ask]:
     if call.operation in _TAGGING and tags.requested(call):
         yield Ask(f"iam:{_TAGGING[call.operation]}", resource, context)
     if call.operation == "AddRoleToInstanceProfile":
-        yield passed(entity("role", given.get("RoleName", ""), caller.account), "ec2.amazonaws.com")
+        yield passed(entity("role", parameters.get("RoleName", ""), caller.account), "ec2.amazonaws.com")
 
 
 def _resource(call: Call, caller: Principal) -> str:
-    given = call.parameters
+    parameters = call.parameters
     for name, kind in _KINDS.items():
-        if value := given.get(name):
-            return value if name.endswith("Arn") else entity(kind, value, caller.account, path=given.get("Path", "/"))
+        if value := parameters.get(name):
+            return (
+                value if name.endswith("Arn") else entity(kind, value, caller.account, path=parameters.get("Path", "/"))
+            )
     members = service_model("iam").operation_model(call.operation).input_shape
     # Whoever names nobody means himself.
     own = members and "UserName" in members.members
@@ -67,14 +69,14 @@ def _resource(call: Call, caller: Principal) -> str:
 def entity(kind: str, name: str, account: str, *, path: str = "/") -> str:
     """Return the ARN of a user, role, group, policy or instance profile; one that is there has a path of its own."""
     iam = iam_backends[account]["aws"]
-    there = {
+    entities = {
         "user": iam.users,
         "group": iam.groups,
         "role": {role.name: role for role in iam.get_roles()},
         "policy": {},
         "instance-profile": {profile.name: profile for profile in iam.instance_profiles.values()},
     }[kind]
-    return there[name].arn if name in there else f"arn:aws:iam::{account}:{kind}{path}{name}"
+    return entities[name].arn if name in entities else f"arn:aws:iam::{account}:{kind}{path}{name}"
 
 
 def _boundary(arn: str) -> str:
@@ -84,4 +86,6 @@ def _boundary(arn: str) -> str:
         return ""
     iam = iam_backends[parts[4]]["aws"]
     entities = iam.get_roles() if kind == "role" else iam.users.values()
-    return next((getattr(one, "permissions_boundary_arn", None) or "" for one in entities if one.arn == arn), "")
+    return next(
+        (getattr(holder, "permissions_boundary_arn", None) or "" for holder in entities if holder.arn == arn), ""
+    )

@@ -16,10 +16,10 @@ class Entities(IamResponse):
 
     def create_user(self) -> ActionResult:
         """CreateUser; moto would forget a boundary, and the user could do more than was meant."""
-        told = super().create_user()
+        result = super().create_user()
         if boundary := self._get_param("PermissionsBoundary"):
             self._bound(boundary)
-        return told
+        return result
 
     def put_user_permissions_boundary(self) -> ActionResult:
         """PutUserPermissionsBoundary."""
@@ -46,16 +46,16 @@ class Entities(IamResponse):
     def delete_role(self) -> ActionResult:
         """DeleteRole; who trusted it trusts nobody then."""
         role = self.backend.get_role(self._get_param("RoleName"))
-        told = super().delete_role()
+        result = super().delete_role()
         documents.forget(role.arn, role.id)
-        return told
+        return result
 
     def delete_user(self) -> ActionResult:
         """DeleteUser; as a role."""
         user = self.backend.get_user(self._get_param("UserName"))
-        told = super().delete_user()
+        result = super().delete_user()
         documents.forget(user.arn, user.id)
-        return told
+        return result
 
     def delete_policy(self) -> ActionResult:
         """DeletePolicy; moto would delete one that somebody still has attached."""

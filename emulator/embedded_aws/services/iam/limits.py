@@ -70,8 +70,8 @@ def _inline(kind: str) -> _Size:
         others = _inline_policies(_entity(iam, kind, name))
         others.pop(call.parameters.get("PolicyName"), None)
         if size(text) + sum(map(size, others.values())) > INLINE[kind]:
-            told = f"Maximum policy size of {INLINE[kind]} bytes exceeded for {kind.lower()} {name}"
-            raise CallError(told, reason="limit")
+            message = f"Maximum policy size of {INLINE[kind]} bytes exceeded for {kind.lower()} {name}"
+            raise CallError(message, reason="limit")
 
     return rule
 
@@ -86,14 +86,14 @@ def _inline_policies(entity: Any) -> dict[str, str]:
     policies = entity.policies if entity else {}
     if isinstance(policies, Mapping):
         return dict(policies)
-    return {one["policy_name"]: one["policy_document"] for one in policies}
+    return {policy["policy_name"]: policy["policy_document"] for policy in policies}
 
 
 def _attached(kind: str) -> _Count:
     def rule(call: Call, iam: Any) -> None:
         entity = _entity(iam, kind, call.parameters[f"{kind}Name"])
-        there = entity.managed_policies if entity else {}
-        if call.parameters["PolicyArn"] not in there and len(there) >= ATTACHED:
+        attached = entity.managed_policies if entity else {}
+        if call.parameters["PolicyArn"] not in attached and len(attached) >= ATTACHED:
             raise _refused(f"PoliciesPer{kind}", ATTACHED)
 
     return rule
@@ -102,15 +102,15 @@ def _attached(kind: str) -> _Count:
 def _tagged(kind: str) -> _Count:
     def rule(call: Call, iam: Any) -> None:
         name = call.parameters.get(f"{kind}Name") or call.parameters.get("PolicyArn")
-        there: Any = []
+        tags: Any = []
         if kind == "User" and name in iam.users:
-            there = iam.list_user_tags(name)
+            tags = iam.list_user_tags(name)
         elif kind == "Role" and (role := _entity(iam, kind, name)):
-            there = role.tags or []
+            tags = role.tags or []
         elif kind == "Policy" and name in iam.managed_policies:
-            there = iam.managed_policies[name].tags or []
-        there = there.values() if isinstance(there, Mapping) else there  # moto has it both ways
-        keys = {tag["Key"].lower() for tag in (*there, *call.parameters["Tags"])}
+            tags = iam.managed_policies[name].tags or []
+        tags = tags.values() if isinstance(tags, Mapping) else tags  # moto has it both ways
+        keys = {tag["Key"].lower() for tag in (*tags, *call.parameters["Tags"])}
         if len(keys) > TAGS:
             raise _refused(f"TagsPer{kind}", TAGS)
 
@@ -129,8 +129,8 @@ def _named(kind: str) -> _Count:
 
     def rule(call: Call, iam: Any) -> None:
         name = call.parameters[f"{kind}Name"]
-        there = {"Role": iam.get_roles(), "User": iam.users.values(), "Group": iam.groups.values()}[kind]
-        if any(one.name != name and one.name.lower() == name.lower() for one in there):
+        entities = {"Role": iam.get_roles(), "User": iam.users.values(), "Group": iam.groups.values()}[kind]
+        if any(entity.name != name and entity.name.lower() == name.lower() for entity in entities):
             raise CallError(f"{kind} with name {name} already exists.", reason="exists")
 
     return rule

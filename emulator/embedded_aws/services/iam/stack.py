@@ -21,17 +21,17 @@ def _retag(scene: Scene, kind: str, key: dict[str, str], p: dict[str, Any], old:
 
 
 def _inline(policies: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    documents: dict[str, Any] = {}
     if not isinstance(policies or [], list):
         raise ResourceError("Value of property Policies must be of type List")
     for policy in policies or []:
         only(policy, "PolicyName", "PolicyDocument")
         if set(policy) != {"PolicyName", "PolicyDocument"} or not isinstance(policy["PolicyName"], str):
             raise ResourceError("Property Policies needs PolicyName and PolicyDocument in every item.")
-        if policy["PolicyName"] in found:
+        if policy["PolicyName"] in documents:
             raise ResourceError(f"Property Policies has two policies of the name {policy['PolicyName']}.")
-        found[policy["PolicyName"]] = policy["PolicyDocument"]
-    return found
+        documents[policy["PolicyName"]] = policy["PolicyDocument"]
+    return documents
 
 
 class Role(ResourceType):
@@ -84,7 +84,7 @@ class Role(ResourceType):
 
     def _policies(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
         role = {"RoleName": scene.resource.physical_id}
-        before, after = (set(one.get("ManagedPolicyArns") or []) for one in (old, p))
+        before, after = (set(properties.get("ManagedPolicyArns") or []) for properties in (old, p))
         for arn in sorted(after - before):
             scene.call("iam", "attach_role_policy", **role, PolicyArn=arn)
         for arn in sorted(before - after):
@@ -145,7 +145,7 @@ class ManagedPolicy(ResourceType):
     def _attach(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
         arn = {"PolicyArn": scene.resource.physical_id}
         for name, kind in _HOLDERS.items():
-            before, after = (set(one.get(name) or []) for one in (old, p))
+            before, after = (set(properties.get(name) or []) for properties in (old, p))
             for holder in sorted(after - before):
                 scene.call("iam", f"attach_{kind}_policy", **{f"{kind.title()}Name": holder}, **arn)
             for holder in sorted(before - after):
@@ -159,8 +159,8 @@ class ManagedPolicy(ResourceType):
         attached = scene.call("iam", "list_entities_for_policy", **arn)
         if any(attached.get(f"Policy{name}") for name in _HOLDERS):
             # Say it before the versions are gone.
-            told = f"Cannot delete a policy attached to entities: {scene.resource.physical_id}."
-            raise ResourceError(handled("IAM", 409, "DeleteConflict", told))
+            message = f"Cannot delete a policy attached to entities: {scene.resource.physical_id}."
+            raise ResourceError(handled("IAM", 409, "DeleteConflict", message))
         for version in self._versions(scene):
             if not version["IsDefaultVersion"]:
                 scene.call("iam", "delete_policy_version", **arn, VersionId=version["VersionId"])
@@ -202,7 +202,10 @@ class _InlinePolicy(ResourceType):
         self._put(scene, p, old)
 
     def _put(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
-        before, after = ({(one["PolicyName"], *h) for h in self.holders(one)} if one else set() for one in (old, p))
+        before, after = (
+            {(properties["PolicyName"], *h) for h in self.holders(properties)} if properties else set()
+            for properties in (old, p)
+        )
         for name, kind, holder in sorted(after):
             document = {"PolicyName": name, f"{kind.title()}Name": holder, **pick(p, "PolicyDocument")}
             scene.call("iam", f"put_{kind}_policy", **document)
@@ -290,13 +293,13 @@ class InstanceProfile(ResourceType):
 
     def _roles(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
         profile = {"InstanceProfileName": scene.resource.physical_id}
-        before, after = (set(one.get("Roles") or []) for one in (old, p))
-        told = scene.call("iam", "get_instance_profile", **profile)["InstanceProfile"]
-        there = {role["RoleName"] for role in told["Roles"]}
-        for role in sorted((before - after) & there):
+        before, after = (set(properties.get("Roles") or []) for properties in (old, p))
+        description = scene.call("iam", "get_instance_profile", **profile)["InstanceProfile"]
+        current = {role["RoleName"] for role in description["Roles"]}
+        for role in sorted((before - after) & current):
             with unless_gone():
                 scene.call("iam", "remove_role_from_instance_profile", **profile, RoleName=role)
-        for role in sorted(after - there):
+        for role in sorted(after - current):
             scene.call("iam", "add_role_to_instance_profile", **profile, RoleName=role)
 
     def delete(self, scene: Scene, p: dict[str, Any]) -> None:
@@ -306,5 +309,5 @@ class InstanceProfile(ResourceType):
 
     def describe(self, scene: Scene, p: dict[str, Any]) -> dict[str, Any]:
         """Return the ARN."""
-        told = scene.call("iam", "get_instance_profile", InstanceProfileName=scene.resource.physical_id)
-        return {"Arn": told["InstanceProfile"]["Arn"]}
+        response = scene.call("iam", "get_instance_profile", InstanceProfileName=scene.resource.physical_id)
+        return {"Arn": response["InstanceProfile"]["Arn"]}

@@ -22,21 +22,21 @@ LENT = frozenset({"Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "GetKe
 
 def asks(call: Call, caller: Principal) -> Iterator[Ask]:
     """Yield what a call of KMS asks for."""
-    given, context = call.parameters, tags.in_request(call)
+    parameters, context = call.parameters, tags.in_request(call)
 
     def arn(key: str) -> str:
         return key_arn(key, caller.account, call.region)
 
-    if "AliasName" in given:
-        yield Ask(call.action, f"arn:aws:kms:{call.region}:{caller.account}:{given['AliasName']}", context)
-        there = kms_backends[caller.account][call.region].get_key_id_from_alias(given["AliasName"])
-        keys = [given.get("TargetKeyId"), there if call.operation != "CreateAlias" else None]
+    if "AliasName" in parameters:
+        yield Ask(call.action, f"arn:aws:kms:{call.region}:{caller.account}:{parameters['AliasName']}", context)
+        aliased = kms_backends[caller.account][call.region].get_key_id_from_alias(parameters["AliasName"])
+        keys = [parameters.get("TargetKeyId"), aliased if call.operation != "CreateAlias" else None]
         for key in dict.fromkeys(arn(key) for key in keys if key):
             yield Ask(call.action, key, context)
     elif call.operation == "Decrypt":
         yield Ask(call.action, _of_ciphertext(call, caller), context)
-    elif given.get("KeyId") and call.operation != "ListAliases":
-        yield Ask(call.action, arn(given["KeyId"]), context)
+    elif parameters.get("KeyId") and call.operation != "ListAliases":
+        yield Ask(call.action, arn(parameters["KeyId"]), context)
     elif call.operation == "CreateKey":
         yield Ask(call.action, "*", context)
         if tags.requested(call):
@@ -51,9 +51,9 @@ def _of_ciphertext(call: Call, caller: Principal) -> str:
         key_id = _deserialize_ciphertext_blob(base64.b64decode(call.parameters["CiphertextBlob"])).key_id
     except Exception:
         raise CallError("CiphertextBlob is nothing that was encrypted here", reason="ciphertext") from None
-    told = call.parameters.get("KeyId")
-    account = owner(told, caller.account) if told else caller.account
-    if told and key_arn(told, account, call.region).rpartition("/")[2] != key_id:
+    key = call.parameters.get("KeyId")
+    account = owner(key, caller.account) if key else caller.account
+    if key and key_arn(key, account, call.region).rpartition("/")[2] != key_id:
         raise CallError("the key in KeyId is not the one that was encrypted with", reason="ciphertext")
     return f"arn:aws:kms:{call.region}:{account}:key/{key_id}"
 
@@ -77,10 +77,10 @@ def key_arn(key: str, account: str, region: str) -> str:
             raise CallError(f"Invalid arn {key}", reason="validation")
         account, key = parts[4], parts[5].removeprefix("key/")
     if key.startswith("alias/"):
-        found = kms_backends[account][region].get_key_id_from_alias(key)
-        if not found:
+        key_id = kms_backends[account][region].get_key_id_from_alias(key)
+        if not key_id:
             return f"arn:aws:kms:{region}:{account}:{key}"
-        key = found
+        key = key_id
     return f"arn:aws:kms:{region}:{account}:key/{key}"
 
 

@@ -28,8 +28,8 @@ class Key(ResourceType):
     def create(self, scene: Scene, p: dict[str, Any]) -> None:
         """Make the key."""
         request = pick(p, "Description", "KeySpec", "KeyUsage", "MultiRegion", Policy="KeyPolicy")
-        told = scene.call("kms", "create_key", **request, Tags=_tags(scene.tags(p)))
-        scene.made(told["KeyMetadata"]["KeyId"])
+        response = scene.call("kms", "create_key", **request, Tags=_tags(scene.tags(p)))
+        scene.made(response["KeyMetadata"]["KeyId"])
         self._switch(scene, p, {})
 
     def check_change(self, p: dict[str, Any], old: dict[str, Any]) -> None:
@@ -72,8 +72,8 @@ class Key(ResourceType):
 
     def describe(self, scene: Scene, p: dict[str, Any]) -> dict[str, Any]:
         """Return id and ARN."""
-        told = scene.call("kms", "describe_key", KeyId=scene.resource.physical_id)["KeyMetadata"]
-        return {"Arn": told["Arn"], "KeyId": told["KeyId"]}
+        metadata = scene.call("kms", "describe_key", KeyId=scene.resource.physical_id)["KeyMetadata"]
+        return {"Arn": metadata["Arn"], "KeyId": metadata["KeyId"]}
 
 
 class Alias(ResourceType):

@@ -57,8 +57,8 @@ class Keys(KmsBackend):
         key = self.keys.get(self.any_id_to_key_id(key_id))
         if key is None:
             raise NotFoundException(f"Key '{key_id}' does not exist")
-        if told := _unusable(key.key_state, key.arn):
-            raise JsonRESTError(*told)
+        if error := _unusable(key.key_state, key.arn):
+            raise JsonRESTError(*error)
 
     def _turnable(self, key_id: str) -> None:
         key = self.keys[self.get_key_id(key_id)]

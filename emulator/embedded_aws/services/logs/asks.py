@@ -18,9 +18,9 @@ _ON_STREAM = ("GetLogEvents", "PutLogEvents", "DeleteLogStream")
 
 def asks(call: Call, caller: Principal) -> Iterator[Ask]:
     """Yield what a call of CloudWatch Logs asks for, once per log group."""
-    given, context = call.parameters, tags.in_request(call)
-    groups = [given[name] for name in _OF_GROUP if given.get(name)]
-    stream = given.get("logStreamName", "") if call.operation in _ON_STREAM else ""
+    parameters, context = call.parameters, tags.in_request(call)
+    groups = [parameters[name] for name in _OF_GROUP if parameters.get(name)]
+    stream = parameters.get("logStreamName", "") if call.operation in _ON_STREAM else ""
     if call.operation == "DescribeLogGroups" and not groups:
         groups = [""]
     for group in groups:

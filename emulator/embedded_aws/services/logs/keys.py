@@ -38,7 +38,7 @@ def check(call: Call, caller: Principal) -> None:
         return () if decision.allowed else (decision.why, decision.statement)
 
     answers = (refused(f"kms:{action}") for action in _USED_BY_LOGS)
-    if told := service.served()["kms"].complaint(key) or next(filter(None, answers), ()):
-        why = ", ".join(filter(None, told))
+    if reasons := service.served()["kms"].complaint(key) or next(filter(None, answers), ()):
+        why = ", ".join(filter(None, reasons))
         message = f"The specified KMS key does not exist or is not allowed to be used with Arn '{arn}' ({why})"
         raise Refused("validation", message, code="InvalidParameterException")

@@ -11,8 +11,8 @@ from embedded_aws.services.logs import asks, keys, stack
 
 
 def _tags(region: str, account: str, _: str, name: str) -> Mapping[str, str]:
-    found = logs_backends[account][region]
-    return found.tagger.get_tag_dict_for_resource(found.groups[name.split(":")[1]].arn)
+    backend = logs_backends[account][region]
+    return backend.tagger.get_tag_dict_for_resource(backend.groups[name.split(":")[1]].arn)
 
 
 LOGS = Service(name="logs", asks=asks.asks, tags=_tags, check=keys.check, types=(stack.LogGroup,))

@@ -36,15 +36,15 @@ def check(call: Call) -> None:
     if call.operation == "PutBucketOwnershipControls":
         wanted += texts(call.body, "ObjectOwnership")
     if others := set(wanted) - {ENFORCED}:
-        told = f"the embedded AWS does not understand ObjectOwnership {others.pop()} of s3:{call.operation}: its "
-        raise CallError(f"{told}buckets enforce their owner's ownership, and no access control list counts",
+        message = f"the embedded AWS does not understand ObjectOwnership {others.pop()} of s3:{call.operation}: its "
+        raise CallError(f"{message}buckets enforce their owner's ownership, and no access control list counts",
                         reason="not served")  # fmt: skip
     grants = [name for name in call.headers if name.startswith("x-amz-grant-")]
     acl = call.headers.get("x-amz-acl")
     if call.operation == "CreateBucket":
         if grants or acl not in (None, "private"):
-            told = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
-            raise CallError(told, reason="bucket acl")
+            message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+            raise CallError(message, reason="bucket acl")
         return
     lists = call.operation in ("PutObjectAcl", "PutBucketAcl") and not acl
     if grants or lists or acl not in (None, "bucket-owner-full-control"):
@@ -64,8 +64,8 @@ def missing(call: Call) -> Iterator[Ask]:
         named.append((source["bucket"], unquote(source["key"])))
     for bucket, key in named:
         owner = find_bucket(bucket)
-        found = s3_backends[owner.account_id]["aws"].get_object(bucket, key) if owner else None
-        if owner and (found is None or isinstance(found, FakeDeleteMarker)):
+        s3_object = s3_backends[owner.account_id]["aws"].get_object(bucket, key) if owner else None
+        if owner and (s3_object is None or isinstance(s3_object, FakeDeleteMarker)):
             yield Ask("s3:ListBucket", f"arn:aws:s3:::{bucket}")
 
 

@@ -103,20 +103,20 @@ def _check_owner(bucket: FakeBucket | None, expected: str | None) -> None:
 
 
 def _context(call: Call, action: str, upload: FakeMultipart | None) -> dict[str, tuple[str, ...]]:
-    found = {_S3_KEYS[given]: (str(value),) for given, value in call.parameters.items() if given in _S3_KEYS}
-    found |= {f"s3:{header}": (call.headers[header],) for header in _S3_HEADERS if header in call.headers}
+    context = {_S3_KEYS[name]: (str(value),) for name, value in call.parameters.items() if name in _S3_KEYS}
+    context |= {f"s3:{header}": (call.headers[header],) for header in _S3_HEADERS if header in call.headers}
     if upload and upload.sse_encryption:  # the parts are encrypted as the upload was begun
-        found["s3:x-amz-server-side-encryption"] = (upload.sse_encryption,)
+        context["s3:x-amz-server-side-encryption"] = (upload.sse_encryption,)
         if upload.kms_key_id:
-            found["s3:x-amz-server-side-encryption-aws-kms-key-id"] = (upload.kms_key_id,)
+            context["s3:x-amz-server-side-encryption-aws-kms-key-id"] = (upload.kms_key_id,)
     if action == "ListBucket":
-        found.setdefault("s3:prefix", ("",))  # a listing without a prefix is one with the empty prefix
+        context.setdefault("s3:prefix", ("",))  # a listing without a prefix is one with the empty prefix
     if call.operation == "CreateBucket":
         places = texts(call.body, "LocationConstraint")
-        found |= {"s3:locationconstraint": tuple(places[:1])} if places else {}
+        context |= {"s3:locationconstraint": tuple(places[:1])} if places else {}
     moment = call.fields.get("X-Amz-Date") if call.presigned else call.headers.get("x-amz-date")
     age = datetime.now(UTC) - datetime.strptime(moment or "", "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    return found | {
+    return context | {
         "s3:authtype": ("REST-QUERY-STRING" if call.presigned else "REST-HEADER",),
         "s3:signatureversion": ("AWS4-HMAC-SHA256",),
         "s3:signatureage": (str(max(0, int(age.total_seconds() * 1000))),),
@@ -173,11 +173,11 @@ def texts(body: bytes, name: str) -> list[str]:
 
 
 def _decryption(bucket: str, key: str, version: str | None, call: Call) -> Iterator[Ask]:
-    found: FakeKey | None = None
+    s3_object: FakeKey | None = None
     if owner := find_bucket(bucket):
-        found = s3_backends[owner.account_id]["aws"].get_object(bucket, key, version_id=version)
-    if found and getattr(found, "encryption", None) in _BY_KMS:
-        yield via("s3", "kms:Decrypt", found.kms_key_id, owner.account_id, call)
+        s3_object = s3_backends[owner.account_id]["aws"].get_object(bucket, key, version_id=version)
+    if s3_object and getattr(s3_object, "encryption", None) in _BY_KMS:
+        yield via("s3", "kms:Decrypt", s3_object.kms_key_id, owner.account_id, call)
 
 
 def _encryption(bucket: FakeBucket, upload: FakeMultipart | None, call: Call) -> Iterator[Ask]:

@@ -31,7 +31,7 @@ _ACCESS_POINT = re.compile(r"arn:aws:s3:[a-z0-9*-]*:\d{12}:accesspoint/.*")
 
 def complaint(document: Mapping[str, Any], bucket: str) -> str | None:
     """Return what S3 finds wrong with a well-formed policy for a bucket, or None."""
-    return next((told for one in statements(document) for told in _wrong_in(one, bucket)), None)
+    return next((problem for statement in statements(document) for problem in _wrong_in(statement, bucket)), None)
 
 
 def is_public(document: Mapping[str, Any]) -> bool:
@@ -93,7 +93,11 @@ def _is_key(key: str) -> bool:
 
 def _brings(row: Mapping[str, list[str]], key: str) -> bool:
     low = key.lower()
-    names = {name for kind, found in row.items() for name in found or (published.kinds("s3")[kind][1] if kind else ())}
+    names = {
+        name
+        for kind, listed_keys in row.items()
+        for name in listed_keys or (published.kinds("s3")[kind][1] if kind else ())
+    }
     return low in names or any(low.startswith(name) for name in names if name.endswith("/"))
 
 
@@ -108,11 +112,11 @@ def _is_held(statement: Mapping[str, Any]) -> bool:
     """Tell whether a condition holds a statement to somebody who can be trusted, by fixed values alone."""
     for operator, part in statement.get("Condition", {}).items():
         for key, values in part.items():
-            found = [str(value) for value in listed(values)]
-            if operator == "IpAddress" and key.lower() == "aws:sourceip" and all(map(_is_narrow, found)):
+            texts = [str(value) for value in listed(values)]
+            if operator == "IpAddress" and key.lower() == "aws:sourceip" and all(map(_is_narrow, texts)):
                 return True
             fixing = operator.removeprefix("ForAnyValue:") in _FIXING and key.lower() in _TRUSTED
-            if fixing and all(_is_fixed(key.lower(), value) for value in found):
+            if fixing and all(_is_fixed(key.lower(), value) for value in texts):
                 return True
     return False
 

@@ -43,8 +43,8 @@ def check(call: Call, text: str, document: Mapping[str, Any], principal: Princip
     if len(text.encode()) > LONGEST:
         raise CallError(f"Policy exceeds the maximum allowed document size of {LONGEST} bytes", reason="policy")
     name = call.parameters["Bucket"]
-    if told := bucket_policies.complaint(document, name):
-        raise CallError(told, reason="policy")
+    if message := bucket_policies.complaint(document, name):
+        raise CallError(message, reason="policy")
     bucket = find_bucket(name)
     block = bucket.public_access_block if bucket else None
     if block and block.block_public_policy and bucket_policies.is_public(document):

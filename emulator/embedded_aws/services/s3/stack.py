@@ -38,22 +38,22 @@ def _lifecycle_rule(rule: Any) -> dict[str, Any]:
         "Transitions",
         *days,
     )
-    told: dict[str, Any] = {"Status": rule.get("Status"), "Filter": {"Prefix": rule.get("Prefix", "")}}
+    api_rule: dict[str, Any] = {"Status": rule.get("Status"), "Filter": {"Prefix": rule.get("Prefix", "")}}
     if "Id" in rule:
-        told["ID"] = rule["Id"]
+        api_rule["ID"] = rule["Id"]
     if "ExpirationInDays" in rule:
-        told["Expiration"] = {"Days": rule["ExpirationInDays"]}
+        api_rule["Expiration"] = {"Days": rule["ExpirationInDays"]}
     elif "ExpiredObjectDeleteMarker" in rule:
-        told["Expiration"] = {"ExpiredObjectDeleteMarker": rule["ExpiredObjectDeleteMarker"]}
+        api_rule["Expiration"] = {"ExpiredObjectDeleteMarker": rule["ExpiredObjectDeleteMarker"]}
     if "NoncurrentVersionExpirationInDays" in rule:
-        told["NoncurrentVersionExpiration"] = {"NoncurrentDays": rule["NoncurrentVersionExpirationInDays"]}
+        api_rule["NoncurrentVersionExpiration"] = {"NoncurrentDays": rule["NoncurrentVersionExpirationInDays"]}
     if "Transitions" in rule:
-        told["Transitions"] = [
-            {**_some(one, "StorageClass"), "Days": one.get("TransitionInDays")}
-            for one in rule["Transitions"]
-            if only(one, "StorageClass", "TransitionInDays")
+        api_rule["Transitions"] = [
+            {**_some(transition, "StorageClass"), "Days": transition.get("TransitionInDays")}
+            for transition in rule["Transitions"]
+            if only(transition, "StorageClass", "TransitionInDays")
         ]
-    return {**told, **_some(rule, "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")}
+    return {**api_rule, **_some(rule, "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")}
 
 
 def _logging(value: Any) -> dict[str, Any]:

@@ -49,8 +49,8 @@ def _resources(call: Call, account: str) -> Iterator[str]:
         return
     if call.operation.startswith("List"):
         return
-    found = _VERB.fullmatch(call.operation)
-    thing = found["thing"] if found else ""
+    match = _VERB.fullmatch(call.operation)
+    thing = match["thing"] if match else ""
     name = call.parameters.get(f"{thing}Name") if thing else None
     if not name:
         return
@@ -65,17 +65,17 @@ def _lowered(arn: str) -> str:
 
 
 def _context(call: Call) -> dict[str, tuple[str, ...]]:
-    found = {key: tuple(_collected(call.parameters, names)) for key, names in _COLLECTED.items()}
-    found["sagemaker:outputkmskey"] = tuple(_output_keys(call.parameters))
+    context = {key: tuple(_collected(call.parameters, names)) for key, names in _COLLECTED.items()}
+    context["sagemaker:outputkmskey"] = tuple(_output_keys(call.parameters))
     if call.operation.endswith("NotebookInstance") and "KmsKeyId" in call.parameters:
-        found["sagemaker:volumekmskey"] = (call.parameters["KmsKeyId"],)
-    return {key: values for key, values in found.items() if values} | tags.in_request(call)
+        context["sagemaker:volumekmskey"] = (call.parameters["KmsKeyId"],)
+    return {key: values for key, values in context.items() if values} | tags.in_request(call)
 
 
 def _collected(value: Any, names: tuple[str, ...]) -> Iterator[str]:
     for name, item in _items(value):
         if name in names:
-            yield from (_text(one) for one in (item if isinstance(item, list) else [item]))
+            yield from (_text(element) for element in (item if isinstance(item, list) else [item]))
         else:
             yield from _collected(item, names)
 

@@ -108,7 +108,7 @@ class TrainingJob:
         with self._lock:
             seconds = ceil((self.ended - self.started).total_seconds()) if self.ended else None
             artifacts = {"S3ModelArtifacts": self.model_artifacts} if self.model_artifacts else None
-            told = {name: self.request[name] for name in _KEPT if name in self.request} | {
+            members = {name: self.request[name] for name in _KEPT if name in self.request} | {
                 "TrainingJobName": self.name,
                 "TrainingJobArn": self.arn,
                 "TrainingJobStatus": self.status,
@@ -124,4 +124,4 @@ class TrainingJob:
                 "ModelArtifacts": artifacts,
                 "FinalMetricDataList": self.final_metrics or None,
             }
-        return {name: value for name, value in told.items() if value is not None}
+        return {name: value for name, value in members.items() if value is not None}

@@ -63,11 +63,11 @@ class NotebookRequests:
         request = self._asked()
         listed = [*(f"NotebookInstance{end}" for end in _LISTED), "Url", "InstanceType", "CreationTime"]
         listed += ["LastModifiedTime", CONFIG, "DefaultCodeRepository", "AdditionalCodeRepositories"]
-        found = [one.describe() for one in list(self.sagemaker_backend.notebook_instances.values())]
-        found = [one for one in found if _matches(one, request, name="NotebookInstanceName")]
-        page, more = _page(found, request, name="NotebookInstanceName", status="NotebookInstanceStatus")
-        told = [{name: value for name, value in one.items() if name in listed} for one in page]
-        return ActionResult({"NotebookInstances": told, **more})
+        instances = [instance.describe() for instance in list(self.sagemaker_backend.notebook_instances.values())]
+        instances = [instance for instance in instances if _matches(instance, request, name="NotebookInstanceName")]
+        page, more = _page(instances, request, name="NotebookInstanceName", status="NotebookInstanceStatus")
+        summaries = [{name: value for name, value in instance.items() if name in listed} for instance in page]
+        return ActionResult({"NotebookInstances": summaries, **more})
 
     def create_notebook_instance_lifecycle_config(self) -> ActionResult:
         """CreateNotebookInstanceLifecycleConfig."""
@@ -95,40 +95,42 @@ class NotebookRequests:
     def list_notebook_instance_lifecycle_configs(self) -> ActionResult:
         """ListNotebookInstanceLifecycleConfigs."""
         request = self._asked()
-        found = [one.describe() for one in list(self.sagemaker_backend.lifecycle_configs.values())]
-        found = [one for one in found if _matches(one, request, name=CONFIG)]
-        page, more = _page(found, request, name=CONFIG, status=CONFIG)
-        told = [{name: value for name, value in one.items() if not name.startswith("On")} for one in page]
-        return ActionResult({"NotebookInstanceLifecycleConfigs": told, **more})
+        configs = [config.describe() for config in list(self.sagemaker_backend.lifecycle_configs.values())]
+        configs = [config for config in configs if _matches(config, request, name=CONFIG)]
+        page, more = _page(configs, request, name=CONFIG, status=CONFIG)
+        summaries = [{name: value for name, value in config.items() if not name.startswith("On")} for config in page]
+        return ActionResult({"NotebookInstanceLifecycleConfigs": summaries, **more})
 
 
-def _matches(one: dict[str, Any], request: dict[str, Any], *, name: str) -> bool:
+def _matches(description: dict[str, Any], request: dict[str, Any], *, name: str) -> bool:
     contains = {
-        "NameContains": one[name],
-        "NotebookInstanceLifecycleConfigNameContains": one.get(CONFIG, ""),
-        "DefaultCodeRepositoryContains": one.get("DefaultCodeRepository", ""),
+        "NameContains": description[name],
+        "NotebookInstanceLifecycleConfigNameContains": description.get(CONFIG, ""),
+        "DefaultCodeRepositoryContains": description.get("DefaultCodeRepository", ""),
     }
-    if any(request.get(asked, "").lower() not in value.lower() for asked, value in contains.items()):
+    if any(request.get(member, "").lower() not in value.lower() for member, value in contains.items()):
         return False
-    if request.get("StatusEquals") not in (None, one.get("NotebookInstanceStatus")):
+    if request.get("StatusEquals") not in (None, description.get("NotebookInstanceStatus")):
         return False
     repository = request.get("AdditionalCodeRepositoryEquals")
-    if repository is not None and repository not in one.get("AdditionalCodeRepositories", []):
+    if repository is not None and repository not in description.get("AdditionalCodeRepositories", []):
         return False
     return all(
-        request.get(f"{when}After", 0) <= one[when].timestamp() <= request.get(f"{when}Before", 1e12)
+        request.get(f"{when}After", 0) <= description[when].timestamp() <= request.get(f"{when}Before", 1e12)
         for when in ("CreationTime", "LastModifiedTime")
     )
 
 
 def _page(
-    found: list[dict[str, Any]], request: dict[str, Any], *, name: str, status: str
+    descriptions: list[dict[str, Any]], request: dict[str, Any], *, name: str, status: str
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     key = {"Name": name, "Status": status}.get(request.get("SortBy", "Name"), request.get("SortBy", "Name"))
-    found = sorted(found, key=lambda one: one[key], reverse=request.get("SortOrder") == "Descending")
+    descriptions = sorted(
+        descriptions, key=lambda description: description[key], reverse=request.get("SortOrder") == "Descending"
+    )
     token = request.get("NextToken", "0")
     if not token.isdigit():
         raise AWSValidationException("Invalid pagination token given.")
     first, size = int(token), request.get("MaxResults", 10)
-    more = {"NextToken": str(first + size)} if len(found) > first + size else {}
-    return found[first : first + size], more
+    more = {"NextToken": str(first + size)} if len(descriptions) > first + size else {}
+    return descriptions[first : first + size], more

@@ -69,16 +69,16 @@ class NotebookInstance:
 
     def describe(self) -> dict[str, Any]:
         """Return what DescribeNotebookInstance tells."""
-        told = {name: value for name, value in {**DEFAULTS, **self.asked}.items() if value not in (None, [])}
+        members = {name: value for name, value in {**DEFAULTS, **self.asked}.items() if value not in (None, [])}
         for name in ("Tags", "SecurityGroupIds"):
-            told.pop(name, None)
-        if "LifecycleConfigName" in told:
-            told[CONFIG] = told.pop("LifecycleConfigName")
+            members.pop(name, None)
+        if "LifecycleConfigName" in members:
+            members[CONFIG] = members.pop("LifecycleConfigName")
         if self.eni is not None:
-            told["NetworkInterfaceId"] = self.eni.id
-            told["SecurityGroups"] = [group.id for group in self.eni.group_set]
+            members["NetworkInterfaceId"] = self.eni.id
+            members["SecurityGroups"] = [group.id for group in self.eni.group_set]
         return {
-            **told,
+            **members,
             "NotebookInstanceArn": self.arn,
             "NotebookInstanceStatus": self.status,
             **({"FailureReason": self.failure} if self.failure and self.status == "Failed" else {}),
@@ -144,7 +144,7 @@ class Notebooks:
             if name in self.notebook_instances:
                 raise AWSValidationException(f"Cannot create a duplicate Notebook Instance ({arn})")
             machine = request["InstanceType"]
-            used = sum(one.asked["InstanceType"] == machine for one in self.notebook_instances.values())
+            used = sum(instance.asked["InstanceType"] == machine for instance in self.notebook_instances.values())
             quotas.check(quotas.notebook(machine), account=self.account_id, region=self.region_name, used=used)
             made = NotebookInstance(name, arn, self.region_name, request, list(request.get("Tags") or []))
             made.eni = self._interface(made)
@@ -202,7 +202,7 @@ class Notebooks:
             self.lifecycle_config(config)
 
         def change(instance: NotebookInstance) -> None:
-            gone = {asked for flag, asked in _DISASSOCIATED.items() if request.get(flag)}
+            gone = {member for flag, member in _DISASSOCIATED.items() if request.get(flag)}
             new = {name: value for name, value in request.items() if name not in _DISASSOCIATED}
             if new.get("VolumeSizeInGB", 16_384) < instance.asked.get("VolumeSizeInGB", 0):
                 raise AWSValidationException("The volume of a notebook instance can grow, and not shrink.")
@@ -246,9 +246,9 @@ class Notebooks:
         if not subnet:
             return None
         network = ec2_backends[self.account_id][self.region_name]
-        told = f"[Do not delete] Notebook instance {instance.arn}"
+        note = f"[Do not delete] Notebook instance {instance.arn}"
         try:
-            return interfaces.make(network, subnet, instance.asked.get("SecurityGroupIds") or [], note=told)
+            return interfaces.make(network, subnet, instance.asked.get("SecurityGroupIds") or [], note=note)
         except EC2ClientError as error:
             raise AWSValidationException(f"{error.message} (subnet {subnet})") from None
 
@@ -275,8 +275,10 @@ class Notebooks:
         instance.was_created = True
         for moment in moments if config else ():
             for script in config.scripts[moment]:
-                told = hashlib.sha256(base64.b64decode(script["Content"])).hexdigest()
-                self._log(instance, moment, f"not run, as no machine is behind this instance: {moment}, SHA-256 {told}")
+                digest = hashlib.sha256(base64.b64decode(script["Content"])).hexdigest()
+                self._log(
+                    instance, moment, f"not run, as no machine is behind this instance: {moment}, SHA-256 {digest}"
+                )
 
     def _log(self, instance: NotebookInstance, moment: str, message: str) -> None:
         stream = f"{instance.name}/LifecycleConfig{moment}"
@@ -302,7 +304,7 @@ class Notebooks:
         }
         if kind not in ours:
             return super()._get_resource_from_arn(arn)
-        found = [one for one in ours[kind].values() if one.name.lower() == name.lower()]
-        if not found:
+        resources = [resource for resource in ours[kind].values() if resource.name.lower() == name.lower()]
+        if not resources:
             raise AWSValidationException(f"Could not find {kind} with name {name}")
-        return found[0]
+        return resources[0]

@@ -15,7 +15,7 @@ def _tags(region: str, account: str, arn: str, name: str) -> Mapping[str, str]:
     kind = name.partition("/")[0].replace("-", "_")
     owner = sagemaker_backends[account][region]
     things = getattr(owner, f"{kind}s", {})
-    return next((pairs(one.tags) for one in things.values() if one.arn.lower() == arn.lower()), {})
+    return next((pairs(resource.tags) for resource in things.values() if resource.arn.lower() == arn.lower()), {})
 
 
 SAGEMAKER = Service(

@@ -45,14 +45,14 @@ class NotebookInstanceLifecycleConfig(ResourceType):
     def create(self, scene: Scene, p: dict[str, Any]) -> None:
         """Make the configuration."""
         name = p.get("NotebookInstanceLifecycleConfigName") or scene.generated(longest=63)
-        told = scene.call(
+        response = scene.call(
             "sagemaker",
             "create_notebook_instance_lifecycle_config",
             NotebookInstanceLifecycleConfigName=name,
             Tags=scene.tags(p),
             **pick(p, "OnCreate", "OnStart"),
         )
-        _made(scene, told["NotebookInstanceLifecycleConfigArn"], name)
+        _made(scene, response["NotebookInstanceLifecycleConfigArn"], name)
 
     def update(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
         """Set both scripts."""
@@ -104,22 +104,22 @@ class NotebookInstance(ResourceType):
         """Make the instance and wait until it is in service."""
         request = {name: value for name, value in p.items() if name not in ("NotebookInstanceName", "Tags")}
         name = p.get("NotebookInstanceName") or scene.generated(longest=63)
-        told = scene.call(
+        response = scene.call(
             "sagemaker", "create_notebook_instance", NotebookInstanceName=name, Tags=scene.tags(p), **request
         )
-        _made(scene, told["NotebookInstanceArn"], name)
+        _made(scene, response["NotebookInstanceArn"], name)
         self._wait(scene, "InService")
 
     def update(self, scene: Scene, p: dict[str, Any], old: dict[str, Any]) -> None:
         """Stop the instance, change it, start it."""
-        told = {name: value for name, value in p.items() if name in self.mutable and value != old.get(name)}
+        request = {name: value for name, value in p.items() if name in self.mutable and value != old.get(name)}
         for name in ("AcceleratorTypes", "AdditionalCodeRepositories", "DefaultCodeRepository", "LifecycleConfigName"):
             if old.get(name) and not p.get(name):
-                told[f"Disassociate{'LifecycleConfig' if name == 'LifecycleConfigName' else name}"] = True
+                request[f"Disassociate{'LifecycleConfig' if name == 'LifecycleConfigName' else name}"] = True
         named = {"NotebookInstanceName": _name(scene)}
-        if told:
+        if request:
             self._stop(scene)
-            scene.call("sagemaker", "update_notebook_instance", **named, **told)
+            scene.call("sagemaker", "update_notebook_instance", **named, **request)
             self._wait(scene, "Stopped")
             scene.call("sagemaker", "start_notebook_instance", **named)
             self._wait(scene, "InService")
@@ -141,9 +141,9 @@ class NotebookInstance(ResourceType):
             self._wait(scene, "Stopped", "Failed")
 
     def _status(self, scene: Scene) -> str | None:
-        told = scene.call("sagemaker", "describe_notebook_instance", NotebookInstanceName=_name(scene))
-        scene.told = told.get("FailureReason", "")
-        return told["NotebookInstanceStatus"]
+        description = scene.call("sagemaker", "describe_notebook_instance", NotebookInstanceName=_name(scene))
+        scene.told = description.get("FailureReason", "")
+        return description["NotebookInstanceStatus"]
 
     def _wait(self, scene: Scene, *wanted: str | None) -> str | None:
         give_up = time.monotonic() + _WAIT_SECONDS

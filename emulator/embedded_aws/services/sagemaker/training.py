@@ -54,8 +54,8 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
 
     def start(self, request: dict[str, Any]) -> TrainingJob:
         """Check a CreateTrainingJob request and start the job."""
-        if told := not_emulated(request):
-            raise AWSValidationException(told)
+        if message := not_emulated(request):
+            raise AWSValidationException(message)
         self._check_role(request["RoleArn"], f"training-job/{request['TrainingJobName']}")
         if network := request.get("VpcConfig"):
             self._check_interface(request["RoleArn"], network)
@@ -90,8 +90,8 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
                     f"and a training job with this name already exists ({job.arn})"
                 )
             # One that is Stopping has its instance still.
-            running = [one for one in self.training_jobs.values() if one.status not in ENDED]
-            used = sum(one.request["ResourceConfig"]["InstanceType"] == machine for one in running)
+            running = [other for other in self.training_jobs.values() if other.status not in ENDED]
+            used = sum(other.request["ResourceConfig"]["InstanceType"] == machine for other in running)
             quotas.check(quotas.training(machine), account=self.account_id, region=self.region_name, used=used)
             self.training_jobs[job.name] = job
         threading.Thread(target=job.container.run, name=job.name, daemon=True).start()
@@ -144,10 +144,10 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
         here = f"arn:aws:ec2:{self.region_name}:{self.account_id}"
         stands = [f"subnet/{name}" for name in network["Subnets"]]
         stands += [f"security-group/{name}" for name in network["SecurityGroupIds"]]
-        asked = [("CreateNetworkInterface", f"{here}:{thing}") for thing in [*stands, "network-interface/*"]]
-        asked += [(action, f"{here}:network-interface/*") for action in INTERFACE_ACTIONS]
-        asked += [(action, "*") for action in NETWORK_DESCRIPTIONS]
-        for action, resource in asked:
+        needed = [("CreateNetworkInterface", f"{here}:{thing}") for thing in [*stands, "network-interface/*"]]
+        needed += [(action, f"{here}:network-interface/*") for action in INTERFACE_ACTIONS]
+        needed += [(action, "*") for action in NETWORK_DESCRIPTIONS]
+        for action, resource in needed:
             decision = role_may(role_arn, f"ec2:{action}", resource)
             if not decision.allowed:
                 raise AWSValidationException(
@@ -212,9 +212,13 @@ class TrainingResponse(NotebookRequests, SageMakerResponse):
             raise AWSValidationException("Invalid pagination token given.")
         first = names.index(after) + 1 if after else 0
         page = jobs[first : first + request.get("MaxResults", 10)]
-        told = ("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime")
+        members = ("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime")
         summaries = [
-            {name: value for name, value in job.gen_response_object().items() if name in (*told, "TrainingJobStatus")}
+            {
+                name: value
+                for name, value in job.gen_response_object().items()
+                if name in (*members, "TrainingJobStatus")
+            }
             for job in page
         ]
         more = {"NextToken": page[-1].name} if page and page[-1] is not jobs[-1] else {}

@@ -110,7 +110,11 @@ class Quotas(ServiceQuotasBackend):
 
     def limit(self, quota: str) -> int:
         """Return how many instances there may be at once."""
-        granted = [int(one.desired) for one in self.increases if one.name == quota and one.status == "APPROVED"]
+        granted = [
+            int(increase.desired)
+            for increase in self.increases
+            if increase.name == quota and increase.status == "APPROVED"
+        ]
         return max([default(), *granted])
 
     def told(self, name: str, *, value: float) -> dict[str, Any]:
@@ -154,7 +158,7 @@ class QuotaRequests(ServiceQuotasResponse):
             raise _error(
                 "IllegalArgumentException", "You must provide a quota value greater than the current quota value."
             )
-        if any(one.name == name and one.status == "PENDING" for one in self.backend.increases):
+        if any(increase.name == name and increase.status == "PENDING" for increase in self.backend.increases):
             raise _error(
                 "ResourceAlreadyExistsException", "Only one open service quota increase request is allowed per quota."
             )
@@ -165,8 +169,14 @@ class QuotaRequests(ServiceQuotasResponse):
     def list_requested_service_quota_change_history_by_quota(self) -> ActionResult:
         """ListRequestedServiceQuotaChangeHistoryByQuota."""
         name, status = self._name(), self._get_param("Status")
-        found = [one for one in self.backend.increases if one.name == name and status in (None, one.status)]
-        return ActionResult({"RequestedQuotas": [one.told(self.current_account, self.region) for one in found]})
+        increases = [
+            increase
+            for increase in self.backend.increases
+            if increase.name == name and status in (None, increase.status)
+        ]
+        return ActionResult(
+            {"RequestedQuotas": [increase.told(self.current_account, self.region) for increase in increases]}
+        )
 
     def _name(self) -> str:
         code = self._get_param("QuotaCode")

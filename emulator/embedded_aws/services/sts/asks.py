@@ -17,21 +17,21 @@ def asks(call: Call, caller: Principal) -> Iterator[Ask]:
     """Yield what a call of STS asks for."""
     if call.operation == "GetCallerIdentity":
         return  # anybody who can sign may ask who he is; no policy takes that away
-    given = call.parameters
+    parameters = call.parameters
     context = {
-        f"sts:{name.lower()}": (str(given[name]),)
+        f"sts:{name.lower()}": (str(parameters[name]),)
         for name in ("ExternalId", "RoleSessionName", "SourceIdentity")
-        if name in given
+        if name in parameters
     } | tags.in_request(call)
     # Who somebody is stays with them from session to session, and each role must let it be set.
     (inherited,) = caller.context.get("aws:sourceidentity", ("",))
-    if inherited and given.get("SourceIdentity", inherited) != inherited:
+    if inherited and parameters.get("SourceIdentity", inherited) != inherited:
         raise CallError("The source identity of a session cannot be changed", reason="denied")
-    identity = given.get("SourceIdentity") or inherited
+    identity = parameters.get("SourceIdentity") or inherited
     context |= {"sts:sourceidentity": (identity,)} if identity else {}
-    resource = given.get("RoleArn", "*")
+    resource = parameters.get("RoleArn", "*")
     yield Ask(call.action, resource, context)
-    if given.get("Tags"):
+    if parameters.get("Tags"):
         yield Ask("sts:TagSession", resource, context)
     if identity and call.operation == "AssumeRole":
         yield Ask("sts:SetSourceIdentity", resource, context)

@@ -32,7 +32,7 @@ def _check(call: Call, _: Principal) -> None:
 
 
 def _check_size(call: Call, text: str, _: Mapping[str, Any], __: Principal) -> None:
-    arns = [one.get("arn", "") for one in call.parameters.get("PolicyArns", [])]
+    arns = [policy.get("arn", "") for policy in call.parameters.get("PolicyArns", [])]
     if len(text) + sum(map(len, arns)) > LONGEST:
         raise CallError(f"the session policies are longer than {LONGEST} characters", reason="packed policy")
 

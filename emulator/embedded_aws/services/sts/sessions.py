@@ -41,16 +41,18 @@ class RoleTokens(TokenResponse):
     def assume_role(self) -> ActionResult:
         """AssumeRole; the credentials belong to the role's account."""
         role = principals.find_role(self._get_param("RoleArn"))
-        asked = int(self._get_param("DurationSeconds", 3600))
+        duration = int(self._get_param("DurationSeconds", 3600))
         longest = int(role.max_session_duration or 3600)
         caller = principals.find(self.get_access_key())
-        if caller and caller.role and asked > CHAINED_SECONDS:
+        if caller and caller.role and duration > CHAINED_SECONDS:
             raise STSValidationError(
                 "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
             )
-        if asked > longest:
+        if duration > longest:
             raise STSValidationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
-        narrowing = [self._policy(one["arn"], role.arn.split(":")[4]) for one in self._get_param("PolicyArns") or []]
+        narrowing = [
+            self._policy(policy["arn"], role.arn.split(":")[4]) for policy in self._get_param("PolicyArns") or []
+        ]
         lent = super().assume_role()
         session: AssumedRole = lent.result["Credentials"]
         session.policies += tuple(narrowing)
@@ -62,10 +64,10 @@ class RoleTokens(TokenResponse):
 
     @staticmethod
     def _policy(arn: str, account: str) -> Policy:
-        found = principals.managed_policy(arn, account)
-        if found is None:
+        policy = principals.managed_policy(arn, account)
+        if policy is None:
             raise STSValidationError(f"Policy {arn} does not exist in account {account}")
-        return found
+        return policy
 
 
 def install(_: Setting) -> None:
