@@ -129,7 +129,6 @@ def serve(files: control.Files, n_others: int) -> BaseWSGIServer:
     endpoint = f"http://{names.IN_A_VPC}:{server.server_port}"
     service.serve(SERVICES)
     handover.install()
-    models.forget_offerings()
     network.wires.start(partial(_serve_at, server.app), server.server_port)
     setting = service.Setting(gate.trail, endpoint, files.jobs, network)
     for aws_service in SERVICES:
@@ -176,4 +175,5 @@ def _warm_up(key: str, secret: str) -> None:
     backend = training.sagemaker_backends[accounts.FIRST][accounts.REGION]
     backend.client("s3", credentials).list_buckets()
     backend.client("logs", credentials).describe_log_groups()
-    models.service_model("sagemaker")
+    for name in ("ec2", "sagemaker"):
+        models.service_model(name)

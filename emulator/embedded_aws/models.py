@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import botocore.session
+import moto.utilities.utils
 from botocore.client import BaseClient
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
@@ -29,15 +30,36 @@ class _Models(Loader):
 
 
 _MODELS = _Models()
+_plain_regions_of = botocore.session.Session.get_available_regions
+_plain_load_resource = moto.utilities.utils.load_resource
 _lock = threading.Lock()
 
 
 def install() -> None:
-    """Give every session of this process one loader; before moto is imported.
+    """Read each description once, and leave out what nobody asks for; before moto's services are imported.
 
-    moto makes sessions on its own, each with 13 MB of EC2's model and 9 MB of endpoints.
+    moto makes sessions on its own, each with 13 MB of EC2's model and 9 MB of endpoints, and reads EC2's whole model to
+    list the regions. Its tables of all regions' instance types (46 MB) take longer than the rest of EC2, and no
+    operation that is served looks into them.
     """
     botocore.session.create_loader = lambda search_path=None: _MODELS
+    botocore.session.Session.get_available_regions = _regions_of
+    moto.utilities.utils.load_resource = _load_resource
+
+
+def _regions_of(
+    session: botocore.session.Session, service_name: str, partition_name: str = "aws", allow_non_regional: bool = False
+) -> list[str]:
+    if service_name != "ec2":
+        return _plain_regions_of(session, service_name, partition_name, allow_non_regional)
+    resolver = session._get_internal_component("endpoint_resolver")
+    return resolver.get_available_endpoints(service_name, partition_name, allow_non_regional)
+
+
+def _load_resource(resource: str) -> Any:
+    if resource.startswith("ec2/resources/instance_type"):
+        return {} if resource.endswith("instance_types.json") else []
+    return _plain_load_resource(resource)
 
 
 def client(service: str, **settings: Any) -> BaseClient:
@@ -59,11 +81,3 @@ def _session() -> botocore.session.Session:
 def service_model(name: str) -> ServiceModel:
     """Return the model of a service; raises botocore's UnknownServiceError if there is none."""
     return get_service_model(name)
-
-
-def forget_offerings() -> None:
-    """Free the 46 MB of all regions' instance types, which nothing asks for."""
-    from moto.ec2.models import instance_types  # after the loader is in place
-
-    for offers in instance_types.INSTANCE_TYPE_OFFERINGS.values():
-        offers.clear()
