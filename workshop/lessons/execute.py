@@ -26,7 +26,7 @@ from rich.table import Table
 from workshop import state
 from workshop.errors import WorkshopError
 from workshop.files import NOTEBOOKS, REPOSITORY, write_text
-from workshop.lessons import kernels
+from workshop.lessons import forked, kernels
 
 QUIET_KERNEL = ["--log-level=CRITICAL"]  # nothing about loopback sockets, and no traceback of zmq's after a Ctrl-C
 UNREACHABLE = 'Could not connect to the endpoint URL: "http://localhost:'  # botocore's words
@@ -231,6 +231,7 @@ def main(output: Path) -> int:
     console = Console(width=None if sys.stdout.isatty() else 110)
     try:
         kernels.settle()
+        forked.use()
         summary = run_all(output, options_from(dict(os.environ)))
     except WorkshopError as error:
         console.print(f"\n[bold]The workshop stopped.[/bold] {error}", highlight=False, soft_wrap=True)

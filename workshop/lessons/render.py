@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from workshop.files import NOTEBOOKS, sha256
-from workshop.lessons import kernels
+from workshop.lessons import forked, kernels
 from workshop.lessons.execute import QUIET_KERNEL, NotebookFailed
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -60,6 +60,7 @@ def render(source: Path) -> Path:
 def main(names: list[str]) -> int:
     """Render all sources in order, or those whose names begin with one of the given."""
     kernels.settle()
+    forked.use()
     for source in sorted((NOTEBOOKS / "source").glob("*.py")):
         if names and not source.stem.startswith(tuple(names)):
             continue
