@@ -23,7 +23,8 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+from jupyter_client.provisioning.factory import KernelProvisionerFactory
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 NAME, LAUNCHER, PARENT = "forked", "ipykernel_launcher", "JPY_PARENT_PID"
 LONGEST = 1 << 20  # bytes of a message: an environment, above all
