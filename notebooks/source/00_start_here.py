@@ -32,7 +32,7 @@ CLIENTS = 3  # number of client accounts, 1 or more
 
 # %%
 from workshop import state
-from workshop.aws import accounts, connect
+from workshop.aws import accounts, uploads
 from workshop.lessons import versions
 
 versions.table()
@@ -58,7 +58,7 @@ sorted(session.profile_name for session in sessions.values())
 # %%
 import pandas as pd
 
-fetched = connect.fetch(sessions["server"])
+fetched = uploads.fetch(sessions["server"])
 identities = [accounts.identity(name, session) for name, session in sessions.items()]
 pd.DataFrame(identities).set_index("name")[["account", "region"]]
 

@@ -33,9 +33,9 @@ ENDPOINTS = "needed"  # needed | all: services with interface endpoints
 # %%
 import pandas as pd
 
-from workshop.aws import access, accounts, blueprint, choices, connect, costs
+from workshop.aws import access, accounts, blueprint, choices, connections, costs
 from workshop import state
-from workshop.aws import deployment, jobs, peering, quotas, trail
+from workshop.aws import deployment, images, jobs, peering, quotas, trail, uploads
 from workshop.lessons import experiments
 from workshop.owners import doctor
 from workshop.lessons.live import LiveStacks
@@ -139,7 +139,7 @@ buckets = {
     name: outputs["fl-storage"]["Bucket"] for name, outputs in federation.outputs.items()
 }
 uploads = pd.concat(
-    [connect.upload(name, session, buckets[name]) for name, session in sessions.items()]
+    [uploads.upload(name, session, buckets[name]) for name, session in sessions.items()]
 )
 uploads.loc[[SHOW, "server"]]
 
@@ -149,8 +149,8 @@ uploads.loc[[SHOW, "server"]]
 # scikit-learn container; the kit has a table of its addresses, held against the SageMaker SDK's by a test.
 
 # %%
-image = connect.training_image(sessions["server"].region_name)
-connection = connect.connection_data(federation, image=image)
+image = images.training_image(sessions["server"].region_name)
+connection = connections.connection_data(federation, image=image)
 state.save(accounts=connection)
 image.rpartition("/")[2]
 
@@ -259,7 +259,7 @@ assert set(who["role"]) == {"FL-kickoff-client-job"}, (
 assert who["account"].to_dict() == {name: federation.ids[name] for name in clients}, (
     "a borrowed role landed in another account"
 )
-assert connect.verify(sessions, buckets), (
+assert uploads.verify(sessions, buckets), (
     "a bucket does not hold what its owner's manifest lists"
 )
 print(

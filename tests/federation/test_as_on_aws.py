@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from workshop.aws import accounts, blueprint, cleanup, connect, deployment, quotas, stacks
+from workshop.aws import accounts, blueprint, cleanup, connections, deployment, quotas, stacks
 from workshop.aws.choices import Choices
 from workshop.errors import AccountError, JobError, StackError
 from workshop.lessons import rehearsal
@@ -15,8 +15,8 @@ CHOSEN = Choices()
 
 @pytest.fixture(scope="module")
 def sessions(own_accounts):
-    """Return sessions in new accounts; interfaces linger for 3 s, and a stopped job has AWS's 120 s."""
-    return own_accounts(2, EMBEDDED_AWS_QUOTA="0", EMBEDDED_AWS_INTERFACES_LINGER="3", EMBEDDED_AWS_STOP_GRACE="120")
+    """Return sessions in new accounts; a stopped job has AWS's 120 s, and interfaces outlast the first deletions."""
+    return own_accounts(2, EMBEDDED_AWS_QUOTA="0", EMBEDDED_AWS_INTERFACES_LINGER="20", EMBEDDED_AWS_STOP_GRACE="120")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_a_server_s_role_that_is_made_anew_is_trusted_again_by_a_deployment(stag
     deployment.deploy(members, steps)
     role = members.outputs["server"]["fl-server-access"]["NotebookRoleArn"]
     assert role == stage.server_role
-    client = connect.client_account(members, "client-1")
+    client = connections.client_account(members, "client-1")
     with pytest.raises(AccountError, match="cannot be borrowed"):
         accounts.borrow(accounts.notebook_session(role), client, session_name="ghost")
     did = deployment.deploy(members)["did"]

@@ -11,7 +11,7 @@ import pytest
 from client_code import schema
 from data_prep import sources
 from workshop import problems, state
-from workshop.aws import accounts, connect
+from workshop.aws import accounts, uploads
 
 FRAUD = problems.load()
 
@@ -144,7 +144,7 @@ def test_each_prepares_and_uploads_its_own_rows_and_the_doctor_finds_nothing(own
     (home / "state.json").write_text(json.dumps({"target": {"name": "embedded", "clients": 1}}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKSHOP_HOME", str(home))
-        assert connect.fetch(accounts.session("server")) == ["data", "accounts", "test.csv"]
+        assert uploads.fetch(accounts.session("server")) == ["data", "accounts", "test.csv"]
         (known,) = state.load("accounts")
         assert [client["name"] for client in known["clients"]] == ["client-1"]
         assert schema.read_table(home / "data" / "server" / "test.csv", FRAUD).shape[1] == 50

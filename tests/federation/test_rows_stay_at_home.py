@@ -14,7 +14,7 @@ from flwr.server.superlink.fleet.grpc_bidi.grpc_client_proxy import GrpcClientPr
 from client_code import schema
 from data_prep import owners
 from workshop import problems, state
-from workshop.aws import connect, jobs
+from workshop.aws import jobs, uploads
 from workshop.errors import FederationError
 from workshop.federation import participants, tls
 from workshop.lessons import rehearsal
@@ -79,12 +79,12 @@ def planted(stage):
         about = {key: manifest[key] for key in ("source", "source_sha256", "seed")}
         owners.write_owner(folder / name, tables, FRAUD, owner=name, **about)
         bucket = next(client.bucket for client in stage.clients if client.name == name)
-        connect.upload(name, stage.sessions[name], bucket)
+        uploads.upload(name, stage.sessions[name], bucket)
     yield
     shutil.rmtree(folder)
     kept.rename(folder)
     for client in stage.clients:
-        connect.upload(client.name, stage.sessions[client.name], client.bucket)
+        uploads.upload(client.name, stage.sessions[client.name], client.bucket)
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,7 @@ def test_a_step_that_fails_is_told_and_what_stands_is_deleted(sessions, once, tm
         raise AccountError(f"account server: notebook instance has no address ({agreement.load().ids['server']})")
 
     assert choices.load().endpoints == "needed"  # what the first run was told is not kept
-    monkeypatch.setattr(deploying.connect, "server_host", silent)
+    monkeypatch.setattr(deploying.connections, "server_host", silent)
     path = tmp_path / "report.md"
     assert first_run.main(path, yes=True) == 1
     told = "account server: notebook instance has no address (<server>)"

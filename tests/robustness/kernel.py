@@ -16,7 +16,7 @@ from pathlib import Path
 
 from client_code import schema
 from workshop import federation, problems, state
-from workshop.aws import accounts, connect, jobs
+from workshop.aws import accounts, connections, jobs
 from workshop.federation.runs import Run
 from workshop.lessons import rehearsal
 
@@ -37,7 +37,7 @@ class Attempt:
 
 def prepare(stage: rehearsal.Stage) -> None:
     """Leave for the kernel what notebook 02 leaves."""
-    state.save(accounts=connect.connection_data(stage.accounts, image=rehearsal.IMAGE))
+    state.save(accounts=connections.connection_data(stage.accounts, image=rehearsal.IMAGE))
 
 
 def start(settings: Mapping[str, object], **job: object) -> Attempt:

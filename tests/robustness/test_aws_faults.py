@@ -20,7 +20,7 @@ from cohort import wait_until
 from fault_proxy import FaultProxy
 
 from workshop import federation, problems, state
-from workshop.aws import accounts, cleanup, connect, jobs
+from workshop.aws import accounts, cleanup, jobs, uploads
 from workshop.errors import AccountError, FederationError, JobError
 from workshop.federation.checkpoints import Checkpoints, Progress
 from workshop.federation.events import NotCopied
@@ -112,12 +112,12 @@ CALLS = {
     ),
     "an owner's rows are kept": (
         ("s3", "PUT", "data/train.csv"),
-        lambda desk: connect.upload("client-1", accounts.session("client-1"), desk.client.bucket),
+        lambda desk: uploads.upload("client-1", accounts.session("client-1"), desk.client.bucket),
         lambda desk: (AccountError, f"account client-1: bucket {desk.client.bucket} refused data/train.csv"),
     ),
     "an owner's rows are read": (
         ("s3", "GET", "data/train.csv"),
-        lambda desk: connect.verify({"client-1": accounts.session("client-1")}, {"client-1": desk.client.bucket}),
+        lambda desk: uploads.verify({"client-1": accounts.session("client-1")}, {"client-1": desk.client.bucket}),
         lambda desk: (AccountError, f"account client-1: bucket {desk.client.bucket} does not give data/train.csv"),
     ),
     "a checkpoint is read": (

@@ -18,12 +18,12 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from workshop import state
-from workshop.aws import connect
+from workshop.aws import uploads
 from workshop.lessons import rehearsal
 from workshop.packing import bundle
 from workshop.science import baselines
 wheels = Path(sys.argv[1]) if sys.argv[1] else None
-connect.wheels = lambda: wheels
+uploads.wheels = lambda: wheels
 stage = rehearsal.connect_accounts(n_clients=2)
 place, _ = rehearsal.stand(stage)
 result, jobs = rehearsal.federate(stage, rounds=2)

@@ -46,7 +46,7 @@ class ClientAccount:
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> ClientAccount:
-        """Read what ``connect.connection_data`` wrote down."""
+        """Read what ``connections.connection_data`` wrote down."""
         return cls(**{**entry, "subnets": tuple(entry["subnets"])})
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import boto3
 
-from workshop.aws import accounts, agreement, choices, cleanup, connect, deployment
+from workshop.aws import accounts, agreement, choices, cleanup, deployment, uploads
 from workshop.aws.members import Members
 from workshop.errors import AgreementError, WorkshopError
 from workshop.first_run import deploying, working
@@ -102,7 +102,7 @@ def _ready(sessions: dict[str, boto3.Session]) -> None:
             "first run ends with deleting all of it: use accounts without, or `python -m workshop delete` first"
         )
     if accounts.target() == "aws":
-        connect.wheels()
+        uploads.wheels()
         if not bundle.kit_digest():
             raise AgreementError("the notebook instance needs the kit: run `make bundle` first")
 

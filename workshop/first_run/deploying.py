@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from workshop.aws import cleanup, connect, flow_logs, peering, quotas, region
+from workshop.aws import cleanup, connections, flow_logs, peering, quotas, region
 from workshop.errors import StackError
 from workshop.first_run.run import Run, minutes, until
 from workshop.owners import doctor
@@ -90,7 +90,7 @@ def notebook(run: Run, step: str) -> None:
     run.report.add(
         step, f"log group {cleanup.NOTEBOOK_LOGS}", finding, expected="a stream per script", as_expected=bool(streams)
     )
-    before = connect.server_host(run.members.sessions["server"], outputs)
+    before = connections.server_host(run.members.sessions["server"], outputs)
     turns = ((sagemaker.stop_notebook_instance, "Stopped"), (sagemaker.start_notebook_instance, "InService"))
     for act, status in turns:
         act(NotebookInstanceName=name)
@@ -99,7 +99,7 @@ def notebook(run: Run, step: str) -> None:
             lambda now, wanted=status: now in (wanted, "Failed"),
             seconds=KIT_SECONDS, what=f"the notebook instance to be {status}", say=run.say,
         )  # fmt: skip
-    stays = connect.server_host(run.members.sessions["server"], outputs) == before
+    stays = connections.server_host(run.members.sessions["server"], outputs) == before
     run.report.add(step, "its address after a stop and start", "the same" if stays else "another one")
 
 

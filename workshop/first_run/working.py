@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from workshop.aws import accounts, connect, flow_logs, images, jobs, region
+from workshop.aws import accounts, connections, flow_logs, images, jobs, region, uploads
 from workshop.aws.stacks import pauses
 from workshop.errors import JobError
 from workshop.federation import tls
@@ -27,13 +27,13 @@ def job(run: Run, step: str) -> None:
     """Start a job in the client's account as the server does; what is it given, and what does it see of a stop?"""
     began = time.monotonic()
     run.look()
-    client = connect.client_account(run.members, CLIENT)
+    client = connections.client_account(run.members, CLIENT)
     s3 = run.client(CLIENT, "s3")
     s3.put_object(Bucket=client.bucket, Key="data/first-run.txt", Body=b"no row of anybody\n")
-    archive = bundle.source_archive(wheels=connect.wheels(), also={"probe.py": Path(probe.__file__).read_bytes()})
+    archive = bundle.source_archive(wheels=uploads.wheels(), also={"probe.py": Path(probe.__file__).read_bytes()})
     s3.put_object(Bucket=client.bucket, Key=ARCHIVE, Body=archive)
     server = run.members.sessions["server"]
-    host = connect.server_host(server, run.members.outputs["server"]["fl-notebook-instance"])
+    host = connections.server_host(server, run.members.outputs["server"]["fl-notebook-instance"])
     request = jobs.training_request(
         client, name=jobs.job_name(CLIENT), image=images.training_image(client.region),
         server_address=f"{host}:{run.members.agreed.port}", max_seconds=1800,

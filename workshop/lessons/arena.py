@@ -20,7 +20,7 @@ import numpy as np
 from client_code import task
 from client_code.problem import Problem
 from workshop import federation
-from workshop.aws import accounts, connect, jobs
+from workshop.aws import accounts, jobs, uploads
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.events import Event, RoundStarted, Sink
@@ -174,12 +174,12 @@ class Arena:
         storage, bucket = owner.client("s3"), self.clients[name].bucket
         program = (bundle.CLIENT_CODE / "client.py").read_bytes()
         scripts = {"client.py": ENTRY.format(changed=changed).encode(), "real_client.py": program}
-        body = bundle.source_archive(wheels=connect.wheels(), also=scripts)
+        body = bundle.source_archive(wheels=uploads.wheels(), also=scripts)
         storage.put_object(Bucket=bucket, Key=CODE, Body=body)
         try:
             yield
         finally:
-            storage.put_object(Bucket=bucket, Key=CODE, Body=bundle.source_archive(wheels=connect.wheels()))
+            storage.put_object(Bucket=bucket, Key=CODE, Body=bundle.source_archive(wheels=uploads.wheels()))
 
     def cut_network(self, owner: boto3.Session, name: str, *, seconds: float) -> None:
         """Take a client's route to the server away, and give it back some seconds later.

@@ -12,7 +12,7 @@ from client_code import schema
 from client_code.problem import Problem
 from data_prep import prepare, sources
 from workshop import federation, problems, state
-from workshop.aws import accounts, cleanup, connect, deployment, images, jobs
+from workshop.aws import accounts, cleanup, connections, deployment, images, jobs, uploads
 from workshop.aws.members import Members
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
@@ -51,8 +51,8 @@ def connect_accounts(*, n_clients: int = 3, seed: int = 0, data: str = "syntheti
     members = deployment.meet(sessions, network="10.80.0.0/16")
     deployment.deploy(members)
     for name, session in sessions.items():
-        connect.upload(name, session, members.outputs[name]["fl-storage"]["Bucket"])
-    known = connect.connection_data(members, image=IMAGE)
+        uploads.upload(name, session, members.outputs[name]["fl-storage"]["Bucket"])
+    known = connections.connection_data(members, image=IMAGE)
     test = schema.to_arrays(schema.read_table(folder / "server" / "test.csv", problem), problem)
     clients = tuple(jobs.ClientAccount.of(entry) for entry in known["clients"])
     return Stage(sessions, members, clients, test, problem, known["server_role"], known["server_host"])

@@ -12,7 +12,7 @@ from data_prep import prepare as preparation
 from data_prep import sources
 from data_prep.errors import DataError
 from workshop import problems, state
-from workshop.aws import accounts, agreement, choices, cleanup, connect, images, quotas, stacks
+from workshop.aws import accounts, agreement, choices, cleanup, connections, images, quotas, stacks, uploads
 from workshop.aws.members import Members
 from workshop.aws.stacks import Change, Stack
 from workshop.aws.steps import Placement
@@ -112,14 +112,14 @@ def upload(name: str) -> int:
     mine = cards.federation([name])
     session = mine.sessions[name]
     bucket = stacks.outputs(session, Stack("storage", name))["Bucket"]
-    print(connect.upload(name, session, bucket).to_string())
+    print(uploads.upload(name, session, bucket).to_string())
     if name == "server":
         mine.outputs["server"] = {
             stack: stacks.outputs(session, Stack(stack.removeprefix(stacks.PREFIX), "server"))
             for stack in stacks.names(session)
         }
-        state.save(accounts=connect.connection_data(mine, image=images.training_image(session.region_name)))
-        print(", ".join(connect.publish(session, bucket)), "are ready for the notebook instance")
+        state.save(accounts=connections.connection_data(mine, image=images.training_image(session.region_name)))
+        print(", ".join(uploads.publish(session, bucket)), "are ready for the notebook instance")
     return 0
 
 

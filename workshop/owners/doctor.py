@@ -16,7 +16,7 @@ import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop import federation
-from workshop.aws import accounts, blueprint, connect, images, peering, quotas, stacks
+from workshop.aws import accounts, blueprint, connections, images, peering, quotas, stacks
 from workshop.aws.cleanup import NOTEBOOK_LOGS
 from workshop.aws.members import Members
 from workshop.aws.stacks import Stack
@@ -204,7 +204,7 @@ def _roles(members: Members) -> Iterator[Line]:
             yield _line("kick-off role", name, False, "not told of", "ask its owner for a new card, and join it")
             continue
         try:
-            accounts.borrow(server, connect.client_account(members, name), session_name="doctor")
+            accounts.borrow(server, connections.client_account(members, name), session_name="doctor")
         except WorkshopError as error:
             remedy = f"send {name}'s owner your new card: join it, and `python -m workshop deploy {name}`"
             yield _line("kick-off role", name, False, error, remedy)
@@ -313,7 +313,7 @@ def _place(members: Members) -> Iterator[Line]:
     instance = members.outputs["server"].get("fl-notebook-instance")
     if "server" not in members.sessions or not instance:
         return
-    host = connect.server_host(members.sessions["server"], instance)
+    host = connections.server_host(members.sessions["server"], instance)
     here = accounts.target() == "embedded"
     try:
         place = federation.place(host, members.agreed.port, forwarded=here)

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from client_code import identity, schema
 from workshop import federation, problems, state
-from workshop.aws import accounts, cleanup, connect, jobs
+from workshop.aws import accounts, cleanup, connections, jobs
 from workshop.federation import FederationResult, tls, updates
 from workshop.lessons import arena
 
@@ -89,7 +89,7 @@ def prepare(n_clients: int) -> None:
     clients = [baselines.ClientRows.read(folder / client.name, problem) for client in stage.clients]
     seconds = _best(lambda: baselines.federated_by_hand(clients, problem), 5)
     parameters = [array.tolist() for array in baselines.federated_by_hand(clients, problem).parameters]
-    connection = connect.connection_data(stage.accounts, image=rehearsal.IMAGE)
+    connection = connections.connection_data(stage.accounts, image=rehearsal.IMAGE)
     _prepared().write_text(json.dumps({"connection": connection, "seconds": seconds, "parameters": parameters}))
 
 

@@ -1,11 +1,10 @@
-"""Upload of every owner's files to the owner's bucket, and what the server may know of a client."""
+"""S3 uploads: every owner's files in the owner's bucket, and what the server's notebook takes over from there."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import boto3
@@ -15,9 +14,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from data_prep import owners
 from workshop import state
 from workshop.aws import accounts
-from workshop.aws.images import training_image  # noqa: F401 (notebook 02 asks for it here)
-from workshop.aws.jobs import ClientAccount
-from workshop.aws.members import Members
 from workshop.errors import AccountError, BundleError
 from workshop.packing import bundle, wheelhouse
 
@@ -124,57 +120,6 @@ def verify(sessions: Mapping[str, boto3.Session], buckets: Mapping[str, str]) ->
             if content != body:
                 return False
     return True
-
-
-def connection_data(federation: Members, *, image: str) -> dict:
-    """Gather what notebook 03 needs: what the stacks gave back, and where the server stands, as JSON values."""
-    outputs = federation.outputs
-    clients = [asdict(client_account(federation, name)) for name in federation.clients]
-    return {
-        "clients": clients,
-        "image": image,
-        "server_bucket": outputs["server"]["fl-storage"]["Bucket"],
-        "server_role": outputs["server"]["fl-server-access"]["NotebookRoleArn"],
-        "server_host": server_host(federation.sessions["server"], outputs["server"]["fl-notebook-instance"]),
-        "server_port": federation.agreed.port,
-        "instance": accounts.instance(),
-    }
-
-
-def client_account(federation: Members, name: str) -> ClientAccount:
-    """Return what the server may know of a client's account."""
-    outputs = federation.outputs[name]
-    return ClientAccount(
-        name=name,
-        account=federation.ids[name],
-        bucket=outputs["fl-storage"]["Bucket"],
-        execution_role=outputs["fl-client-job"]["ExecutionRoleArn"],
-        kickoff_role=outputs["fl-client-access"]["KickoffRoleArn"],
-        subnets=tuple(outputs["fl-network"]["SubnetIds"].split(",")),
-        security_group=outputs["fl-network"]["FederationGroupId"],
-        region=outputs["fl-client-access"]["KickoffRegion"],
-        instance_type=outputs["fl-client-access"]["InstanceType"],
-        external_id=federation.agreed.external_ids[name],
-    )
-
-
-def server_host(session: boto3.Session, outputs: Mapping[str, str]) -> str:
-    """Return the private address of the server's notebook instance: where clients dial.
-
-    Raises
-    ------
-    AccountError
-        If the instance has no address in the VPC.
-    """
-    name = outputs["NotebookInstanceName"]
-    try:
-        instance = session.client("sagemaker").describe_notebook_instance(NotebookInstanceName=name)
-        response = session.client("ec2").describe_network_interfaces(
-            NetworkInterfaceIds=[instance["NetworkInterfaceId"]]
-        )
-    except (BotoCoreError, ClientError, KeyError) as error:
-        raise AccountError(f"account server: notebook instance {name} has no address in the VPC: {error!r}") from error
-    return response["NetworkInterfaces"][0]["PrivateIpAddress"]
 
 
 def _objects(name: str) -> dict[str, bytes]:
