@@ -11,7 +11,7 @@ import connection
 import grpc
 import pytest
 import task
-from cohort import ROLE, Cohort, Member
+from cohort import FRAUD, ROLE, Cohort, Member
 from cryptography import x509
 from flwr.proto.transport_pb2_grpc import FlowerServiceStub
 
@@ -165,7 +165,7 @@ def test_invited_accounts_prove_themselves_and_strangers_are_named_while_the_oth
         whose, sign, _ = REFUSALS[case]
         job = cohort.jobs["client-1"]
         stranger = member(credentials[whose], sign)(
-            task.new_model(), three.clients["client-1"], job_name=job.job_name, federation=FEDERATION
+            task.new_model(), three.clients["client-1"], problem=FRAUD, job_name=job.job_name, federation=FEDERATION
         )
         started = time.monotonic()
         try:
@@ -286,7 +286,7 @@ def test_a_client_talks_to_no_server_but_its_own(three, make, told):
     served = threading.Thread(target=serve, daemon=True)
     served.start()
     job = cohort.jobs["client-1"]
-    client = Member(task.new_model(), three.clients["client-1"], job_name=job.job_name, federation="")
+    client = Member(task.new_model(), three.clients["client-1"], problem=FRAUD, job_name=job.job_name, federation="")
     started = time.monotonic()
     with pytest.raises(connection.ServerError, match=told):
         connection.stay(client.to_client(), cohort.place.address, root_certificates=trusted, deadline=8)
