@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from promises import figure, pytest_runtest_logreport  # noqa: F401
 
+# Here, for all tests: a second set of them would find the first one's embedded AWS running.
+from embedded_aws.testing import aws, nothing_left_running, serve_aws  # noqa: F401
+
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"

@@ -11,7 +11,7 @@ import boto3
 import psutil
 import pytest
 
-from embedded_aws.testing import aws, end, nothing_left_running, serve, serve_aws  # noqa: F401
+from embedded_aws.testing import end, serve
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -10,7 +10,6 @@ from embedded_aws.settings import Settings
 models.install()
 
 from embedded_aws.application import SERVICES  # noqa: E402 - moto, which reads the models at once
-from embedded_aws.testing import aws, nothing_left_running, serve_aws  # noqa: E402, F401
 
 service.serve(SERVICES)
 if settings.read() == Settings():  # nobody's who uses it
