@@ -138,10 +138,10 @@ peering.table(sessions, federation.outputs)
 buckets = {
     name: outputs["fl-storage"]["Bucket"] for name, outputs in federation.outputs.items()
 }
-uploads = pd.concat(
+uploaded = pd.concat(
     [uploads.upload(name, session, buckets[name]) for name, session in sessions.items()]
 )
-uploads.loc[[SHOW, "server"]]
+uploaded.loc[[SHOW, "server"]]
 
 # %% [markdown]
 # ## Write down what the server knows

@@ -10,6 +10,7 @@ JSON with a descriptor, makes a kernel, which has the descriptor open as long as
 from __future__ import annotations
 
 import atexit
+import builtins
 import contextlib
 import importlib
 import json
@@ -21,6 +22,7 @@ import subprocess
 import sys
 from functools import lru_cache
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 from typing import Any
 
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
@@ -120,9 +122,12 @@ def main(channel: socket.socket) -> None:
     """Import the libraries, then fork a kernel for every message."""
     # What is imported reads these at once: a kernel draws inline, and ends with its parent.
     os.environ |= {"MPLBACKEND": "module://matplotlib_inline.backend_inline", PARENT: str(os.getpid())}
+    # pandas asks how wide a page is.
+    builtins.get_ipython = lambda: SimpleNamespace(kernel=None)  # pyright: ignore[reportAttributeAccessIssue]
     for library in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(library)
+    del builtins.get_ipython  # pyright: ignore[reportAttributeAccessIssue]
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kernels are nobody's zombies
     while True:
         size, descriptors, _, _ = socket.recv_fds(channel, 4, 1)
