@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,19 @@ def options_from(environment: dict[str, str]) -> dict[str, object]:
     return chosen
 
 
-def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell: Callable[[str], None]) -> Executed:
+def write_page(notebook: Path) -> None:
+    """Write an executed notebook as HTML beside it."""
+    notebook.with_suffix(".html").write_text(page(nbformat.read(notebook, 4)))
+
+
+def execute(
+    notebook: Path,
+    output: Path,
+    parameters: dict[str, object],
+    on_cell: Callable[[str], None],
+    *,
+    show_page: Callable[[Path], object] = write_page,
+) -> Executed:
     """Run one notebook through papermill with those of the parameters that it declares; write notebook and page.
 
     Raises
@@ -117,7 +130,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], on_cell
             raise NotebookFailed(_message(notebook, output, "", under, reason))
     finally:
         if output.exists():
-            output.with_suffix(".html").write_text(page(nbformat.read(output, 4)))
+            show_page(output)
     cells = sum(cell.cell_type == "code" for cell in source.cells)
     return Executed(notebook.stem, round(time.monotonic() - started, 1), cells)
 
@@ -175,14 +188,21 @@ def run_all(output: Path, parameters: dict[str, object]) -> dict:
     if parameters.get("CLIENTS") == 1:  # there is nobody who could go on when the only client is disturbed
         notebooks = [path for path in notebooks if path.stem != "05_break_it"]
     started, executed = time.monotonic(), []
-    with _display(len(notebooks)) as show:
+    pages: list[Future[None]] = []  # written while the next notebook runs
+    with ThreadPoolExecutor(max_workers=1) as writer, _display(len(notebooks)) as show:
+
+        def show_page(path: Path) -> None:
+            pages.append(writer.submit(write_page, path))
+
         for number, notebook in enumerate(notebooks, start=1):
             label = f"notebook {number} of {len(notebooks)}  {notebook.stem}"
             show(label, "starting its kernel", number - 1)
             executed.append(
                 execute(notebook, output / notebook.name, parameters,
-                        lambda doing, label=label, number=number: show(label, doing, number - 1))
+                        lambda doing, label=label, number=number: show(label, doing, number - 1), show_page=show_page)
             )  # fmt: skip
+        for written in pages:
+            written.result()
         show(f"{len(notebooks)} notebooks", "all done", len(notebooks))
     summary = summarise(executed, time.monotonic() - started)
     write_text(output.parent / "summary.json", json.dumps(summary, indent=1))

@@ -155,7 +155,8 @@ def _be_a_kernel(arguments: list[str], cwd: str | None, environment: dict[str, s
     from ipykernel.kernelapp import IPKernelApp
 
     IPKernelApp.launch_instance(argv=arguments)
-    sys.exit()
+    atexit._run_exitfuncs()  # temporary folders go then
+    os._exit(0)  # taking the libraries apart would take a second
 
 
 if __name__ == "__main__":
