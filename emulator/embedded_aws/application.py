@@ -17,7 +17,7 @@ from typing import Any
 
 from flask import Flask
 from moto.core.request import Request
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Response
 
@@ -49,10 +49,15 @@ log = logging.getLogger(__name__)
 
 
 class Application:
-    """moto's dispatcher behind the gate, with a health page, and without the ways around account boundaries."""
+    """moto's services behind the gate, with a health page, and without the ways around account boundaries.
+
+    The gate knows which service is called. moto's own dispatcher would guess it from the request once more, and lists
+    the folders of all its services to do so, one request at a time.
+    """
 
     def __init__(self, health: dict[str, Any], gate: Gate) -> None:
-        self._moto = DomainDispatcherApplication(_service)
+        self._services: dict[str, Flask] = {}
+        self._lock = threading.Lock()  # making one takes a while
         self._health = health
         self._gate = gate
 
@@ -71,13 +76,20 @@ class Application:
             # The gate, the server and moto would each read another path out of it.
             return Response("a path must be encoded, and start with one slash", status=400)(environ, start_response)
         try:
-            handover.hand_over(environ, self._gate.admit(incoming))
+            admitted = self._gate.admit(incoming)
         except Refused as refused:
             return refused.response(_protocol(incoming))(environ, start_response)
+        handover.hand_over(environ, admitted)
         try:
-            return self._moto(environ, start_response)
+            return self._service(admitted.call.service)(environ, start_response)
         finally:
             bodies.forget(environ)
+
+    def _service(self, name: str) -> Flask:
+        if name not in self._services:
+            with self._lock:
+                self._services.setdefault(name, _service(name))
+        return self._services[name]
 
 
 def _incoming(environ: dict[str, Any]) -> Incoming:
