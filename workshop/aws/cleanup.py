@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from workshop.aws import blueprint, refusals, stacks
 from workshop.aws.jobs import LOG_GROUP
+from workshop.aws.pace import pauses
 from workshop.errors import AccountError, StackError
 
 PREFIX = "fl-"
@@ -158,7 +159,7 @@ def _wait_for_interfaces(name: str, session: boto3.Session, progress: Callable, 
         If they are still there after ``deadline`` seconds; nothing that they need is deleted then.
     """
     ec2, began = session.client("ec2"), time.monotonic()
-    for pause in stacks.pauses(most=15.0):
+    for pause in pauses(ec2, most=15.0):
         left = [
             interface["NetworkInterfaceId"] for interface in _interfaces(ec2) if refusals.is_of_sagemaker(interface)
         ]

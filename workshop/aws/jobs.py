@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count, repeat
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
 import pandas as pd
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
+from workshop.aws.pace import HERE_SECONDS, is_here
 from workshop.errors import JobError
 from workshop.federation.participants import Phase, Status, report, stop_all, together
 
 FINISHED = ("Completed", "Failed", "Stopped")
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-HERE_SECONDS, AWS_SECONDS = 0.2, 3.0  # between two looks at a job
+AWS_SECONDS = 3.0  # between two looks at a job
 STOPPING_SECONDS = 240.0  # a job that is being stopped counts against the account's quota for minutes
 
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "GRPC_VERBOSITY": "NONE"}
@@ -80,8 +80,7 @@ class TrainingJob:
     @property
     def pace(self) -> float:
         """Seconds between two questions that an account is asked: SageMaker throttles them, this machine does not."""
-        host = urlsplit(self._sagemaker.meta.endpoint_url).hostname
-        return HERE_SECONDS if host in ("localhost", "127.0.0.1") else AWS_SECONDS
+        return HERE_SECONDS if is_here(self._sagemaker) else AWS_SECONDS
 
     def describe(self) -> dict[str, Any]:
         """Return SageMaker's description of the job.

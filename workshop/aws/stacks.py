@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop.aws import refusals
+from workshop.aws.pace import pauses
 from workshop.errors import StackError
 from workshop.files import TEMPLATES
 
@@ -231,7 +232,7 @@ def _make_change_set(
     set_of = {"StackName": stack.name, "ChangeSetName": request["ChangeSetName"]}
     client.create_change_set(**request, ChangeSetType="UPDATE")
     give_up = time.monotonic() + deadline
-    for pause in pauses():
+    for pause in pauses(client):
         made = client.describe_change_set(**set_of)
         if made["Status"] in ("CREATE_COMPLETE", "FAILED"):
             break
@@ -270,7 +271,7 @@ def _reach(client, stack: Stack, wanted: str, progress: Progress, deadline: floa
 def _follow(client, stack: Stack, progress: Progress, deadline: float, *, stack_id: str = "") -> str:
     """Report how a stack gets on until it has come to an end; return its status then."""
     give_up = time.monotonic() + deadline
-    for pause in pauses():
+    for pause in pauses(client):
         there = _describe(client, stack_id or stack.name)
         status = there["StackStatus"] if there else "DELETE_COMPLETE"
         resources = client.describe_stack_resources(StackName=stack_id or stack.name)["StackResources"] if there else []
@@ -283,14 +284,6 @@ def _follow(client, stack: Stack, progress: Progress, deadline: float, *, stack_
             raise StackError(_failure(stack, f"still {status} after {deadline:.0f} s, at {', '.join(waiting)}"))
         time.sleep(pause)
     raise AssertionError("pauses never end")
-
-
-def pauses(*, most: float = 5.0) -> Iterator[float]:
-    """Yield seconds between two looks: short at first, never more than ``most``."""
-    pause = 0.05
-    while True:
-        yield pause
-        pause = min(pause * 1.5, most)
 
 
 def _failures(client, name: str) -> list[dict]:

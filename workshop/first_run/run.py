@@ -10,7 +10,7 @@ from botocore.client import BaseClient
 
 from workshop.aws import accounts, blueprint, deployment, jobs
 from workshop.aws.members import Members
-from workshop.aws.stacks import pauses
+from workshop.aws.pace import pauses
 from workshop.errors import StackError
 from workshop.first_run import flows
 from workshop.first_run.report import Report

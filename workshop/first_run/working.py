@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workshop.aws import accounts, connections, flow_logs, images, jobs, region, uploads
-from workshop.aws.stacks import pauses
+from workshop.aws.pace import pauses
 from workshop.errors import JobError
 from workshop.federation import tls
 from workshop.federation.participants import report
