@@ -75,6 +75,19 @@ def vpc(ec2: Any, number: int) -> str:
     return ec2.create_vpc(CidrBlock=f"10.{number}.0.0/16")["Vpc"]["VpcId"]
 
 
+def policy(iam: Any) -> str:
+    """Make a managed policy that allows everything; return its ARN."""
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    return iam.create_policy(PolicyName="p", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+
+
+def role(iam: Any, principal: dict[str, str], **more: Any) -> str:
+    """Make the role ``r`` that trusts a principal; return its ARN."""
+    statement = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+    trusts = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    return iam.create_role(RoleName="r", AssumeRolePolicyDocument=trusts, **more)["Role"]["Arn"]
+
+
 @report(
     "ec2", "A peering between VPCs whose ranges overlap waits to be accepted.",
     "It fails at once.", f"{VPC}/peering/vpc-peering-basics.html", "ec2/peerings.py",
@@ -141,8 +154,8 @@ def same_address() -> bool:
     "They are listed as `Unsuccessful`.", f"{EC2}/API_DeleteVpcEndpoints.html", "ec2/endpoints.py",
 )  # fmt: skip
 def silent_endpoints() -> bool:
-    told = client("ec2").delete_vpc_endpoints(VpcEndpointIds=["vpce-0123456789abcdef0"])
-    return not told.get("Unsuccessful")
+    answer = client("ec2").delete_vpc_endpoints(VpcEndpointIds=["vpce-0123456789abcdef0"])
+    return not answer.get("Unsuccessful")
 
 
 @report(
@@ -151,8 +164,7 @@ def silent_endpoints() -> bool:
 )  # fmt: skip
 def forgotten_boundary() -> bool:
     iam = client("iam")
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    arn = iam.create_policy(PolicyName="p", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+    arn = policy(iam)
     iam.create_user(UserName="u", PermissionsBoundary=arn)
     return "PermissionsBoundary" not in iam.get_user(UserName="u")["User"]
 
@@ -163,11 +175,8 @@ def forgotten_boundary() -> bool:
 )  # fmt: skip
 def deleted_while_attached() -> bool:
     iam = client("iam")
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    arn = iam.create_policy(PolicyName="p", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
-    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    trusts = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    iam.create_role(RoleName="r", AssumeRolePolicyDocument=trusts)
+    arn = policy(iam)
+    role(iam, {"Service": "ec2.amazonaws.com"})
     iam.attach_role_policy(RoleName="r", PolicyArn=arn)
     return not refused(iam.delete_policy, PolicyArn=arn)
 
@@ -178,11 +187,8 @@ def deleted_while_attached() -> bool:
 )  # fmt: skip
 def attached_twice() -> bool:
     iam = client("iam")
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    arn = iam.create_policy(PolicyName="p", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
-    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    trusts = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    iam.create_role(RoleName="r", AssumeRolePolicyDocument=trusts)
+    arn = policy(iam)
+    role(iam, {"Service": "ec2.amazonaws.com"})
     for _ in range(2):
         iam.attach_role_policy(RoleName="r", PolicyArn=arn)
     return iam.get_policy(PolicyArn=arn)["Policy"]["AttachmentCount"] == 2
@@ -196,9 +202,7 @@ def attached_twice() -> bool:
 def trusted_again() -> bool:
     iam = client("iam")
     arn = iam.create_user(UserName="u")["User"]["Arn"]
-    trust = {"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "sts:AssumeRole"}
-    trusts = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    iam.create_role(RoleName="r", AssumeRolePolicyDocument=trusts)
+    role(iam, {"AWS": arn})
     iam.delete_user(UserName="u")
     shown = iam.get_role(RoleName="r")["Role"]["AssumeRolePolicyDocument"]
     return shown["Statement"][0]["Principal"]["AWS"] == arn
@@ -210,9 +214,7 @@ def trusted_again() -> bool:
 )  # fmt: skip
 def too_long() -> bool:
     iam, sts = client("iam"), client("sts")
-    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-    trusts = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    arn = iam.create_role(RoleName="r", AssumeRolePolicyDocument=trusts, MaxSessionDuration=3600)["Role"]["Arn"]
+    arn = role(iam, {"AWS": "*"}, MaxSessionDuration=3600)
     return not refused(sts.assume_role, RoleArn=arn, RoleSessionName="session", DurationSeconds=7200)
 
 
