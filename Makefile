@@ -26,7 +26,7 @@ lab: .venv/ready  ## JupyterLab with the embedded AWS up, to follow step by step
 FAST_TESTS := tests/unit tests/repo emulator/tests/gate emulator/tests/policies emulator/tests/network/test_reachability.py \
   emulator/embedded_aws client_code data_prep workshop
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
-test: .venv/ready  ## everything that proves the kit works; FAST=1: what is pure, in a minute
+test: .venv/ready  ## everything that proves the kit works; FAST=1: what is pure, in a minute or two
 	@$(PYTEST) $(FAST_TESTS) -m "not slow" --cov
 	@echo "coverage is that of the pure part: what jobs, kernels and the embedded AWS run in their processes is not in it"
 	@$(if $(FAST),,$(PYTEST) -m slow)

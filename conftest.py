@@ -58,6 +58,7 @@ def _group(nodeid: str) -> str:
     path = Path(nodeid.partition("::")[0])
     if path.name == LAST:
         return LAST
-    folder = "/".join(path.parts[: path.parts.index("tests") + 2]) if "tests" in path.parts else path.parts[0]
+    deep = 3 if "unit" in path.parts else 2  # unit tests share nothing above their own folder
+    folder = "/".join(path.parts[: path.parts.index("tests") + deep]) if "tests" in path.parts else path.parts[0]
     # Both count network namespaces.
     return {"emulator/tests/network": "tests/robustness"}.get(folder, folder)
