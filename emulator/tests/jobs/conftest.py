@@ -7,6 +7,8 @@ import itertools
 import pytest
 from training_desk import Desk
 
+from embedded_aws.testing import end
+
 _numbers = itertools.count(1)
 
 
@@ -15,8 +17,7 @@ def aws(serve_aws, tmp_path_factory):
     """Return an embedded AWS of this folder's own: its tests count what is in an account."""
     process, own = serve_aws(tmp_path_factory.mktemp("home"))
     yield own
-    process.terminate()
-    process.wait(10)
+    end(process)
 
 
 @pytest.fixture(scope="session")
