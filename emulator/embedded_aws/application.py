@@ -37,9 +37,10 @@ from embedded_aws.services.s3.record import S3
 from embedded_aws.services.sagemaker import training
 from embedded_aws.services.sagemaker.record import SAGEMAKER
 from embedded_aws.services.servicequotas.record import SERVICEQUOTAS
+from embedded_aws.services.states.record import STATES
 from embedded_aws.services.sts.record import STS
 
-SERVICES = (CLOUDFORMATION, CLOUDTRAIL, EC2, IAM, KMS, LOGS, S3, SAGEMAKER, SERVICEQUOTAS, STS)
+SERVICES = (CLOUDFORMATION, CLOUDTRAIL, EC2, IAM, KMS, LOGS, S3, SAGEMAKER, SERVICEQUOTAS, STATES, STS)
 CLIENT_SECONDS = 60.0  # for a client's next bytes
 # What clients send as it is in a path and its query; the rest comes percent-encoded.
 _TARGET = re.compile(r"/(?!/)[\w.~%!$&'()*+,:=@/-]*(\?[\w.~%!$&'()*+,:=@/?-]*)?", re.ASCII)

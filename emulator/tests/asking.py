@@ -26,13 +26,18 @@ _IDS = {
 _VALUES = {
     **{name: f"{prefix}-0123456789abcdef0" for name, prefix in _IDS.items()},
     **dict.fromkeys(("KeyId", "TargetKeyId"), _KEY),
-    **dict.fromkeys(("RoleArn", "DeliverLogsPermissionArn"), f"arn:aws:iam::{ACCOUNT}:role/fl"),
+    **dict.fromkeys(("RoleArn", "roleArn", "DeliverLogsPermissionArn"), f"arn:aws:iam::{ACCOUNT}:role/fl"),
     "AliasName": "alias/fl",
+    "executionArn": f"arn:aws:states:us-east-1:{ACCOUNT}:execution:fl:one",
     "Path": "/",
     "PolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/fl",
     "ResourceArn": f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:training-job/fl",
     "ServiceName": "com.amazonaws.us-east-1.s3",
-    "resourceArn": f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:fl",
+    "stateMachineArn": f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:fl",
+}
+_TAGGED = {
+    "logs": f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:fl",
+    "states": f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:fl",
 }
 _LEFT_OUT = {"DryRun", "Filter", "Filters", "Tags", "tags", "TagSpecifications", "CiphertextBlob", "VersionId"}
 
@@ -49,6 +54,8 @@ def asked() -> Iterator[tuple[str, list[Ask]]]:
             if service == "s3":
                 given = {name: one for name, one in given.items() if one.serialization.get("location") == "uri"}
             request = {name: _sample(name, one) for name, one in given.items() if name not in _LEFT_OUT}
+            if "resourceArn" in request:
+                request["resourceArn"] = _TAGGED[service]
             headers = {"x-amz-date": "20260101T000000Z"}
             protocol = model.metadata["protocol"]
             call = Call(service, "us-east-1", operation, request, headers, b"", protocol)

@@ -21,6 +21,7 @@ from embedded_aws.validation import complaint
 _MODELS = {
     "monitoring": "cloudwatch",
     "servicequotas": "service-quotas",
+    "states": "stepfunctions",
     "tagging": "resourcegroupstaggingapi",
 }
 _BUCKET = re.compile(r"/[\w.-]+(/|$)", re.ASCII)

@@ -152,3 +152,18 @@ def test_a_client_that_goes_in_the_middle_of_a_body_leaves_nothing(s3, aws):
         connection.sendall(b"PUT /large-objects/half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf")
     with pytest.raises(ClientError):
         s3.head_object(Bucket="large-objects", Key="half")
+
+
+@pytest.mark.parametrize(
+    ("service", "call"),
+    [
+        ("s3", lambda client: client.get_object(Bucket="nobody-s-bucket", Key="x")),
+        ("ec2", lambda client: client.delete_vpc(VpcId="vpc-0000000000000000f")),
+        ("iam", lambda client: client.list_account_aliases()),  # not served
+        ("sagemaker", lambda client: client.list_models()),
+    ],
+)
+def test_every_refusal_has_a_request_id(aws, service, call):
+    with pytest.raises(ClientError) as refused:
+        call(aws.session("client-1").client(service))
+    assert refused.value.response["ResponseMetadata"]["RequestId"]
