@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,10 +23,32 @@ if TYPE_CHECKING:
     from workshop.aws.jobs import ClientAccount
 
 TARGETS = ("embedded", "aws")
+# What the kit asks of an account.
+SERVICES = ("cloudformation", "cloudtrail", "ec2", "iam", "kms", "logs", "s3", "sagemaker", "service-quotas", "sts")
 # Descriptions of AWS's services are large (SageMaker's takes 20 MB): sessions share them.
 _LOADER = create_loader()
 # What AWS turns away for now, or does not answer, is asked three times more, with growing pauses.
-_PATIENCE = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=15)
+_PATIENCE = Config(
+    retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=15, max_pool_connections=32
+)
+_making = threading.Lock()  # a client: botocore's sessions are not for several threads
+
+
+class Session(boto3.Session):
+    """boto3 session that makes each client once: that takes up to 0.1 s, a new connection, and jobs are asked often."""
+
+    def __init__(self, core: botocore.session.Session) -> None:
+        super().__init__(botocore_session=core)
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service_name: str, *arguments: Any, **settings: Any) -> Any:
+        """Return the client of a service, which threads may share; one with settings is a new one."""
+        with _making:
+            if arguments or settings:
+                return super().client(service_name, *arguments, **settings)
+            if service_name not in self._clients:
+                self._clients[service_name] = super().client(service_name)
+            return self._clients[service_name]
 
 
 @dataclass(frozen=True)
@@ -123,7 +147,7 @@ def session(name: str) -> boto3.Session:
             else f"add [profile fl-{name}] to {path} (see the AWS CLI's page on named profiles)"
         )
         raise AccountError(f"there is no profile fl-{name} for account {name}: {remedy}")
-    return boto3.Session(botocore_session=core)
+    return Session(core)
 
 
 def assume_role(by: boto3.Session, role_arn: str, *, session_name: str, external_id: str = "") -> boto3.Session:
@@ -168,7 +192,7 @@ def assume_role(by: boto3.Session, role_arn: str, *, session_name: str, external
         raise AccountError(f"{role_arn} cannot be borrowed: {error}") from error
     core = _botocore_session(by.profile_name.removeprefix("fl-"), config_file(target()))
     core._credentials = keys  # boto3 has no public way in for credentials that renew themselves
-    return boto3.Session(botocore_session=core)
+    return Session(core)
 
 
 def notebook_session(role_arn: str) -> boto3.Session:
@@ -237,6 +261,14 @@ def target() -> str:
     """Return the chosen target, ``embedded`` or ``aws``."""
     (target,) = state.load("target")
     return target["name"]
+
+
+def preload() -> None:
+    """Read the descriptions of services, for processes that are forked from this one."""
+    core = botocore.session.Session()
+    core.register_component("data_loader", _LOADER)
+    for service in SERVICES:
+        core.create_client(service, "us-east-1", config=Config(signature_version=UNSIGNED))
 
 
 def _botocore_session(name: str, path: str | Path) -> botocore.session.Session:

@@ -128,6 +128,9 @@ def main(channel: socket.socket) -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(library)
     del builtins.get_ipython  # pyright: ignore[reportAttributeAccessIssue]
+    from workshop.aws import accounts
+
+    accounts.preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kernels are nobody's zombies
     while True:
         size, descriptors, _, _ = socket.recv_fds(channel, 4, 1)
