@@ -1,8 +1,8 @@
 """What the tests promise, for readers: ``docs/reliability.md`` is written from the tests that carry a promise.
 
-A test says what it promises with ``@pytest.mark.promise("F-01", "what users may rely on")`` and tells its last figure
-through the fixture ``figure``. ``make reliability`` runs those tests and writes the page; ``make test`` compares all
-but the figures.
+A test says what it promises with ``@pytest.mark.promise("F-01", "what users may rely on")``, or what is refused, with
+a table of ``@pytest.mark.promises(TABLE)``, and tells its last figure through the fixture ``figure``. ``make
+reliability`` runs those tests and writes the page; ``make test`` compares all but the figures.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ KINDS = {
     "A": "Artefacts",
     "I": "Access",
     "P": "Rows stay at home",
+    "K": "No foreign code beside the rows",
 }
 
 
@@ -91,7 +92,11 @@ def collected(root: Path = ROOT) -> list[list[str]]:
         for item in tree.body:
             for call in getattr(item, "decorator_list", ()):
                 if marks.pop(id(call), None):
-                    promises.append([f"{where}::{item.name}", *(ast.literal_eval(value) for value in call.args)])
+                    if ast.unparse(call.func).endswith("promises"):
+                        rows = _rows(tree, ast.unparse(call.args[0]))
+                    else:
+                        rows = [[ast.literal_eval(value) for value in call.args]]
+                    promises += [[f"{where}::{item.name}", *row] for row in rows]
         if marks:
             raise ValueError(
                 f"{where}, line {next(iter(marks.values())).lineno}: a promise that no test function carries"
@@ -100,7 +105,16 @@ def collected(root: Path = ROOT) -> list[list[str]]:
 
 
 def _promises(call: ast.Call) -> bool:
-    return ast.unparse(call.func) == "pytest.mark.promise"
+    return ast.unparse(call.func) in ("pytest.mark.promise", "pytest.mark.promises")
+
+
+def _rows(tree: ast.Module, table: str) -> list[list[str]]:
+    """Return id and promise from the keys of a test's table: ``"K-01 another image"`` is refused."""
+    for item in tree.body:
+        if isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == table and isinstance(item.value, ast.Dict):
+            keys = [ast.literal_eval(key) for key in item.value.keys if key]
+            return [[number, f"Refused: {what}"] for number, _, what in (key.partition(" ") for key in keys)]
+    return []
 
 
 def main() -> int:
@@ -111,7 +125,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figures.jsonl"
         run = subprocess.run(
-            [sys.executable, "-m", "pytest", "-m", "promise", "tests", "emulator/tests"],
+            [sys.executable, "-m", "pytest", "-m", "promise or promises", "tests", "emulator/tests"],
             cwd=ROOT,
             env=os.environ | {"FIGURES": str(path)},
             check=False,

@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+IMAGE = "777788889999.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9-0"
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -37,6 +38,7 @@ def _job_policy(bucket: str) -> dict[str, Any]:
         "s3:*": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
         "s3:ListBucket": "*",
         "ec2:*": "*",
+        "ecr:*": "*",
         "logs": "*",
     }
     return {
@@ -96,7 +98,7 @@ class Desk:
         return {
             "TrainingJobName": name,
             "RoleArn": self.role,
-            "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
+            "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
             "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
             "OutputDataConfig": {"S3OutputPath": f"s3://{self.bucket}/out"},
             "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},

@@ -39,7 +39,7 @@ import pandas as pd
 
 from client_code import schema
 from workshop import federation, problems, state
-from workshop.aws import accounts, jobs
+from workshop.aws import accounts, jobs, kickoff
 from workshop.science import model
 from workshop.lessons.live import LiveRounds
 
@@ -137,8 +137,8 @@ settings = {
     "join_deadline": join_deadline,
     **training,
 }
-request = jobs.training_request(
-    clients[0], name=jobs.job_name(clients[0].name, run.id), run=run.id, **settings
+request = kickoff.training_request(
+    clients[0], name=kickoff.job_name(clients[0].name, run.id), run=run.id, **settings
 )
 
 # %%
@@ -154,7 +154,7 @@ print("hyperparameters:", ", ".join(request["HyperParameters"]))
 # follows from the run: run the cell twice, or in a new kernel, and the jobs that wait for the server are found and kept.
 
 # %%
-started = jobs.kick_off(clients, borrowed, run=run.id, before=run.before, **settings)
+started = kickoff.kick_off(clients, borrowed, run=run.id, before=run.before, **settings)
 print(f"{len(started)} jobs started")
 
 # %% [markdown]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from workshop.aws import accounts, blueprint, cleanup, connections, deployment, quotas, stacks
+from workshop.aws import accounts, blueprint, cleanup, connections, deployment, kickoff, quotas, stacks
 from workshop.aws.choices import Choices
 from workshop.errors import AccountError, JobError, StackError
 from workshop.lessons import rehearsal
@@ -67,14 +67,13 @@ def test_a_quota_that_is_used_up_is_waited_for_and_else_named(stage, sessions):
         "ca_certificate": certificates.authority_hyperparameter(), "join_deadline": 3,
     }  # fmt: skip
     both = [f"fl-{client.name}-quota{number}-1" for number in (1, 2)]
-    jobs = rehearsal.jobs
     for name in both:
-        jobs.start(client, session, jobs.training_request(client, name=name, **settings))
-    third = jobs.training_request(client, name=f"fl-{client.name}-quota3-1", **settings)
+        kickoff.start(client, session, kickoff.training_request(client, name=name, **settings))
+    third = kickoff.training_request(client, name=f"fl-{client.name}-quota3-1", **settings)
     with pytest.raises(JobError, match=r"is 2 Instances.*python -m workshop quotas client-1 --request"):
-        jobs.start(client, session, third)
+        kickoff.start(client, session, third)
     # Nobody is there whom they could join: they end after three seconds, and then there is room.
-    started = jobs.start(client, session, third, patience=60)
+    started = kickoff.start(client, session, third, patience=60)
     assert started.lookup() in ("InProgress", "Failed")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from data_prep import owners, synthetic
 from workshop import problems, state
-from workshop.aws import jobs
+from workshop.aws import jobs, kickoff
 from workshop.errors import FederationError
 from workshop.lessons import rehearsal
 
@@ -74,15 +74,15 @@ def failed(stage):
         body = "".join(f"{line}\n" for line in damage(text)).encode("latin-1")
         for name, content in (good | {"train_balanced.csv": body}).items():
             storage.put_object(Bucket=client.bucket, Key=f"data/bad-{number}/{name}", Body=content)
-        request = jobs.training_request(
+        request = kickoff.training_request(
             client, name=f"fl-bad-{number}", image=rehearsal.IMAGE, server_address="127.0.0.1:9",
             ca_certificate="MII=", join_deadline=1,
         )  # fmt: skip
         source = request["InputDataConfig"][0]["DataSource"]["S3DataSource"]
         source["S3Uri"] = f"s3://{client.bucket}/data/bad-{number}/"
-        started[case] = jobs.start(client, session, request)
+        started[case] = kickoff.start(client, session, request)
     del request["InputDataConfig"]
-    started["no channel"] = jobs.start(client, session, request | {"TrainingJobName": "fl-bad-no-channel"})
+    started["no channel"] = kickoff.start(client, session, request | {"TrainingJobName": "fl-bad-no-channel"})
     with pytest.raises(jobs.JobError):
         jobs.wait(list(started.values()), deadline=200)
     return {case: job.describe() for case, job in started.items()}

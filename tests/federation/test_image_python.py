@@ -34,9 +34,6 @@ class Job:
     def status(self):
         return Status(Phase.RUNNING, since=datetime.now(UTC))
 
-    def log_tail(self, most=5):
-        return []
-
     def stop(self):
         """The test ends its process."""
 

@@ -55,9 +55,6 @@ class Job:
         phase = Phase.ENDED if self.outcome else Phase.RUNNING
         return Status(phase, self.outcome, self.reason, self.created)
 
-    def log_tail(self, most=5):
-        return []
-
     def stop(self):
         """A thread cannot be stopped; it ends when its server is gone."""
 

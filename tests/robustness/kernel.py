@@ -16,7 +16,7 @@ from pathlib import Path
 
 from client_code import schema
 from workshop import federation, problems, state
-from workshop.aws import accounts, connections, jobs
+from workshop.aws import accounts, connections, jobs, kickoff
 from workshop.federation.runs import Run
 from workshop.lessons import rehearsal
 
@@ -48,7 +48,7 @@ def start(settings: Mapping[str, object], **job: object) -> Attempt:
     borrowed = {client.name: accounts.borrow(server, client, session_name="federation") for client in clients}
     place = federation.place(known["server_host"], known["server_port"])
     run = federation.open_run(known["server_host"], settings, session=server, bucket=known["server_bucket"])
-    started = jobs.kick_off(
+    started = kickoff.kick_off(
         clients, borrowed, run=run.id, before=run.before, image=known["image"], server_address=place.address,
         ca_certificate=run.certificates.authority_hyperparameter(), **job,
     )  # fmt: skip

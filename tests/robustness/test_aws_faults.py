@@ -5,6 +5,7 @@ A proxy stands in front of the embedded AWS (``fault_proxy.py``); the jobs of th
 
 import contextlib
 import json
+import secrets
 import shutil
 import time
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from cohort import wait_until
 from fault_proxy import FaultProxy
 
 from workshop import federation, problems, state
-from workshop.aws import accounts, cleanup, jobs, uploads
+from workshop.aws import accounts, cleanup, jobs, kickoff, uploads
 from workshop.errors import AccountError, FederationError, JobError
 from workshop.federation.checkpoints import Checkpoints, Progress
 from workshop.federation.events import NotCopied
@@ -72,7 +73,7 @@ class Desk:
     bucket: str  # the server's
     folder: Path  # holds a model
     job: jobs.TrainingJob  # of client-1, not started
-    request: dict
+    machine: kickoff.OwnersMachine  # which starts it
     run: str  # whose checkpoint is in the bucket
 
     def checkpoints(self) -> Checkpoints:
@@ -89,18 +90,20 @@ def desk(stage, proxy, tmp_path):
     model.save(folder, *zeros, problems.load(), threshold=0.5, about={})
     run = tmp_path.name
     Checkpoints(tmp_path / "first", run, session=server, bucket=known["server_bucket"]).save(Progress(*zeros, {}))
-    request = jobs.training_request(
-        client, name=jobs.job_name("client-1"), image=rehearsal.IMAGE, server_address="127.0.0.1:9",
-        ca_certificate="MII=", join_deadline=60,
-    )  # fmt: skip
-    job = jobs.TrainingJob(client, request["TrainingJobName"], accounts.borrow(server, client, session_name="faults"))
-    yield Desk(proxy, client, server, known["server_bucket"], folder, job, request, run)
-    if job.lookup() == "InProgress":
+    lent, attempt = accounts.borrow(server, client, session_name="faults"), secrets.token_hex(4)
+    job = jobs.TrainingJob(client, kickoff.job_name("client-1", attempt), lent)
+    given = kickoff.machine_input(
+        run=attempt, attempt=1, server_address="127.0.0.1:9999", ca_certificate="M" * 200, join_deadline=60
+    )
+    machine = kickoff.OwnersMachine(job, given)
+    yield Desk(proxy, client, server, known["server_bucket"], folder, job, machine, run)
+    if machine.known() is kickoff.Known.SAME:
         job.stop()
 
 
 def running(desk):
-    return jobs.start(desk.client, desk.job.session, desk.request)
+    desk.machine.ask()
+    return desk.job
 
 
 # What is asked of AWS: service and operation, words in the call, what does it, and what is said when it fails for good.
@@ -136,7 +139,7 @@ CALLS = {
         lambda desk: (AccountError, "account server does not answer"),
     ),
     "a job is started": (
-        ("sagemaker", "CreateTrainingJob", ""),
+        ("states", "StartExecution", ""),
         running,
         lambda desk: (JobError, f"client-1 (account {desk.client.account}) did not start job {desk.job.job_name}"),
     ),
@@ -156,7 +159,9 @@ CALLS = {
         lambda desk: (AccountError, "account client-1: "),
     ),
 }
-THROTTLED = {"s3": "SlowDown", "sts": "Throttling", "sagemaker": "ThrottlingException"}
+THROTTLED = {
+    "s3": "SlowDown", "sts": "Throttling", "sagemaker": "ThrottlingException", "states": "ThrottlingException",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -199,7 +204,8 @@ def test_a_federation_finishes_whatever_fails_a_few_times(stage, proxy, undistur
             for which in (
                 ("sts", "AssumeRole", "Throttling", "InternalError", "answer lost"),
                 ("sts", "GetCallerIdentity", "InternalError", "call lost"),  # the server asks three times
-                ("sagemaker", "CreateTrainingJob", "ThrottlingException", "InternalError", "call lost"),
+                ("states", "StartExecution", "ThrottlingException", "InternalError", "call lost"),
+                ("states", "DescribeExecution", "ThrottlingException", "InternalError", "answer lost"),
                 ("sagemaker", "DescribeTrainingJob", "InternalError", "ThrottlingException", "answer lost"),
                 ("s3", "PUT", "SlowDown", "InternalError", "call lost"),
             )
@@ -240,7 +246,7 @@ def test_when_sts_is_away_for_good_nobody_is_admitted_and_the_error_says_why(sta
 
 
 def test_an_account_that_starts_no_job_is_named_and_the_others_are_stopped(stage, proxy):
-    with proxy.failing("sagemaker", "CreateTrainingJob", "InternalError", always=True, about="fl-client-2-"):
+    with proxy.failing("states", "StartExecution", "InternalError", always=True, about="fl-client-2-"):
         with pytest.raises(JobError, match=r"client-2 \(account 777788889999\) did not start job fl-client-2-\w+-1: "):
             kernel.start({})
     jobs_of = {client.name: _jobs(stage, client, run=_run(proxy)) for client in stage.clients}
@@ -252,8 +258,8 @@ def test_an_account_that_starts_no_job_is_named_and_the_others_are_stopped(stage
 @pytest.mark.promise("F-07", "A job whose start was not confirmed is found and not started twice")
 def test_a_job_whose_start_was_not_confirmed_is_found_and_not_started_twice(stage, proxy, always):
     with (
-        proxy.failing("sagemaker", "CreateTrainingJob", "answer lost", always=always, about="fl-client-1-") as one,
-        proxy.failing("sagemaker", "CreateTrainingJob", "answer lost", always=always, about="fl-client-2-"),
+        proxy.failing("states", "StartExecution", "answer lost", always=always, about="fl-client-1-") as one,
+        proxy.failing("states", "StartExecution", "answer lost", always=always, about="fl-client-2-"),
     ):
         attempt = kernel.start({})
     assert one.met == (TRIES if always else 2)
@@ -266,9 +272,9 @@ def test_a_job_whose_start_was_not_confirmed_is_found_and_not_started_twice(stag
 
 def test_another_job_of_the_same_name_is_no_success(desk):
     running(desk)
-    other = desk.request | {"HyperParameters": desk.request["HyperParameters"] | {"seed": "7"}}
-    with pytest.raises(JobError, match=f"did not start job {desk.job.job_name}: .*already exists"):
-        jobs.start(desk.client, desk.job.session, other)
+    other = kickoff.OwnersMachine(desk.job, desk.machine.given | {"seed": 7})
+    with pytest.raises(JobError, match=f"did not start job {desk.job.job_name}: Execution Already Exists"):
+        other.ask()
 
 
 @pytest.mark.parametrize("how", ["call cut off", "call lost", "InternalError"])

@@ -17,7 +17,7 @@ import task
 from cohort import Cohort, unpacked
 
 from workshop import state
-from workshop.aws import cleanup, jobs
+from workshop.aws import cleanup, jobs, kickoff
 from workshop.errors import FederationError, JobError
 from workshop.federation.checkpoints import Checkpoints
 from workshop.lessons import rehearsal
@@ -115,13 +115,14 @@ def test_it_leaves_its_model_and_its_checkpoint_in_its_own_bucket(stage, cut_off
 
 
 @pytest.mark.promise("F-06", "The next attempt restores it, and the run goes on after its last round, bit by bit")
-def test_the_next_attempt_restores_it_and_the_run_goes_on_after_its_last_round(cut_off, undisturbed):
+def test_the_next_attempt_restores_it_and_the_run_goes_on_after_its_last_round(stage, cut_off, undisturbed):
     description, _, second, result = cut_off
     assert second.run.rounds_done == result.resumed == 2
     names = [job.job_name for job in second.started]
     assert names == [f"fl-client-{number}-{second.run.id}-2" for number in (1, 2, 3)]
     assert description["TrainingJobName"] == f"fl-client-2-{second.run.id}-1"
-    assert "carrying on with the global model of /opt/ml/checkpoints/global.npz" in second.started[1].log_tail(50)
+    log = jobs.log_tail(stage.sessions["client-2"], second.started[1].job_name, 50)
+    assert "carrying on with the global model of /opt/ml/checkpoints/global.npz" in log
     assert [entry.round for entry in result.history] == [1, 2, 3, 4]
     for ours, theirs in zip(result.parameters, undisturbed.parameters, strict=True):
         np.testing.assert_array_equal(ours, theirs)  # bit by bit
@@ -204,13 +205,13 @@ def test_a_model_folder_without_room_fails_the_job_and_leaves_no_half_a_model(st
     place, certificates = rehearsal.stand(stage)
     started = []
     for client in stage.clients:
-        request = jobs.training_request(
-            client, name=jobs.job_name(client.name), image=rehearsal.IMAGE, server_address=place.address,
+        request = kickoff.training_request(
+            client, name=kickoff.job_name(client.name), image=rehearsal.IMAGE, server_address=place.address,
             ca_certificate=certificates.authority_hyperparameter(),
         )  # fmt: skip
         if client.name == "client-2":
             request["HyperParameters"]["model-dir"] = str(folder)
-        started.append(jobs.start(client, stage.sessions[client.name], request))
+        started.append(kickoff.start(client, stage.sessions[client.name], request))
     result = rehearsal.lead(stage, started, place=place, certificates=certificates, rounds=2)
     assert len(result.history) == 2
     with pytest.raises(JobError) as error:
@@ -328,5 +329,5 @@ def _running(stage) -> dict[str, list[str]]:
 def _wait_for(job) -> None:
     give_up = time.monotonic() + 20
     while job.describe()["TrainingJobStatus"] not in jobs.FINISHED:
-        assert time.monotonic() < give_up, "\n".join([job.job_name, *job.log_tail(30)])
+        assert time.monotonic() < give_up, f"{job.job_name}: {job.status()}"
         time.sleep(0.05)

@@ -215,7 +215,7 @@ def test_an_account_that_says_nothing_holds_up_nobody(three, monkeypatch):
     stopped = []
     for job in cohort.jobs.values():
         monkeypatch.setattr(job, "stop", lambda job=job: stopped.append(job.job_name))
-    for name in ("status", "log_tail", "stop"):
+    for name in ("status", "stop"):
         monkeypatch.setattr(silent, name, lambda: released.wait(60))
     started = time.monotonic()
     error = endings.early([Seat(job, missed=True) for job in cohort.jobs.values()], "everybody is missing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,13 +10,18 @@ from itertools import product
 from typing import Any
 
 from embedded_aws.policies import published
+from embedded_aws.services.states import definitions
 from embedded_aws.stacks import documents
 
 ANYWHERE = ("0.0.0.0/0", "::/0")
 # Actions that know no resource; everything else names one.
 NO_RESOURCE = {"ecr:GetAuthorizationToken"}
 # What a parameter or an attribute stands for where it is the whole resource.
-ARN_OF = {"iam:PassRole": "arn:x:iam::x:role/x", "sts:AssumeRole": "arn:x:iam::x:role/x"}
+ARN_OF = {
+    "iam:PassRole": "arn:x:iam::x:role/x",
+    "sts:AssumeRole": "arn:x:iam::x:role/x",
+    "states:StartExecution": "arn:x:states:x:x:stateMachine:x",
+}
 RULES: dict[str, Callable[[Template], Iterator[str]]] = {}
 
 
@@ -156,33 +162,143 @@ def roles_are_passed_one_by_one_and_to_sagemaker(template: Template) -> Iterator
 
 @rule
 def jobs_have_a_name_and_stand_in_the_network(template: Template) -> Iterator[str]:
-    """ForAllValues holds for a job without any network: Null must close that gap."""
+    """ForAllValues holds for a job without any network: Null must close that gap; money and debugging are bound too."""
     for where, statement in template.grants():
         if "sagemaker:CreateTrainingJob" not in _listed(statement["Action"]):
             continue
-        if not str(statement["Resource"]).endswith("training-job/fl-*'}"):
+        if not str(statement["Resource"]).endswith("training-job/fl-${ClientName}-*'}"):
             yield f"{where} starts jobs of any name"
-        for key in ("sagemaker:VpcSubnets", "sagemaker:VpcSecurityGroupIds"):
+        if where.startswith("MachineRole"):  # what it starts is in the machine
+            continue
+        for key in ("sagemaker:VpcSubnets", "sagemaker:VpcSecurityGroupIds", "sagemaker:InstanceTypes"):
             if not _condition(statement, "ForAllValues:StringEquals", key):
                 yield f"{where} does not bind {key}"
             if _condition(statement, "Null", key) != "false":
                 yield f"{where} allows a job without {key}"
+        if _condition(statement, "Null", "sagemaker:KeepAlivePeriod") != "true":
+            yield f"{where} allows machines that are kept"
+        if _condition(statement, "BoolIfExists", "sagemaker:EnableRemoteDebug") != "false":
+            yield f"{where} allows a shell in the container"
+        if not _condition(statement, "NumericLessThanEquals", "sagemaker:MaxRuntimeInSeconds"):
+            yield f"{where} allows jobs without end"
+        if not _condition(statement, "StringEquals", "sagemaker:OutputKmsKey"):
+            yield f"{where} allows output with any key"
+
+
+FOLLOWED = {"sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"}
+MAY = {
+    "OwnerPolicy": {"states:StartExecution", "states:DescribeExecution", "states:StopExecution", *FOLLOWED},
+    "PublishedPolicy": {"sagemaker:CreateTrainingJob", "iam:PassRole", *FOLLOWED},
+    "MachineRole": {"sagemaker:CreateTrainingJob", "sagemaker:AddTags", "iam:PassRole"},
+}
 
 
 @rule
-def the_kickoff_policy_touches_no_data(template: Template) -> Iterator[str]:
-    """It starts, watches and stops jobs, and reads their logs."""
+def who_kicks_off_touches_no_data(template: Template) -> Iterator[str]:
+    """The server starts, watches and stops; the machine starts and tags; neither reads a row or a log."""
     if template.name != "client-access":
         return
-    allowed = {
-        "sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob", "iam:PassRole",
-        "logs:DescribeLogStreams", "logs:GetLogEvents",
-    }  # fmt: skip
     for where, statement in template.grants():
-        if extra := set(_listed(statement["Action"])) - allowed:
+        if extra := set(_listed(statement["Action"])) - MAY[where.partition(".")[0]]:
             yield f"{where} allows {sorted(extra)}"
-        if "logs:GetLogEvents" in _listed(statement["Action"]) and "log-stream:fl-*" not in str(statement["Resource"]):
-            yield f"{where} reads every log"
+        if "sagemaker:AddTags" in statement["Action"] and "aws:TagKeys" not in str(statement.get("Condition")):
+            yield f"{where} gives any tag"
+
+
+@rule
+def the_server_starts_one_machine_and_stops_its_jobs_alone(template: Template) -> Iterator[str]:
+    """By its ARN; by the tag that only this machine gives."""
+    for where, statement in template.grants():
+        if not where.startswith("OwnerPolicy"):
+            continue
+        resource = str(statement["Resource"])
+        if "states:StartExecution" in _listed(statement["Action"]) and resource != "{'Ref': 'Machine'}":
+            yield f"{where} starts {resource}"
+        if "states:StopExecution" in statement["Action"] and ":execution:${Machine.Name}:*" not in resource:
+            yield f"{where} stops {resource}"
+        tag = _condition(statement, "StringEquals", "aws:ResourceTag/fl-started-by")
+        if "sagemaker:StopTrainingJob" in statement["Action"] and tag != {"Fn::GetAtt": ["Machine", "Name"]}:
+            yield f"{where} stops jobs of others"
+    for name, parameter in template.data.get("Parameters", {}).items():
+        if name == "KickOff" and parameter["Default"] != "owner":
+            yield f"parameter {name}: the default lends code execution"
+
+
+@rule
+def a_machine_s_role_is_one_machine_s(template: Template) -> Iterator[str]:
+    """Else any state machine of the account could start what this one may."""
+    for where, statement in template.trusts():
+        arn = str(_condition(statement, "ArnLike", "aws:SourceArn"))
+        one = statement["Principal"] == {"Service": "states.amazonaws.com"} and arn.endswith(
+            ":stateMachine:FL-kickoff'}"
+        )
+        if where.startswith("MachineRole") and not one:
+            yield f"{where} serves any machine, or somebody else"
+
+
+# What of the request may come from the server, and nothing else of it.
+FROM_THE_SERVER = {
+    "TrainingJobName", "CheckpointConfig.S3Uri", *(
+        f"HyperParameters.{name}"
+        for name in ("server-address", "ca-certificate", "seed", "penalty", "max-iter", "join-deadline")
+    ),
+}  # fmt: skip
+AS_AGREED = {
+    "AlgorithmSpecification.TrainingImage": "TrainingImage",
+    "RoleArn": "ExecutionRoleArn",
+    "HyperParameters.sagemaker_program": "client.py",
+    "HyperParameters.sagemaker_submit_directory": "s3://BucketName/code/source.tar.gz",
+    "InputDataConfig.DataSource.S3DataSource.S3Uri": "s3://BucketName/data/",
+    "OutputDataConfig.S3OutputPath": "s3://BucketName/artefacts/",
+    "OutputDataConfig.KmsKeyId": "KeyArn",
+    "ResourceConfig.InstanceType": "InstanceType",
+    "ResourceConfig.InstanceCount": 1,
+    "StoppingCondition.MaxRuntimeInSeconds": 3600,
+    "VpcConfig.Subnets": "Subnets",
+    "VpcConfig.SecurityGroupIds": "FederationGroupId",
+    "Tags.Value": "FL-kickoff",
+}
+
+
+@rule
+def the_machine_holds_the_request_and_checks_what_it_is_given(template: Template) -> Iterator[str]:
+    """Amazon States Language that can be run; nothing starts that was not checked; the rest is the owner's."""
+    for name, machine in template.resources("AWS::StepFunctions::StateMachine"):
+        text = machine["DefinitionString"]["Fn::Sub"][0].replace("${MaxRuntimeSeconds}", "3600")
+        text = re.sub(r"\$\{(?:AWS::)?(\w+)\}", r"\1", text).replace("arn:Partition", "arn:aws")
+        yield from (f"{name}: {problem}" for problem in definitions.problems(text))
+        definition = json.loads(text)
+        check, start = (definition["States"][state] for state in ("Check", "Start"))
+        if definition["StartAt"] != "Check" or check["Default"] != "Start":
+            yield f"{name} starts a job unchecked"
+        if {choice["Next"] for choice in check["Choices"]} != {"Refuse"}:
+            yield f"{name} lets pass what it should refuse"
+        checks = [choice["Condition"] for choice in check["Choices"]]
+        if not any("$filter($keys($states.input)" in text for text in checks):
+            yield f"{name} takes more than was agreed on"
+        leaves = dict(_leaves(start["Arguments"]))
+        given = {path for path, value in leaves.items() if "{%" in str(value)}
+        yield from (f"{name} takes {path} from the server" for path in sorted(given - FROM_THE_SERVER))
+        for used in sorted(set(re.findall(r"\$states\.input\.(\w+)", json.dumps(start)))):
+            mine = f"$states.input.{used}"
+            whole = (f"[0].match = {mine}", f"{mine} <= ", f"$not({mine} in [")
+            if not any(text.startswith("{% $not(") and any(form in text for form in whole) for text in checks):
+                yield f"{name} does not check {used}"
+        for path, value in AS_AGREED.items():
+            if leaves.get(path) != value:
+                yield f"{name}: {path} is {leaves.get(path)}"
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what is in a request with where it is; places in lists count as one."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _leaves(item, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item, path)
+    else:
+        yield path, value
 
 
 @rule

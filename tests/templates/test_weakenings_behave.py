@@ -5,6 +5,7 @@ from botocore.exceptions import ClientError
 from weakenings import WEAKENINGS
 
 from workshop.aws import accounts, blueprint, deployment, stacks
+from workshop.aws.choices import Choices
 from workshop.aws.steps import placements
 from workshop.lessons import experiments, rehearsal
 
@@ -15,7 +16,7 @@ DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 def stage(aws):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKSHOP_HOME", str(aws.home))
-        connected = rehearsal.connect_accounts(n_clients=2, seed=0)
+        connected = rehearsal.connect_accounts(n_clients=2, seed=0, choices=Choices(kick_off="published"))
         yield connected
         rehearsal.clean_up(connected)
 

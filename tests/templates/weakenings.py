@@ -1,5 +1,6 @@
 """Single changes that weaken a template: its name, the text that is there, and what an attacker would like to see."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -18,6 +19,29 @@ TRUST = f"""            Principal: {{AWS: !Ref ServerRoleArn}}
             Condition:
               StringEquals: {{"sts:ExternalId": !Ref ExternalId}}
 {ONE_ROLE}"""
+TEMPLATE = (Path(__file__).resolve().parents[2] / "cloudformation" / "client-access.yaml").read_text()
+
+
+def part(begin: str, end: str) -> str:
+    """Return what stands in the template from one text to the next."""
+    _, found, rest = TEMPLATE.partition(begin)
+    return found + rest.partition(end)[0]
+
+
+CREATE, AMAZON = "sagemaker:CreateTrainingJob", '"arn:aws:iam::aws:policy/'
+STARTED = part("          - Sid: StartFederationJobs", "            Condition:")
+NAMED = part('!Sub "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:training-job/fl-', "\n")
+SUBNETS = part("              ForAllValues:StringEquals:\n", '                "sagemaker:VpcSec')
+LONGEST = 'NumericLessThanEquals: {"sagemaker:MaxRuntimeInSeconds": !Ref MaxRuntimeSeconds}'
+PASSED = part("          - Sid: HandOverExecutionRole\n            Effect", "\n\n")
+HANDED = part("              - Sid: HandOverExecutionRole\n                Effect", "\n\n")
+ATTACHED = part("ManagedPolicyArns: [", "\n")
+TAGGED = part('            Condition:\n              StringEquals: {"aws:ResourceTag/fl-started-by"', "\n\n")
+ONE_MACHINE = part('              ArnLike: {"aws:SourceArn"', "      Policies:")
+TAG_KEYS = part(
+    '                Condition:\n                  ForAllValues:StringEquals: {"aws:TagKeys"', "              - Sid"
+)
+UNKNOWN = part("{% $count($filter(", '",\n')
 WEAKENINGS = [
     Weakening(
         "kick-off role trusts the server's whole account",
@@ -48,39 +72,13 @@ WEAKENINGS = [
         "    NoEcho: true\n",
         "    NoEcho: true\n    Default: everybody-knows-this\n",
     ),
+    Weakening("any role may be passed", "client-access", PASSED, PASSED.replace("!Ref ExecutionRoleArn", '"*"')),
+    Weakening("role may be passed to any service", "client-access", PASSED, PASSED.partition("            Cond")[0]),
+    Weakening("role may be passed to EC2", "client-access", PASSED, PASSED.replace("sagemaker", "ec2")),
     Weakening(
-        "any role may be passed",
-        "client-access",
-        "            Resource: !Ref ExecutionRoleArn",
-        '            Resource: "*"',
+        "kick-off may do everything in SageMaker", "client-access", STARTED, STARTED.replace(CREATE, '"sagemaker:*"')
     ),
-    Weakening(
-        "role may be passed to any service",
-        "client-access",
-        '            Condition:\n              StringEquals: {"iam:PassedToService": sagemaker.amazonaws.com}\n',
-        "",
-    ),
-    Weakening(
-        "role may be passed to EC2",
-        "client-access",
-        '{"iam:PassedToService": sagemaker.amazonaws.com}',
-        '{"iam:PassedToService": ec2.amazonaws.com}',
-    ),
-    Weakening(
-        "kick-off may do everything in SageMaker",
-        "client-access",
-        "Action: sagemaker:CreateTrainingJob",
-        'Action: "sagemaker:*"',
-    ),
-    Weakening(
-        "jobs of any name",
-        "client-access",
-        "StartFederationJobs\n            Effect: Allow\n"
-        '            Action: sagemaker:CreateTrainingJob\n            Resource: !Sub "arn:${AWS::Partition}:sagemaker:'
-        '${AWS::Region}:${AWS::AccountId}:training-job/fl-*"',
-        "StartFederationJobs\n            Effect: Allow\n"
-        '            Action: sagemaker:CreateTrainingJob\n            Resource: "*"',
-    ),
+    Weakening("jobs of any name", "client-access", STARTED, STARTED.replace(NAMED, '"*"')),
     Weakening("jobs in any subnet", "client-access", '                "sagemaker:VpcSubnets": !Ref SubnetIds\n', ""),
     Weakening(
         "jobs with any group",
@@ -92,22 +90,144 @@ WEAKENINGS = [
     Weakening(
         "jobs without a group", "client-access", '                "sagemaker:VpcSecurityGroupIds": "false"\n', ""
     ),
-    Weakening("one right subnet is enough", "client-access", "ForAllValues:StringEquals", "ForAnyValue:StringEquals"),
+    Weakening("one right subnet is enough", "client-access", SUBNETS, SUBNETS.replace("ForAllValues", "ForAnyValue")),
+    Weakening("jobs of any length", "client-access", f"              {LONGEST}\n", ""),
+    Weakening("a machine is kept warm", "client-access", '                "sagemaker:KeepAlivePeriod": "true"\n', ""),
     Weakening(
-        "kick-off reads rows", "client-access", "Action: logs:GetLogEvents", "Action: [logs:GetLogEvents, s3:GetObject]"
-    ),
-    Weakening("kick-off reads every log", "client-access", 'TrainingJobs:log-stream:fl-*"', 'TrainingJobs:*"'),
-    Weakening(
-        "kick-off is an administrator",
+        "a shell in the container",
         "client-access",
-        "ManagedPolicyArns: [!Ref KickoffPolicy]",
-        'ManagedPolicyArns: [!Ref KickoffPolicy, "arn:aws:iam::aws:policy/AdministratorAccess"]',
+        'BoolIfExists: {"sagemaker:EnableRemoteDebug": "false"}',
+        'BoolIfExists: {"sagemaker:EnableRemoteDebug": "true"}',
+    ),
+    Weakening(
+        "output with any key",
+        "client-access",
+        '              StringEquals: {"sagemaker:OutputKmsKey": !Ref KeyArn}\n',
+        "",
+    ),
+    Weakening(
+        "kick-off reads rows",
+        "client-access",
+        "Action: states:StartExecution",
+        "Action: [states:StartExecution, s3:GetObject]",
+    ),
+    Weakening(
+        "kick-off reads logs",
+        "client-access",
+        "Action: states:StartExecution",
+        "Action: [states:StartExecution, logs:GetLogEvents]",
+    ),
+    Weakening(
+        "kick-off is an administrator", "client-access", ATTACHED, f'{ATTACHED[:-1]}, {AMAZON}AdministratorAccess"]'
     ),
     Weakening(
         "kick-off has SageMaker's full access",
         "client-access",
-        "ManagedPolicyArns: [!Ref KickoffPolicy]",
-        'ManagedPolicyArns: [!Ref KickoffPolicy, "arn:aws:iam::aws:policy/AmazonSageMakerFullAccess"]',
+        ATTACHED,
+        f'{ATTACHED[:-1]}, {AMAZON}AmazonSageMakerFullAccess"]',
+    ),
+    Weakening("the published way by default", "client-access", "    Default: owner\n", "    Default: published\n"),
+    Weakening(
+        "kick-off starts any machine",
+        "client-access",
+        "            Resource: !Ref Machine\n",
+        '            Resource: "*"\n',
+    ),
+    Weakening(
+        "kick-off changes the machine",
+        "client-access",
+        "Action: states:StartExecution",
+        "Action: [states:StartExecution, states:UpdateStateMachine]",
+    ),
+    Weakening("kick-off stops any execution", "client-access", ":execution:${Machine.Name}:*", ":execution:*"),
+    Weakening("kick-off stops jobs of the owner", "client-access", TAGGED, ""),
+    Weakening(
+        "kick-off tags jobs of the owner",
+        "client-access",
+        "[states:DescribeExecution, states:StopExecution]",
+        "[states:DescribeExecution, states:StopExecution, sagemaker:AddTags]",
+    ),
+    Weakening("machine's role for any machine", "client-access", ONE_MACHINE, ""),
+    Weakening(
+        "machine's role for EC2",
+        "client-access",
+        "Principal: {Service: states.amazonaws.com}",
+        "Principal: {Service: ec2.amazonaws.com}",
+    ),
+    Weakening("machine passes any role", "client-access", HANDED, HANDED.replace("!Ref ExecutionRoleArn", '"*"')),
+    Weakening("machine gives any tag", "client-access", TAG_KEYS, ""),
+    Weakening(
+        "machine reads rows", "client-access", "Action: sagemaker:AddTags", "Action: [sagemaker:AddTags, s3:GetObject]"
+    ),
+    Weakening("machine starts unchecked", "client-access", '"StartAt": "Check"', '"StartAt": "Start"'),
+    Weakening("machine takes more than was agreed on", "client-access", UNKNOWN, "{% false %}"),
+    Weakening(
+        "machine lets a wrong run pass",
+        "client-access",
+        '"run must be 4 to 32 small letters and digits"},\n                    "Next": "Refuse"',
+        '"run must be 4 to 32 small letters and digits"},\n                    "Next": "Start"',
+    ),
+    Weakening(
+        "machine checks a part of the run",
+        "client-access",
+        "/[a-z0-9]{4,32}/)[0].match = $states.input.run",
+        "/[a-z0-9]{4,32}/)[0].match != ''",
+    ),
+    Weakening(
+        "machine checks a part of the server",
+        "client-access",
+        "{4,5}/)[0].match = $states.input.server",
+        "{4,5}/)[0].match != ''",
+    ),
+    Weakening(
+        "machine does not check the authority",
+        "client-access",
+        "{100,2000}/)[0].match = $states.input.authority : false",
+        "{100,2000}/)[0].match != '' : false",
+    ),
+    Weakening("machine bounds no iterations", "client-access", " and $states.input.max_iter <= 1000", ""),
+    Weakening(
+        "machine takes the image from the server",
+        "client-access",
+        '"TrainingImage": "${TrainingImage}"',
+        '"TrainingImage": "{% $states.input.image %}"',
+    ),
+    Weakening(
+        "machine takes the program from the server",
+        "client-access",
+        '"sagemaker_program": "client.py"',
+        '"sagemaker_program": "{% $states.input.program %}"',
+    ),
+    Weakening(
+        "machine takes the environment from the server",
+        "client-access",
+        '"GRPC_VERBOSITY": "NONE"',
+        '"GRPC_VERBOSITY": "{% $states.input.penalty %}"',
+    ),
+    Weakening(
+        "machine takes the rows from the server",
+        "client-access",
+        '"S3Uri": "s3://${BucketName}/data/"',
+        '"S3Uri": "{% $states.input.rows %}"',
+    ),
+    Weakening(
+        "machine's job outside the network",
+        "client-access",
+        '                  "VpcConfig": {"Subnets": ["${Subnets}"], "SecurityGroupIds": ["${FederationGroupId}"]},\n',
+        "",
+    ),
+    Weakening(
+        "machine's job of five days",
+        "client-access",
+        '"MaxRuntimeInSeconds": ${MaxRuntimeSeconds}',
+        '"MaxRuntimeInSeconds": 432000',
+    ),
+    Weakening("machine's job on twenty machines", "client-access", '"InstanceCount": 1', '"InstanceCount": 20'),
+    Weakening(
+        "machine's job without its tag",
+        "client-access",
+        '                  "Tags": [{"Key": "fl-started-by", "Value": "FL-kickoff"}]',
+        '                  "Tags": []',
     ),
     Weakening("sessions of twelve hours", "client-access", "MaxSessionDuration: 3600", "MaxSessionDuration: 43200"),
     Weakening(

@@ -24,7 +24,19 @@ if TYPE_CHECKING:
 
 TARGETS = ("embedded", "aws")
 # What the kit asks of an account.
-SERVICES = ("cloudformation", "cloudtrail", "ec2", "iam", "kms", "logs", "s3", "sagemaker", "service-quotas", "sts")
+SERVICES = (
+    "cloudformation",
+    "cloudtrail",
+    "ec2",
+    "iam",
+    "kms",
+    "logs",
+    "s3",
+    "sagemaker",
+    "service-quotas",
+    "stepfunctions",
+    "sts",
+)
 # Descriptions of AWS's services are large (SageMaker's takes 20 MB): sessions share them.
 _LOADER = create_loader()
 # What AWS turns away for now, or does not answer, is asked three times more, with growing pauses.

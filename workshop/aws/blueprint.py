@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workshop.aws import accounts, prices, region, stacks
+from workshop.aws import accounts, images, prices, region, stacks
 from workshop.aws.choices import Choices
 from workshop.aws.members import Members
 from workshop.aws.stacks import Stack
@@ -28,8 +28,8 @@ BEGIN, END = "<!-- blueprint -->", "<!-- end of blueprint -->"
 # What is reached through endpoints of the VPC: by a job, by the server's notebook besides, and what else there is.
 JOB_ENDPOINTS, SERVER_ENDPOINTS, OTHER_ENDPOINTS = (
     ("s3",),
-    ("sagemaker.api", "sts", "logs"),
-    ("kms", "ecr.api", "ecr.dkr"),
+    ("sagemaker.api", "sts", "states"),
+    ("logs", "kms", "ecr.api", "ecr.dkr"),
 )
 
 
@@ -85,6 +85,10 @@ def _free(what: str) -> Callable[[Choices], Cost]:
 
 
 _STORAGE = {"BucketName": Output("own", "storage", "Bucket"), **_own("storage", "KeyArn")}
+_IMAGE = Agreed(
+    "SageMaker's scikit-learn image of the region",
+    lambda members, place: images.training_image(members.sessions[place.account].region_name),
+)
 _REQUESTER = Agreed("who deploys for the server", lambda members, place: members.agreed.requester)
 _REQUESTER_ID = Agreed("whose unique id is", lambda members, place: members.agreed.requester_id)
 
@@ -139,7 +143,7 @@ ROLES = (
         "client-job",
         CLIENT,
         _free("role"),
-        {**_STORAGE, **_own("network", "SubnetIds", "FederationGroupId")},
+        {**_STORAGE, **_own("network", "SubnetIds", "FederationGroupId"), "TrainingImage": _IMAGE},
         runs={
             "(training job)": lambda choices: Cost(
                 f"{choices.instance_type}; a stop bills 2 minutes more", 5, prices.TRAINING[choices.instance_type]
@@ -150,7 +154,7 @@ ROLES = (
     Step(
         "client-access",
         CLIENT,
-        _free("role, policy"),
+        _free("state machine, two roles, policy"),
         {
             "ServerRoleArn": Output("server", "server-access", "NotebookRoleArn"),
             "ServerRoleId": Output("server", "server-access", "NotebookRoleId"),
@@ -159,6 +163,12 @@ ROLES = (
             ),
             **_own("network", "SubnetIds", "FederationGroupId"),
             **_own("client-job", "ExecutionRoleArn"),
+            **_STORAGE,
+            "ClientName": Agreed("what the federation calls the account", lambda members, place: place.account),
+            "TrainingImage": _IMAGE,
+            "KickOff": Agreed(
+                "the owner's choice of who writes the request", lambda members, place: members.choices.kick_off
+            ),
             "InstanceType": Agreed(
                 "the owner's choice of machine", lambda members, place: members.choices.instance_type
             ),

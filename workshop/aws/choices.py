@@ -1,4 +1,4 @@
-"""Parameters of one owner's account alone: the job's machine, endpoints, when an idle notebook stops."""
+"""Parameters of one owner's account alone: a job's request and machine, endpoints, when an idle notebook stops."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from workshop.files import locked, read_object, write_text
 
 INSTANCE_TYPES = ("ml.t3.medium", "ml.t3.large", "ml.m5.large", "ml.m5.xlarge")  # those of client-access.yaml
 ENDPOINTS = ("needed", "all")
+KICK_OFFS = ("owner", "published")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Choices:
         ``needed``: interface endpoints for what is called from inside the VPC, in one zone; a client's job calls
         nothing, so its account has none. ``all``: for every service, in two zones, in every account, for owners whose
         rules want it.
+    kick_off : str
+        ``owner``: the server starts this account's state machine, which holds the request. ``published``: the server
+        writes the request, and with it what runs beside the rows, as in AWS's sample.
     idle_minutes : int
         Minutes without work after which the server's notebook instance stops; 0 never.
     """
@@ -32,12 +36,15 @@ class Choices:
     instance_type: str = "ml.m5.large"
     endpoints: str = "needed"
     idle_minutes: int = 120
+    kick_off: str = "owner"
 
     def __post_init__(self) -> None:
         if self.instance_type not in INSTANCE_TYPES:
             raise AgreementError(f"instance type {self.instance_type!r}: choose one of {', '.join(INSTANCE_TYPES)}")
         if self.endpoints not in ENDPOINTS:
             raise AgreementError(f"endpoints {self.endpoints!r}: choose {' or '.join(ENDPOINTS)}")
+        if self.kick_off not in KICK_OFFS:
+            raise AgreementError(f"kick-off {self.kick_off!r}: choose {' or '.join(KICK_OFFS)}")
         if self.idle_minutes != 0 and not 15 <= self.idle_minutes <= 1440:
             raise AgreementError(f"idle minutes {self.idle_minutes}: choose 15 to 1440, or 0 for never")
 

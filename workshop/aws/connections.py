@@ -36,6 +36,7 @@ def client_account(federation: Members, name: str) -> ClientAccount:
         name=name,
         account=federation.ids[name],
         bucket=outputs["fl-storage"]["Bucket"],
+        key=outputs["fl-storage"]["KeyArn"],
         execution_role=outputs["fl-client-job"]["ExecutionRoleArn"],
         kickoff_role=outputs["fl-client-access"]["KickoffRoleArn"],
         subnets=tuple(outputs["fl-network"]["SubnetIds"].split(",")),
@@ -43,6 +44,8 @@ def client_account(federation: Members, name: str) -> ClientAccount:
         region=outputs["fl-client-access"]["KickoffRegion"],
         instance_type=outputs["fl-client-access"]["InstanceType"],
         external_id=federation.agreed.external_ids[name],
+        kick_off=outputs["fl-client-access"]["KickOff"],
+        machine=outputs["fl-client-access"].get("MachineArn", ""),
     )
 
 

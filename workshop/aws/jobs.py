@@ -1,15 +1,12 @@
-"""SageMaker training jobs in the client accounts: the request, its start, and what is known of it afterwards."""
+"""SageMaker training jobs in the client accounts, as the server's account sees them once they are started."""
 
 from __future__ import annotations
 
 import contextlib
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import count, repeat
 from typing import Any
 
 import boto3
@@ -19,14 +16,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop.aws.pace import HERE_SECONDS, is_here
 from workshop.errors import JobError
-from workshop.federation.participants import Phase, Status, report, stop_all, together
+from workshop.federation.participants import Phase, Status, report, together
 
 FINISHED = ("Completed", "Failed", "Stopped")
-LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"  # its owner's alone
 AWS_SECONDS = 3.0  # between two looks at a job
 STOPPING_SECONDS = 240.0  # a job that is being stopped counts against the account's quota for minutes
-
-QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "GRPC_VERBOSITY": "NONE"}
 
 
 @dataclass(frozen=True)
@@ -36,13 +31,16 @@ class ClientAccount:
     name: str
     account: str
     bucket: str
+    key: str  # ARN of the account's own
     execution_role: str
     kickoff_role: str
     subnets: tuple[str, ...]
     security_group: str
     region: str
-    instance_type: str  # of the job: the owner chooses it, and the kick-off policy allows no other
+    instance_type: str  # of the job: the owner chooses it, and there is no other
     external_id: str = field(repr=False)
+    kick_off: str = "owner"  # who writes the request of a job: the owner, or (published) the server
+    machine: str = ""  # ARN of the owner's state machine, which holds it
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> ClientAccount:
@@ -123,27 +121,6 @@ class TrainingJob:
             phase = Phase.RUNNING if step in ("Training", "Uploading", "Interrupted") else Phase.WAITING
         return Status(phase, f"{status} ({step})", job.get("FailureReason", ""), job["CreationTime"])
 
-    def log_tail(self, most: int = 5) -> list[str]:
-        """Return the last lines of the job's log; none when it has not written any.
-
-        Raises
-        ------
-        JobError
-            If the account does not show them.
-        """
-        logs = self.session.client("logs")
-        try:
-            streams = logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.job_name}/")
-            if not streams["logStreams"]:
-                return []
-            stream = streams["logStreams"][0]["logStreamName"]
-            events = logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=stream, limit=most, startFromHead=False)
-        except logs.exceptions.ResourceNotFoundException:
-            return []
-        except (BotoCoreError, ClientError) as error:
-            raise JobError(f"{self._where} does not show the log of job {self.job_name}: {error}") from error
-        return [event["message"].rstrip() for event in events["events"]][-most:]
-
     def stop(self) -> None:
         """Ask SageMaker to stop the job; a job that has ended already is left alone.
 
@@ -165,189 +142,26 @@ class TrainingJob:
         return f"{self.name} (account {self.account})"
 
 
-def job_name(client: str, run: str = "", attempt: int = 1) -> str:
-    """Return the name of a client's job in a run of the federation, one that the kick-off policy allows (``fl-*``).
-
-    The name follows from the run: who starts a run again finds the jobs that are there already.
-    """
-    return f"fl-{client}-{run or secrets.token_hex(4)}-{attempt}"
-
-
-def training_request(
-    client: ClientAccount,
-    *,
-    name: str,
-    image: str,
-    server_address: str,
-    ca_certificate: str,
-    run: str = "",
-    max_iter: int = 10,
-    penalty: str = "l2",
-    seed: int = 0,
-    join_deadline: int = 120,
-    max_seconds: int = 3600,
-) -> dict[str, Any]:
-    """Write the ``CreateTrainingJob`` request that one client account receives.
-
-    Parameters
-    ----------
-    client : ClientAccount
-        Whose bucket, code and execution role the request names.
-    name, image, server_address, ca_certificate
-        The job's name, the SageMaker scikit-learn image, ``host:port`` of the Flower server, and its authority.
-    run : str
-        Id of the federation's run: under it SageMaker keeps the job's checkpoints, for the job that follows it.
-    max_iter, penalty, seed
-        Hyperparameters of the local training, as in the original sample.
-    join_deadline, max_seconds : int
-        Seconds without a server after which the job gives up, and seconds after which SageMaker stops it.
-
-    Source: AWS, SageMaker API reference, CreateTrainingJob.
-    """
-    bucket = f"s3://{client.bucket}"
-    hyperparameters = {
-        "sagemaker_program": "client.py",
-        "sagemaker_submit_directory": f"{bucket}/code/source.tar.gz",
-        "sagemaker_region": client.region,  # else the toolkit leaves the script without one
-        "penalty": penalty,
-        "max-iter": max_iter,
-        "seed": seed,
-        "server-address": server_address,
-        "ca-certificate": ca_certificate,
-        "join-deadline": join_deadline,
-    }
-    rows = {"S3DataType": "S3Prefix", "S3Uri": f"{bucket}/data/", "S3DataDistributionType": "FullyReplicated"}
-    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {
-        "TrainingJobName": name,
-        "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": "File"},
-        "RoleArn": client.execution_role,
-        "HyperParameters": {key: str(value) for key, value in hyperparameters.items()},
-        "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": rows}, "ContentType": "text/csv"}],
-        "OutputDataConfig": {"S3OutputPath": f"{bucket}/artefacts/"},
-        "CheckpointConfig": {"S3Uri": f"{bucket}/artefacts/checkpoints/{run or name}/"},
-        "ResourceConfig": {"InstanceType": client.instance_type, "InstanceCount": 1, "VolumeSizeInGB": 10},
-        "StoppingCondition": {"MaxRuntimeInSeconds": max_seconds},
-        "VpcConfig": {"Subnets": list(client.subnets), "SecurityGroupIds": [client.security_group]},
-        # One BLAS thread: the same sums on every machine. What client.py sets for itself is set here, too, for
-        # libraries that read it before the script runs: gRPC's own lines would push the job's out of the log's end.
-        "Environment": dict.fromkeys(threads, "1") | QUIET,
-        "EnableNetworkIsolation": False,  # it would cut the link to the server; subnet and group do that job
-    }
-
-
-def start(
-    client: ClientAccount, session: boto3.Session, request: dict[str, Any], *, patience: float = 0.0
-) -> TrainingJob:
-    """Start one job in a client account; if this very job runs there already, return it.
-
-    Parameters
-    ----------
-    patience : float
-        Seconds to try again for while the account's quota is used up: by a job that is being stopped, say.
+def log_tail(owner: boto3.Session, job_name: str, most: int = 5) -> list[str]:
+    """Return the last lines of a job's log, for the owner of its account; none when it has not written any.
 
     Raises
     ------
     JobError
-        Names the account, the job and what AWS answered.
+        If the account does not show them.
     """
-    job = TrainingJob(client, request["TrainingJobName"], session)
-    give_up = time.monotonic() + patience
-    while True:
-        try:
-            session.client("sagemaker").create_training_job(**request)
-        except (BotoCoreError, ClientError) as error:
-            if _code(error) == "ResourceLimitExceeded" and time.monotonic() < give_up:
-                time.sleep(job.pace)
-                continue
-            if not _runs(job, request):  # else only the answer was lost
-                message = error.response["Error"]["Message"] if isinstance(error, ClientError) else error
-                where = f"{client.name} (account {client.account})"
-                remedy = f" - its owner asks for more: python -m workshop quotas {client.name} --request"
-                limit = remedy if _code(error) == "ResourceLimitExceeded" else ""
-                raise JobError(f"{where} did not start job {job.job_name}: {message}{limit}") from error
-        return job
-
-
-def _code(error: Any) -> str:
-    return error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-
-
-def _runs(job: TrainingJob, request: Mapping[str, Any]) -> bool:
-    """Return whether a job runs that was asked for with these hyperparameters; they name the run's authority."""
+    logs = owner.client("logs")
     try:
-        response = job.describe()
-    except JobError:
-        return False
-    return response["TrainingJobStatus"] == "InProgress" and response["HyperParameters"] == request["HyperParameters"]
-
-
-def kick_off(
-    clients: Sequence[ClientAccount],
-    sessions: Mapping[str, boto3.Session],
-    *,
-    run: str,
-    before: Sequence[str] = (),
-    **settings: Any,
-) -> list[TrainingJob]:
-    """Have one job running per client account; those that run already for this very run are kept.
-
-    Parameters
-    ----------
-    sessions : mapping
-        The borrowed kick-off role of every client's account, by client name.
-    run, before : str
-        Id of this run, and of earlier ones whose jobs are stopped first.
-    **settings
-        Passed on to :func:`training_request`.
-
-    Raises
-    ------
-    JobError
-        Names the first account that did not start its job; those that started are stopped again.
-    """
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        for earlier in before:
-            list(pool.map(lambda client, run: stop_run(client, sessions[client.name], run), clients, repeat(earlier)))
-        patience = STOPPING_SECONDS if before else 0.0
-        starts = [
-            pool.submit(_keep_or_start, client, sessions[client.name], run, settings, patience) for client in clients
-        ]
-    if failed := [error for start in starts if (error := start.exception())]:
-        try:
-            stop_all([start.result() for start in starts if not start.exception()])
-        except JobError as error:
-            failed[0].add_note(f"The other jobs may still be running: {error}")
-        raise failed[0]
-    return [start.result() for start in starts]
-
-
-def stop_run(client: ClientAccount, session: boto3.Session, run: str) -> None:
-    """Stop whatever a run has left running in a client's account."""
-    for attempt in count(1):
-        job = TrainingJob(client, job_name(client.name, run, attempt), session)
-        if (status := job.lookup()) is None:
-            return
-        if status == "InProgress":
-            job.stop()
-
-
-def _keep_or_start(
-    client: ClientAccount, session: boto3.Session, run: str, settings: Mapping[str, Any], patience: float
-) -> TrainingJob:
-    for attempt in count(1):
-        job = TrainingJob(client, job_name(client.name, run, attempt), session)
-        request = training_request(client, name=job.job_name, run=run, **settings)
-        status = job.lookup()
-        if status is None:
-            return start(client, session, request, patience=patience)
-        if status == "InProgress":
-            if job.describe()["HyperParameters"] == request["HyperParameters"]:
-                return job
-            job.stop()
-        if status not in FINISHED:
-            patience = STOPPING_SECONDS
-    raise AssertionError("there is always a next attempt")
+        streams = logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{job_name}/")
+        if not streams["logStreams"]:
+            return []
+        stream = streams["logStreams"][0]["logStreamName"]
+        events = logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=stream, limit=most, startFromHead=False)
+    except logs.exceptions.ResourceNotFoundException:
+        return []
+    except (BotoCoreError, ClientError) as error:
+        raise JobError(f"the log of job {job_name} is not shown: {error}") from error
+    return [event["message"].rstrip() for event in events["events"]][-most:]
 
 
 def wait(

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from workshop.errors import StackError
 
 # What a notebook or a job is near: SageMaker itself, and the interface endpoints that may be wanted.
-_NEAR = ("sagemaker.api", "sts", "logs", "kms", "ecr.api", "ecr.dkr")
+_NEAR = ("sagemaker.api", "sts", "states", "logs", "kms", "ecr.api", "ecr.dkr")
 
 
 def partition(session: boto3.Session) -> str:

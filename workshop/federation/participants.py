@@ -64,10 +64,6 @@ class Participant(Protocol):
         """Say how it stands; ``JobError`` if nobody answers."""
         ...
 
-    def log_tail(self, most: int = 5) -> list[str]:
-        """Return the last lines of its log; ``JobError`` if nobody shows them."""
-        ...
-
     def stop(self) -> None:
         """End it; ``JobError`` if nobody answers, or it is refused. One that has ended is left alone."""
 
@@ -81,21 +77,17 @@ def where(participant: Participant) -> str:
 
 
 def report(participant: Participant) -> str:
-    """Say in a few lines who a participant is, how it stands, why, and what it wrote last.
+    """Say in a line or two who a participant is, how it stands, and why; its log is its owner's.
 
     Raises
     ------
     JobError
-        If nobody says how it stands; a log that cannot be read is worth a line only.
+        If nobody says how it stands.
     """
     status = participant.status()
     lines = [f"{where(participant)}: {status.says or status.phase}"]
     if status.reason:
         lines.append(f"  reason: {status.reason}")
-    try:
-        lines += [f"  log: {line}" for line in participant.log_tail()]
-    except JobError as error:
-        lines.append(f"  log: {error}")
     return "\n".join(lines)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from workshop.aws import accounts, connections, flow_logs, images, jobs, region, uploads
+from workshop.aws import accounts, connections, flow_logs, images, jobs, kickoff, region, uploads
 from workshop.aws.pace import pauses
 from workshop.errors import JobError
 from workshop.federation import tls
@@ -16,7 +17,7 @@ from workshop.first_run import flows, probe
 from workshop.first_run.run import CLIENT, Run, minutes, until
 from workshop.packing import bundle
 
-ARCHIVE = "code/first-run.tar.gz"
+ARCHIVE = "code/source.tar.gz"  # where the owner's machine takes the code from
 JOB_SECONDS, STOP_SECONDS = 900.0, 300.0
 AGGREGATED = 60.0  # seconds that a record of the flow log is about, by network.yaml
 LOG_SECONDS = {"aws": 30.0, "embedded": 0.0}  # until the last lines of a log can be read
@@ -30,20 +31,17 @@ def job(run: Run, step: str) -> None:
     client = connections.client_account(run.members, CLIENT)
     s3 = run.client(CLIENT, "s3")
     s3.put_object(Bucket=client.bucket, Key="data/first-run.txt", Body=b"no row of anybody\n")
-    archive = bundle.source_archive(wheels=uploads.wheels(), also={"probe.py": Path(probe.__file__).read_bytes()})
+    archive = bundle.source_archive(wheels=uploads.wheels(), also={"client.py": Path(probe.__file__).read_bytes()})
     s3.put_object(Bucket=client.bucket, Key=ARCHIVE, Body=archive)
     server = run.members.sessions["server"]
     host = connections.server_host(server, run.members.outputs["server"]["fl-notebook-instance"])
-    request = jobs.training_request(
-        client, name=jobs.job_name(CLIENT), image=images.training_image(client.region),
-        server_address=f"{host}:{run.members.agreed.port}", max_seconds=1800,
-        ca_certificate=tls.make_certificates(host).authority_hyperparameter(),
-    )  # fmt: skip
-    source = {"sagemaker_program": "probe.py", "sagemaker_submit_directory": f"s3://{client.bucket}/{ARCHIVE}"}
-    request["HyperParameters"] |= source
     role = run.members.outputs["server"]["fl-server-access"]["NotebookRoleArn"]
     lent = accounts.borrow(accounts.notebook_session(role), client, session_name="first-run")
-    started = run.job = jobs.start(client, lent, request)
+    (run.job,) = (started,) = kickoff.kick_off(
+        [client], {CLIENT: lent}, run=secrets.token_hex(4), image=images.training_image(client.region),
+        server_address=f"{host}:{run.members.agreed.port}",
+        ca_certificate=tls.make_certificates(host).authority_hyperparameter(),
+    )  # fmt: skip
     facts = _facts_when_ready(run, started)
     run.report.add(step, "time until its first line", minutes(time.monotonic() - began))
     run.look()
@@ -94,7 +92,7 @@ def _facts_when_ready(run: Run, started: jobs.TrainingJob) -> dict:
     facts: dict = {}
 
     def ask() -> str:
-        facts.update(_facts(started.log_tail(500)))
+        facts.update(_facts(jobs.log_tail(run.members.sessions[CLIENT], started.job_name, 500)))
         status = started.describe()
         return "ready" if facts.get("ready") else status["TrainingJobStatus"] + f" ({status['SecondaryStatus']})"
 
@@ -132,7 +130,7 @@ def _stop(run: Run, step: str, started: jobs.TrainingJob) -> None:
     run.ended = time.time()
     run.report.add(step, "time from StopTrainingJob to Stopped", minutes(run.ended - asked))
     time.sleep(LOG_SECONDS[accounts.target()])
-    facts = _facts(started.log_tail(1000))
+    facts = _facts(jobs.log_tail(run.members.sessions[CLIENT], started.job_name, 1000))
     run.report.add(
         step, "does the script hear SIGTERM", "yes" if "sigterm" in facts else "no", expected="no",
         as_expected="sigterm" not in facts,

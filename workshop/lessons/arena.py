@@ -20,7 +20,7 @@ import numpy as np
 from client_code import task
 from client_code.problem import Problem
 from workshop import federation
-from workshop.aws import accounts, jobs, uploads
+from workshop.aws import accounts, jobs, kickoff, uploads
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.events import Event, RoundStarted, Sink
@@ -90,7 +90,7 @@ class Arena:
         borrowed = {
             name: accounts.borrow(self.server, client, session_name="break-it") for name, client in self.clients.items()
         }
-        started = jobs.kick_off(
+        started = kickoff.kick_off(
             list(self.clients.values()), borrowed, run=secrets.token_hex(4), image=self.connection["image"],
             server_address=self.place.address, seed=self.seed, join_deadline=60,
             ca_certificate=self._certificates().authority_hyperparameter(),

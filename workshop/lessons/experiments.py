@@ -14,7 +14,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from client_code import schema
 from client_code.problem import Problem
 from data_prep import balance, split
-from workshop.aws.jobs import ClientAccount, job_name, training_request
+from workshop.aws.jobs import ClientAccount
+from workshop.aws.kickoff import job_name, training_request
 from workshop.errors import AccountError
 
 DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")

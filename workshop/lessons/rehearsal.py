@@ -12,7 +12,8 @@ from client_code import schema
 from client_code.problem import Problem
 from data_prep import prepare, sources
 from workshop import federation, problems, state
-from workshop.aws import accounts, cleanup, connections, deployment, images, jobs, uploads
+from workshop.aws import accounts, cleanup, connections, deployment, images, jobs, kickoff, uploads
+from workshop.aws.choices import Choices
 from workshop.aws.members import Members
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
@@ -39,7 +40,14 @@ class Stage:
         return self.accounts.agreed.port
 
 
-def connect_accounts(*, n_clients: int = 3, seed: int = 0, data: str = "synthetic", balance: str = "smote") -> Stage:
+def connect_accounts(
+    *,
+    n_clients: int = 3,
+    seed: int = 0,
+    data: str = "synthetic",
+    balance: str = "smote",
+    choices: Choices | None = None,
+) -> Stage:
     """Prepare the rows, deploy every account's stacks, let every owner upload its files."""
     state.save(target={"name": "embedded", "clients": n_clients})
     problem = problems.load()
@@ -48,7 +56,7 @@ def connect_accounts(*, n_clients: int = 3, seed: int = 0, data: str = "syntheti
     prepared = prepare.prepare(table, n_clients=n_clients, how="iid", balance=balance, seed=seed, folder=folder)
     state.save(data=prepared.record())
     sessions = {name: accounts.session(name) for name in ["server", *accounts.client_names(n_clients)]}
-    members = deployment.meet(sessions, network="10.80.0.0/16")
+    members = deployment.meet(sessions, network="10.80.0.0/16", choices=choices)
     deployment.deploy(members)
     for name, session in sessions.items():
         uploads.upload(name, session, members.outputs[name]["fl-storage"]["Bucket"])
@@ -64,7 +72,7 @@ def kick_off(
     """Start one training job per client, with the kick-off role of its account."""
     server = accounts.notebook_session(stage.server_role)
     borrowed = {client.name: accounts.borrow(server, client, session_name="rehearsal") for client in stage.clients}
-    return jobs.kick_off(
+    return kickoff.kick_off(
         stage.clients, borrowed, run=run or secrets.token_hex(4), image=IMAGE, server_address=address, seed=seed,
         ca_certificate=certificates.authority_hyperparameter(), **hyperparameters,
     )  # fmt: skip

@@ -51,7 +51,7 @@ def check(call: Call) -> None:
     if call.operation not in operations:
         raise CallError(f"the embedded AWS does not serve {name}", reason="not served")
     request = _rest_members(call) if call.protocol == "rest-xml" else call.parameters
-    if odd := next(_odd(operations[call.operation], request, ""), ""):
+    if odd := next(not_understood(operations[call.operation], request), ""):
         raise CallError(f"the embedded AWS does not understand {odd} of {name}", reason="not served")
 
 
@@ -94,11 +94,11 @@ def _members(tokens: Iterator[str]) -> Members:
     return Members(inside)
 
 
-def _odd(members: Members, part: Any, where: str) -> Iterator[str]:
+def not_understood(members: Members, part: Any, where: str = "") -> Iterator[str]:
     """Yield what stands in a request and is not understood, in words."""
     if isinstance(part, list):
         for item in part:
-            yield from _odd(members, item, where)
+            yield from not_understood(members, item, where)
     elif members.filters:
         name = str(part.get("Name", ""))
         if not any(fnmatchcase(name, pattern) for pattern in members.filters):
@@ -109,7 +109,7 @@ def _odd(members: Members, part: Any, where: str) -> Iterator[str]:
             if name not in members.inside:
                 yield f"the member {path}"
             elif members.inside[name]:
-                yield from _odd(members.inside[name], value, path)
+                yield from not_understood(members.inside[name], value, path)
 
 
 def _rest_members(call: Call) -> dict[str, Any]:

@@ -250,20 +250,21 @@ class Container:
         if self._stopping is None:
             self.job.enter("Uploading", "Uploading generated training model")
         output = transfer.below(request["OutputDataConfig"]["S3OutputPath"], f"{self.job.name}/output")
+        how = {"base": self.base, "key_id": request["OutputDataConfig"].get("KmsKeyId", "")}
 
         def model() -> None:
-            transfer.upload_archive(s3, self.base / "model", f"{output}/model.tar.gz", base=self.base)
+            transfer.upload_archive(s3, self.base / "model", f"{output}/model.tar.gz", **how)
             self.job.model_artifacts = f"{output}/model.tar.gz"
 
         def data() -> None:
             failure, folder = self.base / "output" / "failure", self.base / "output" / "data"
             also = failure if failure.is_file() else None
             if also or any(folders.walk(folder)):
-                transfer.upload_archive(s3, folder, f"{output}/output.tar.gz", base=self.base, also=also)
+                transfer.upload_archive(s3, folder, f"{output}/output.tar.gz", also=also, **how)
 
         def checkpoints() -> None:
             if config := request.get("CheckpointConfig"):  # without it the folder is the script's own affair
-                transfer.upload_folder(s3, self.base / "checkpoints", config["S3Uri"], base=self.base)
+                transfer.upload_folder(s3, self.base / "checkpoints", config["S3Uri"], **how)
 
         errors = [unreached] if (unreached := self._s3_out_of_reach()) else []
         for upload in () if errors else (data, checkpoints) if failed else (model, data, checkpoints):

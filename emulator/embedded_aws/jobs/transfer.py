@@ -107,10 +107,11 @@ def download_file(s3: Any, uri: str, file: Path) -> None:
         raise TransferError(f"{_why(error)} for {uri}") from error
 
 
-def upload_archive(s3: Any, folder: Path, uri: str, *, base: Path, also: Path | None = None) -> None:
+def upload_archive(s3: Any, folder: Path, uri: str, *, base: Path, also: Path | None = None, key_id: str = "") -> None:
     """Pack the content of a folder, and one file more if there is one, and store it as one object: all or nothing.
 
-    Sockets, pipes and devices are left out; a link stays a link. ``base`` stands for ``/opt/ml``.
+    Sockets, pipes and devices are left out; a link stays a link. ``base`` stands for ``/opt/ml``. The object is
+    encrypted with a KMS key, if one is given, else as the bucket is.
 
     Raises
     ------
@@ -126,14 +127,14 @@ def upload_archive(s3: Any, folder: Path, uri: str, *, base: Path, also: Path | 
                 if also:
                     _pack(tar, also, also.name, base=base)
             packed.seek(0)
-            _put(s3, bucket, key, packed)
+            _put(s3, bucket, key, packed, key_id)
     except OSError as error:  # the disk is full, or the job's folder is gone
         raise TransferError(
             f"/opt/ml/{folder.relative_to(base)} cannot be packed: {error.strerror or error}"
         ) from error
 
 
-def upload_folder(s3: Any, folder: Path, uri: str, *, base: Path) -> None:
+def upload_folder(s3: Any, folder: Path, uri: str, *, base: Path, key_id: str = "") -> None:
     """Store every plain file of a folder below a prefix, and then name those that could not be stored.
 
     Raises
@@ -149,7 +150,7 @@ def upload_folder(s3: Any, folder: Path, uri: str, *, base: Path) -> None:
                 complaints.append(f"{_shown(name)}: its key {key[:40]!r}... would have more than {KEY_BYTES} bytes")
                 continue
             with (folder / name).open("rb") as content:
-                _put(s3, bucket, key, content)
+                _put(s3, bucket, key, content, key_id)
         except FileNotFoundError:
             continue
         except UnicodeEncodeError:
@@ -201,9 +202,10 @@ def _pack(tar: tarfile.TarFile, path: Path, name: str, *, base: Path) -> None:
         raise TransferError(f"{_shown(name)}: {error.strerror or error}") from error
 
 
-def _put(s3: Any, bucket: str, key: str, content: Any) -> None:
+def _put(s3: Any, bucket: str, key: str, content: Any, key_id: str) -> None:
+    encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_id} if key_id else {}
     try:
-        s3.put_object(Bucket=bucket, Key=key, Body=content)
+        s3.put_object(Bucket=bucket, Key=key, Body=content, **encryption)
     except ClientError as error:
         raise TransferError(f"{_error_message(error)} for s3://{bucket}/{key}") from error
     except BotoCoreError as error:

@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 from botocore.exceptions import ClientError
-from training_desk import LOG_GROUP, Desk, bundle
+from training_desk import IMAGE, LOG_GROUP, Desk, bundle
 
 TELL = """
 import json, os, sys
@@ -240,7 +240,7 @@ def test_a_very_long_line_is_cut_at_256_kb(desk, name):
 
 def test_metrics_are_found_in_the_log(desk, name):
     algorithm = {
-        "TrainingImage": "image",
+        "TrainingImage": IMAGE,
         "TrainingInputMode": "File",
         "MetricDefinitions": [{"Name": "validation:auc", "Regex": r"auc=([0-9.]+)"}],
     }

@@ -12,6 +12,7 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
+from training_desk import IMAGE
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 TRUST = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -48,7 +49,7 @@ class Desk:
         self.client("sagemaker").create_training_job(
             TrainingJobName=name,
             RoleArn=request.pop("RoleArn", self.role),
-            AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
+            AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
             OutputDataConfig={"S3OutputPath": f"s3://{self.bucket}/out"},
             ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
             StoppingCondition={"MaxRuntimeInSeconds": 60},

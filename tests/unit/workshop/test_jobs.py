@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from botocore.session import Session
 
-from workshop.aws import jobs
+from workshop.aws import jobs, kickoff
 from workshop.errors import JobError
 from workshop.federation.participants import Phase, Status
 
@@ -15,6 +15,7 @@ CLIENT = jobs.ClientAccount(
     name="client-1",
     account="444455556666",
     bucket="rows",
+    key="arn:aws:kms:eu-west-1:444455556666:key/11111111-2222-3333-4444-555555555555",
     execution_role="arn:aws:iam::444455556666:role/FL-client-job-execution",
     kickoff_role="arn:aws:iam::444455556666:role/FL-kickoff-client-job",
     subnets=("subnet-0123456789abcdef0", "subnet-0123456789abcdef1"),
@@ -26,7 +27,7 @@ CLIENT = jobs.ClientAccount(
 
 
 def request(**options):
-    return jobs.training_request(
+    return kickoff.training_request(
         CLIENT, name="fl-client-1-x", image="image:1", server_address="10.0.0.1:8080", ca_certificate="MII", **options
     )
 
@@ -70,9 +71,11 @@ def test_the_job_is_told_its_region_and_runs_on_the_machine_that_its_owner_pays_
 
 
 def test_a_job_s_name_follows_from_its_run_and_matches_what_the_kickoff_policy_allows():
-    assert jobs.job_name("client-1", "0a1b2c3d") == jobs.job_name("client-1", "0a1b2c3d") == "fl-client-1-0a1b2c3d-1"
-    assert jobs.job_name("client-1", "0a1b2c3d", 2) == "fl-client-1-0a1b2c3d-2"
-    names = {jobs.job_name("client-1") for _ in range(50)}
+    assert (
+        kickoff.job_name("client-1", "0a1b2c3d") == kickoff.job_name("client-1", "0a1b2c3d") == "fl-client-1-0a1b2c3d-1"
+    )
+    assert kickoff.job_name("client-1", "0a1b2c3d", 2) == "fl-client-1-0a1b2c3d-2"
+    names = {kickoff.job_name("client-1") for _ in range(50)}
     assert len(names) > 45
     assert all(name.startswith("fl-client-1-") and len(name) <= 63 for name in names)
 
@@ -87,9 +90,6 @@ class Endless:
 
     def status(self):
         return Status(Phase.RUNNING, "InProgress (Training)")
-
-    def log_tail(self, most=5):
-        return []
 
 
 def test_a_wait_ends_at_its_deadline_and_names_the_job():

@@ -28,6 +28,11 @@ _COLLECTED = {
     "sagemaker:minimuminstancemetadataserviceversion": ("MinimumInstanceMetadataServiceVersion",),
     "sagemaker:volumekmskey": ("VolumeKmsKeyId",),
     "sagemaker:keepaliveperiod": ("KeepAlivePeriodInSeconds",),
+    "sagemaker:enableremotedebug": ("EnableRemoteDebug",),
+    "sagemaker:filesystemid": ("FileSystemId",),
+    "sagemaker:filesystemdirectorypath": ("DirectoryPath",),
+    "sagemaker:filesystemtype": ("FileSystemType",),
+    "sagemaker:filesystemaccessmode": ("FileSystemAccessMode",),
 }
 _OUTPUTS = re.compile(r".*Output.*")
 

@@ -42,7 +42,7 @@ class TrainingJob:
     def __init__(self, request: dict[str, Any], *, account: str, region: str) -> None:
         self.request, self.account, self.region = request, account, region
         self.name = request["TrainingJobName"]
-        self.arn = f"arn:aws:sagemaker:{region}:{account}:training-job/{self.name}"
+        self.arn = f"arn:aws:sagemaker:{region}:{account}:training-job/{self.name.lower()}"
         self.tags = request.get("Tags", [])
         self.status, self.secondary = "InProgress", "Starting"
         self.created = self.modified = datetime.now(UTC)

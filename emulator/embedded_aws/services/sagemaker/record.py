@@ -25,7 +25,8 @@ SAGEMAKER = Service(
     keys=ConditionKeys(
         known="vpcsubnets|vpcsecuritygroupids|instancetypes|networkisolation|intercontainertrafficencryption"
         "|outputkmskey|volumekmskey|maxruntimeinseconds|directinternetaccess|rootaccess"
-        "|minimuminstancemetadataserviceversion|keepaliveperiod|resourcetag/.+",
+        "|minimuminstancemetadataserviceversion|keepaliveperiod|enableremotedebug|filesystem(id|directorypath|type"
+        "|accessmode)|resourcetag/.+",
         multivalued=frozenset({"vpcsubnets", "vpcsecuritygroupids", "instancetypes"}),
     ),
     tags=_tags,

@@ -21,7 +21,7 @@ from embedded_aws.jobs.container import Container
 from embedded_aws.network.way import NoSuchNetwork
 from embedded_aws.service import Setting
 from embedded_aws.services.sagemaker.job import ENDED, TrainingJob
-from embedded_aws.services.sagemaker.limits import not_emulated
+from embedded_aws.services.sagemaker.limits import IMAGE, not_emulated
 from embedded_aws.services.sagemaker.notebook_requests import NotebookRequests
 from embedded_aws.services.sagemaker.notebooks import Notebooks
 from embedded_aws.services.servicequotas import quotas
@@ -30,6 +30,7 @@ SERVICE = "sagemaker.amazonaws.com"
 # What a job's role must allow besides CreateNetworkInterface. Source: AWS, SageMaker developer guide, execution role
 # permissions of the CreateTrainingJob API.
 INTERFACE_ACTIONS = ("CreateNetworkInterfacePermission", "DeleteNetworkInterface", "DeleteNetworkInterfacePermission")
+PULLS = ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer")
 NETWORK_DESCRIPTIONS = (
     "DescribeDhcpOptions",
     "DescribeNetworkInterfaces",
@@ -55,8 +56,9 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
     def start(self, request: dict[str, Any]) -> TrainingJob:
         """Check a CreateTrainingJob request and start the job."""
         if message := not_emulated(request):
-            raise AWSValidationException(message)
+            raise NotImplementedError(message)
         self._check_role(request["RoleArn"], f"training-job/{request['TrainingJobName']}")
+        self._check_image(request["RoleArn"], request["AlgorithmSpecification"]["TrainingImage"])
         if network := request.get("VpcConfig"):
             self._check_interface(request["RoleArn"], network)
         try:
@@ -137,6 +139,19 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
             raise AWSValidationException(
                 f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
                 f"'{SERVICE}' to assume the role."
+            )
+
+    def _check_image(self, role_arn: str, image: str) -> None:
+        """Refuse an image that is elsewhere, or that the role may not pull."""
+        match = IMAGE.fullmatch(image)
+        if match["region"] != self.region_name:
+            raise AWSValidationException(f"The image {image} must be in the job's region, {self.region_name}.")
+        repository = f"arn:aws:ecr:{match['region']}:{match['account']}:repository/{match['repository']}"
+        if not all(role_may(role_arn, f"ecr:{action}", repository).allowed for action in PULLS):
+            raise AWSValidationException(
+                f"Cannot find repository: {match['repository']} in registry ID: {match['account']} Please check if "
+                f"your ECR repository exists and role {role_arn} has proper pull permissions for SageMaker: "
+                f"{', '.join(f'ecr:{action}' for action in PULLS)}"
             )
 
     def _check_interface(self, role_arn: str, network: dict[str, list[str]]) -> None:
