@@ -21,7 +21,6 @@ REPOSITORY = Path(__file__).resolve().parent
 # What one of two processes (`make test`) runs in this order, folder by folder, as a folder's tests share fixtures: the
 # long ones first, every other folder in between.
 FIRST = ("tests/robustness", "tests/notebooks", "tests/federation")
-LAST = "test_network_faults.py"  # gRPC's threads stay in the network namespace in which they were born
 
 
 # Where pure tests are, as in the Makefile: `make test FAST=1` runs these but for what is marked slow.
@@ -38,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not pure or {"aws", "serve_aws"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
     groups = {item: _group(item.nodeid) for item in items}
-    order = [*FIRST, *sorted({*groups.values()} - {*FIRST, LAST}), LAST]
+    order = [*FIRST, *sorted({*groups.values()} - {*FIRST})]
     items.sort(key=lambda item: order.index(groups[item]))
 
 
@@ -56,8 +55,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def _group(nodeid: str) -> str:
     path = Path(nodeid.partition("::")[0])
-    if path.name == LAST:
-        return LAST
     deep = 3 if "unit" in path.parts else 2  # unit tests share nothing above their own folder
     folder = "/".join(path.parts[: path.parts.index("tests") + deep]) if "tests" in path.parts else path.parts[0]
     # Both count network namespaces.

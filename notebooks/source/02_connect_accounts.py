@@ -10,10 +10,11 @@
 #
 # The hardest part of learning together is not the model. It is two owners who connect their networks and roles without
 # giving anything away. Here every owner deploys a few small CloudFormation templates in its own account, and in the
-# end the server can start a job in accounts that it does not own, and do nothing else there.
+# end the server can start one job in accounts that it does not own: the job that their owners have written.
 #
-# - **You will** deploy each owner's stacks, watch the peering turn active, borrow a role, and try five forbidden things.
-# - **You will learn** what a cross-account role, an external id and `iam:PassRole` are, and how to read a refusal.
+# - **You will** deploy each owner's stacks, watch the peering turn active, borrow a role, and try six forbidden things.
+# - **You will learn** what a cross-account role and an external id are, why the right to start a job is the right to run
+#   code, and how to read a refusal.
 # - **You need** five minutes, and notebook 01. On AWS: twenty minutes, and an administrator's profile per account.
 #
 # ![The server's and a client's VPC, peered at one port; the server's role borrows the kick-off role, which may start a job with the execution role; only that role reads rows](images/accounts.svg)
@@ -24,6 +25,9 @@ PORT = 0  # where the server listens; 0: 8080 on AWS, any free port on this mach
 SHOW = "client-1"  # client-1 | client-2 | ...: whose resources are shown in detail
 INSTANCE_TYPE = "ml.m5.large"  # ml.m5.large | ml.m5.xlarge | ml.t3.large | ml.t3.medium: of the clients' jobs
 ENDPOINTS = "needed"  # needed | all: services with interface endpoints
+KICKOFF = (
+    "owner"  # owner | published: who writes the request of a job, its owner or the server
+)
 
 # %% [markdown]
 # | needs | makes |
@@ -50,7 +54,7 @@ sessions = {name: accounts.session(name) for name in ["server", *data["clients"]
 # checked now), the one port, and for each pair an *external id*, a word that only these two use.
 
 # %%
-chosen = choices.choose(instance_type=INSTANCE_TYPE, endpoints=ENDPOINTS)
+chosen = choices.choose(instance_type=INSTANCE_TYPE, endpoints=ENDPOINTS, kick_off=KICKOFF)
 federation = deployment.meet(sessions, network=NETWORK, port=PORT, choices=chosen)
 pd.DataFrame({"account": federation.ids, "addresses": federation.agreed.cidrs})
 
@@ -104,8 +108,10 @@ deployment.resources(sessions[SHOW], "fl-network")
 
 # %% [markdown]
 # ## Server and clients: roles
-# The server's account gets one role, for its notebooks. Each client's account gets two: `FL-kickoff-client-job`, which
-# trusts the server's role and nobody else, and `FL-client-job-execution`, with which the job runs.
+# The server's account gets one role, for its notebooks. In each client's account `FL-client-job-execution` is the role
+# with which the job runs, and `FL-kickoff-client-job` trusts the server's role and nobody else. What that one may start
+# is a *state machine* (AWS Step Functions), `FL-kickoff`: it holds the whole request of a job as its owner has written
+# it. The server fills in where it can be reached and how to train, and the machine checks each of these values.
 
 # %%
 roles = deployment.deploy(federation, blueprint.ROLES)
@@ -183,7 +189,7 @@ health = doctor.examine(federation, image=image)
 health.groupby("checked", sort=False)["ok"].agg(passed="sum", of="count")
 
 # %% [markdown]
-# ## Five refusals
+# ## Six refusals
 # Whoever may start a job must not be able to do more. Each of the next cells tries something forbidden, fails if AWS
 # allows it, and shows the statement that the refusal comes from.
 #
@@ -201,42 +207,62 @@ print(access.bucket_statement(sessions[SHOW], buckets[SHOW], "OnlyThisAccount"))
 # by somebody else, they would not have the word that belongs to the pair.
 
 # %%
-kickoff = {"RoleArn": clients[SHOW].kickoff_role, "RoleSessionName": "lesson"}
+kickoff_role = {"RoleArn": clients[SHOW].kickoff_role, "RoleSessionName": "lesson"}
 print(
     experiments.refused(
-        server.client("sts").assume_role, **kickoff, ExternalId="a-wrong-guess"
+        server.client("sts").assume_role, **kickoff_role, ExternalId="a-wrong-guess"
     )
 )
 print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "ServerRoleMayBorrow"))
 
 # %% [markdown]
-# **Three: start a job outside the client's network.** Without `VpcConfig` the job would stand in SageMaker's network,
-# with internet. `ForAllValues` alone would allow it: a job that names no subnet names none that is wrong. The `Null`
-# conditions close that gap.
-
-# %%
-start = borrowed[SHOW].client("sagemaker").create_training_job
-request = experiments.job_request(clients[SHOW], image=image)
-outside = {key: value for key, value in request.items() if key != "VpcConfig"}
-print(experiments.refused(start, **outside))
-print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "StartFederationJobs"))
-
-# %% [markdown]
-# **Four: hand the job another role.** `iam:PassRole` names one role. Otherwise whoever may start a job could give it
-# the most powerful role of the account, and read everything through the job.
-
-# %%
-print(experiments.refused(start, **request | {"RoleArn": clients[SHOW].kickoff_role}))
-print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "HandOverExecutionRole"))
-
-# %% [markdown]
-# **Five: another account takes the role.** A neighbour who got hold of the external id is still not the server's role.
+# **Three: another account takes the role.** A neighbour who got hold of the external id is still not the server's role.
 
 # %%
 others = [name for name in sessions if name not in (SHOW, "server")] or ["server"]
 neighbour = sessions[others[0]].client("sts")
 word = {"ExternalId": clients[SHOW].external_id}
-print(experiments.refused(neighbour.assume_role, **kickoff, **word))
+print(experiments.refused(neighbour.assume_role, **kickoff_role, **word))
+
+# %% [markdown]
+# **Four: run other code beside the rows.** A job has an image, an entry point, an environment, hyperparameters: who may
+# write them runs what they like with the execution role, where the rows are. The server may not, whatever it writes.
+
+# %%
+create = borrowed[SHOW].client("sagemaker").create_training_job
+mine = ["python", "-c", "print('whatever the server likes')"]
+if KICKOFF == "owner":
+    request = experiments.job_request(clients[SHOW], image=image, entry_point=mine)
+    print(experiments.refused(create, **request))
+    print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "StartTheMachine"))
+
+# %% [markdown]
+# **Five: slip something in.** The machine takes eight values and no other, and each must be what it should be.
+
+# %%
+if KICKOFF == "owner":
+    print(experiments.refused_by_the_machine(clients[SHOW], borrowed[SHOW], image="mine:1"))
+    print(
+        experiments.refused_by_the_machine(clients[SHOW], borrowed[SHOW], run="../../data")
+    )
+
+# %% [markdown]
+# **Six: a job outside the client's network.** AWS's published samples lend `sagemaker:CreateTrainingJob` itself. Here an
+# owner chooses that way for a moment. IAM can bind the network, the role, the machine, the runtime: a job without the
+# network is refused.
+
+# %%
+with experiments.published_for_a_moment(federation, SHOW) as (lent, nowhere):
+    request = experiments.job_request(clients[SHOW], image=nowhere, entry_point=mine)
+    outside = {key: value for key, value in request.items() if key != "VpcConfig"}
+    print(experiments.refused(lent.create_training_job, **outside))
+    print(experiments.let_through(lent.create_training_job, **request))
+
+# %% [markdown]
+# The second answer is no refusal: IAM has no condition for image, entry point, environment or hyperparameters, so that it
+# lets the other entry point through. (This AWS does not run it, and the request names no image that AWS would find.)
+# Such a job could read every row, and send them to the server's open port. To lend `CreateTrainingJob` is to lend code
+# execution beside the rows; hence the state machine.
 
 # %% [markdown]
 # ## The trail
@@ -262,8 +288,11 @@ assert who["account"].to_dict() == {name: federation.ids[name] for name in clien
 assert uploads.verify(sessions, buckets), (
     "a bucket does not hold what its owner's manifest lists"
 )
+assert {client.kick_off for client in clients.values()} == {KICKOFF}, (
+    "a client starts jobs otherwise"
+)
 print(
-    f"{len(clients)} networks touch the server's at one port; {len(clients)} roles can be borrowed; five things refused"
+    f"{len(clients)} networks touch the server's at one port; {len(clients)} roles can be borrowed; six things refused"
 )
 
 # %% [markdown]
@@ -272,9 +301,10 @@ print(
 # connection ends, without asking anybody.
 #
 # ## Three questions
-# <details><summary>Why are there two roles in the client's account, and not one?</summary>
+# <details><summary>Why are there several roles in the client's account, and not one?</summary>
 #
-# One starts the job, the other is what the job may do. Were they one, whoever may start a job could also read the rows.
+# One may start the machine, one is what the machine may do, one what the job may do. Were they one, whoever may start a
+# job could also write it, or read the rows.
 # </details>
 # <details><summary>The peering is active, the routes are there, and still the job does not reach the server. What is missing?</summary>
 #

@@ -27,6 +27,7 @@ QUORUM = 0  # usable answers that a round needs; 0: more than half
 JOIN_DEADLINE = 0  # seconds until all have joined; 0: 120 here, 900 on AWS
 ROUND_DEADLINE = 120  # seconds until a client must have answered
 DEADLINE = 3600  # seconds for all of it
+KICKOFF = "owner"  # owner | published: how the accounts were connected in 02
 RESUME = ""  # the id of a run whose folder was lost; else a run that was cut off is found by itself
 
 # %% [markdown]
@@ -45,6 +46,7 @@ from workshop.lessons.live import LiveRounds
 
 data, connection = state.load("data", "accounts")
 clients = [jobs.ClientAccount.of(entry) for entry in connection["clients"]]
+kickoff.check(clients, KICKOFF)
 problem = problems.load()
 test = schema.read_table(state.home() / "data" / "server" / "test.csv", problem)
 print(
@@ -53,7 +55,8 @@ print(
 
 # %% [markdown]
 # ## Borrow the right to start a job
-# You do not log in to the clients' accounts. You borrow `FL-kickoff-client-job` in each of them for an hour.
+# You do not log in to the clients' accounts. You borrow `FL-kickoff-client-job` in each of them for an hour. It may start
+# that owner's state machine, and see and stop the jobs that this machine has started.
 
 # %%
 server = accounts.notebook_session(connection["server_role"])
@@ -124,10 +127,9 @@ pd.Series({client.name: client.execution_role for client in clients}).to_frame(
 )
 
 # %% [markdown]
-# ## Write the request
-# This is what one client's account receives: SageMaker's `CreateTrainingJob`, as boto3 sends it. Bucket, code and
-# role are the client's own, as are the subnets in which the job must stand; the server adds where it can be reached
-# and how to train.
+# ## Fill in what varies
+# Image, code, rows, role, network, machine and runtime of a job stand in its owner's state machine. This is all that one
+# client's account receives from you: where you can be reached, whom to trust, and how to train.
 
 # %%
 settings = {
@@ -137,16 +139,15 @@ settings = {
     "join_deadline": join_deadline,
     **training,
 }
-request = kickoff.training_request(
-    clients[0], name=kickoff.job_name(clients[0].name, run.id), run=run.id, **settings
+job = jobs.TrainingJob(
+    clients[0], kickoff.job_name(clients[0].name, run.id), borrowed[clients[0].name]
 )
+asked = kickoff.way(job, run=run.id, attempt=1, **settings).asks
 
 # %%
 import json
 
-parts = ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition", "VpcConfig")
-print(json.dumps({part: request[part] for part in parts}, indent=1))
-print("hyperparameters:", ", ".join(request["HyperParameters"]))
+print(json.dumps({name: str(value)[:60] for name, value in asked.items()}, indent=1))
 
 # %% [markdown]
 # ## Start the jobs

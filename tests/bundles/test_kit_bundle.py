@@ -195,8 +195,11 @@ class Instance:
 
     @property
     def report(self):
-        """What the doctor reads."""
-        return json.loads((self.bucket / "model" / "kit.json").read_text())
+        """What the doctor reads; it is sent after the log's last line."""
+        path, give_up = self.bucket / "model" / "kit.json", time.monotonic() + 30
+        while not path.exists() and time.monotonic() < give_up:
+            time.sleep(0.05)
+        return json.loads(path.read_text())
 
     @staticmethod
     def _script(path, text):

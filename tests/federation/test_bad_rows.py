@@ -83,8 +83,9 @@ def failed(stage):
         started[case] = kickoff.start(client, session, request)
     del request["InputDataConfig"]
     started["no channel"] = kickoff.start(client, session, request | {"TrainingJobName": "fl-bad-no-channel"})
-    with pytest.raises(jobs.JobError):
-        jobs.wait(list(started.values()), deadline=200)
+    for job in started.values():
+        with pytest.raises(jobs.JobError):
+            jobs.wait([job], deadline=200)
     return {case: job.describe() for case, job in started.items()}
 
 

@@ -25,6 +25,7 @@ from workshop.aws import accounts, cleanup, jobs, kickoff, uploads
 from workshop.errors import AccountError, FederationError, JobError
 from workshop.federation.checkpoints import Checkpoints, Progress
 from workshop.federation.events import NotCopied
+from workshop.federation.participants import stop_all
 from workshop.federation.rounds import Round
 from workshop.lessons import rehearsal
 from workshop.science import model
@@ -266,13 +267,13 @@ def test_a_job_whose_start_was_not_confirmed_is_found_and_not_started_twice(stag
     for client, job in zip(stage.clients, attempt.started, strict=True):
         assert _jobs(stage, client, run=attempt.run.id) == {job.job_name: "InProgress"}
         assert job.job_name.endswith("-1")
-    jobs.stop_all(attempt.started)
+    stop_all(attempt.started)
     _ended(attempt.started)
 
 
 def test_another_job_of_the_same_name_is_no_success(desk):
     running(desk)
-    other = kickoff.OwnersMachine(desk.job, desk.machine.given | {"seed": 7})
+    other = kickoff.OwnersMachine(desk.job, desk.machine.asks | {"seed": 7})
     with pytest.raises(JobError, match=f"did not start job {desk.job.job_name}: Execution Already Exists"):
         other.ask()
 
@@ -334,11 +335,11 @@ def test_a_checkpoint_that_is_damaged_here_is_taken_from_the_bucket(desk):
 @pytest.mark.promise("F-07", "A borrowed role is borrowed again before it ends")
 def test_a_borrowed_role_is_borrowed_again_before_it_ends(desk):
     with desk.proxy.failing("sts", "AssumeRole", about="kickoff") as counted:
-        assert desk.job.lookup() is None
+        assert desk.machine.known() is kickoff.Known.NEVER
         assert counted.met == 0
         before = _ends_in(desk.job.session, minutes=5)
-        assert desk.job.lookup() is None
-        assert desk.job.lookup() is None
+        assert desk.machine.known() is kickoff.Known.NEVER
+        assert desk.machine.known() is kickoff.Known.NEVER
         assert counted.met == 1
     after = desk.job.session.get_credentials()
     assert after.get_frozen_credentials().access_key != before

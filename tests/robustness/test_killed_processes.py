@@ -20,7 +20,7 @@ from workshop.federation.checkpoints import Checkpoints
 from workshop.federation.words import narrate
 from workshop.lessons import rehearsal
 
-TIMES = 20
+TIMES = int(os.environ.get("TIMES", "5"))  # `make reliability`: 20
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "GRPC_
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _STARTING_SECONDS = 60.0  # a machine checks its input and makes one call
 _NO_MACHINE_LEFT = "ResourceLimitExceeded"
+REFUSED = "FL.InputRefused"  # how an owner's machine ends that is given what was not agreed on
 
 
 class Known(StrEnum):
@@ -42,6 +43,11 @@ class Known(StrEnum):
 
 class Kickoff(Protocol):
     """A way to have one job started."""
+
+    @property
+    def asks(self) -> Mapping[str, Any]:
+        """All that the client's account receives."""
+        ...
 
     def known(self) -> Known:
         """Say what is known of a job of this name; ``JobError`` if the account does not answer."""
@@ -167,8 +173,8 @@ def training_request(
 class OwnersMachine:
     """Execution of the owner's state machine, named like the job that it starts."""
 
-    def __init__(self, job: TrainingJob, given: Mapping[str, Any]) -> None:
-        self.job, self.given = job, given
+    def __init__(self, job: TrainingJob, asks: Mapping[str, Any]) -> None:
+        self.job, self.asks = job, asks
         self._states = job.session.client("stepfunctions")
         self._execution = f"{job.client.machine.replace(':stateMachine:', ':execution:')}:{job.job_name}"
 
@@ -179,11 +185,11 @@ class OwnersMachine:
             return Known.NEVER
         if execution["status"] != "SUCCEEDED":
             return Known.OVER
-        return _standing(self.job, same=json.loads(execution["input"]) == self.given)
+        return _standing(self.job, same=json.loads(execution["input"]) == self.asks)
 
     def ask(self) -> None:
         """Start the machine, and wait until the job is started."""
-        words = {"name": self.job.job_name, "input": json.dumps(self.given)}
+        words = {"name": self.job.job_name, "input": json.dumps(self.asks)}
         try:
             self._states.start_execution(stateMachineArn=self.job.client.machine, **words)
         except (BotoCoreError, ClientError) as error:
@@ -221,19 +227,19 @@ class OwnersMachine:
 class Published:
     """``CreateTrainingJob``, called by the server with the kick-off role."""
 
-    def __init__(self, job: TrainingJob, request: Mapping[str, Any]) -> None:
-        self.job, self.request = job, request
+    def __init__(self, job: TrainingJob, asks: Mapping[str, Any]) -> None:
+        self.job, self.asks = job, asks
 
     def known(self) -> Known:
         """Say what is known of the job; its hyperparameters name the run's authority."""
         if self.job.lookup() is None:
             return Known.NEVER
-        return _standing(self.job, same=self.job.describe()["HyperParameters"] == self.request["HyperParameters"])
+        return _standing(self.job, same=self.job.describe()["HyperParameters"] == self.asks["HyperParameters"])
 
     def ask(self) -> None:
         """Start the job; if this very job runs already, that is as good."""
         try:
-            self.job.session.client("sagemaker").create_training_job(**self.request)
+            self.job.session.client("sagemaker").create_training_job(**self.asks)
         except (BotoCoreError, ClientError) as error:
             used_up = isinstance(error, ClientError) and error.response["Error"]["Code"] == _NO_MACHINE_LEFT
             try:
@@ -257,7 +263,7 @@ def _where(job: TrainingJob) -> str:
     return f"{job.name} (account {job.account}) did not start job {job.job_name}"
 
 
-def _words(error: Exception) -> str:
+def _words(error: Any) -> str:
     return error.response["Error"]["Message"] if isinstance(error, ClientError) else str(error)
 
 
@@ -279,6 +285,24 @@ def way(job: TrainingJob, *, run: str, attempt: int, image: str, **settings: Any
     if job.client.kick_off == "owner":
         return OwnersMachine(job, machine_input(run=run, attempt=attempt, **settings))
     return Published(job, training_request(job.client, name=job.job_name, image=image, run=run, **settings))
+
+
+def check(clients: Sequence[ClientAccount], wanted: str) -> None:
+    """Return if every owner has chosen this way.
+
+    Raises
+    ------
+    JobError
+        Names the first that has not.
+    """
+    if wanted not in WAYS:
+        raise JobError(f"KICKOFF {wanted!r}: choose {' or '.join(WAYS)}")
+    for client in clients:
+        if client.kick_off != wanted:
+            raise JobError(
+                f"{client.name} (account {client.account}) was connected for KICKOFF = {client.kick_off!r}, not "
+                f"{wanted!r}: run 02_connect_accounts.ipynb with the one that its owner wants, and this with the same"
+            )
 
 
 def start(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+import boto3
 import pandas as pd
 from botocore.exceptions import ClientError
 from sklearn.ensemble import RandomForestClassifier
@@ -14,9 +18,13 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from client_code import schema
 from client_code.problem import Problem
 from data_prep import balance, split
-from workshop.aws.jobs import ClientAccount
-from workshop.aws.kickoff import job_name, training_request
-from workshop.errors import AccountError
+from workshop.aws import accounts, connections, deployment, stacks
+from workshop.aws.blueprint import SAGEMAKER
+from workshop.aws.jobs import ClientAccount, TrainingJob
+from workshop.aws.kickoff import REFUSED, OwnersMachine, job_name, machine_input, training_request
+from workshop.aws.members import Members
+from workshop.aws.steps import Placement
+from workshop.errors import AccountError, JobError
 
 DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
@@ -75,14 +83,96 @@ def refused(call: Callable, **request: object) -> str:
         call(**request)
     except ClientError as error:
         if error.response["Error"]["Code"] in DENIALS:
-            return textwrap.fill(str(error), 100, break_long_words=False, break_on_hyphens=False) + "\n"
+            return _filled(str(error))
         raise AccountError(f"{call.__name__} failed, but not for a missing permission: {error}") from error
     raise AccountError(f"{call.__name__} was allowed, and must not be: do not go on before it is clear why")
 
 
-def job_request(client: ClientAccount, *, image: str) -> dict[str, Any]:
-    """Return a complete request for a job in a client's account that would reach no server; to be refused."""
-    return training_request(
+def job_request(client: ClientAccount, *, image: str, entry_point: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a complete request for a job in a client's account that would reach no server; to be refused.
+
+    Parameters
+    ----------
+    entry_point : sequence of str
+        What to run in the place of the image's own program.
+    """
+    request = training_request(
         client, name=job_name(client.name), image=image, server_address="192.0.2.1:1", ca_certificate="none",
         join_deadline=1,
     )  # fmt: skip
+    if entry_point:
+        request["AlgorithmSpecification"] |= {"ContainerEntrypoint": list(entry_point)}
+    return request
+
+
+def refused_by_the_machine(client: ClientAccount, session: boto3.Session, **odd: Any) -> str:
+    """Start an owner's state machine with something odd in its input; return its reason for refusing.
+
+    Parameters
+    ----------
+    session : Session
+        Of the kick-off role.
+    **odd
+        Values in the place of the agreed ones, or beside them.
+
+    Raises
+    ------
+    AccountError
+        If the machine took it.
+    """
+    run = secrets.token_hex(4)
+    given = machine_input(run=run, attempt=1, server_address="192.0.2.1:1111", ca_certificate="M" * 200)
+    machine = OwnersMachine(TrainingJob(client, job_name(client.name, run), session), given | odd)
+    try:
+        machine.ask()
+    except JobError as error:
+        if REFUSED in str(error):
+            return _filled(str(error))
+        raise
+    raise AccountError(f"the machine of {client.name} took {odd}, and must not: do not go on before it is clear why")
+
+
+@contextlib.contextmanager
+def published_for_a_moment(federation: Members, name: str) -> Iterator[tuple[Any, str]]:
+    """Let a client's owner choose the published way while the block runs.
+
+    Yields
+    ------
+    client, str
+        SageMaker in the client's account, as the server's borrowed role reaches it; and an image that there is not, so
+        that no job starts.
+    """
+    (step,) = SAGEMAKER.only(["client-access"])
+    stack = deployment.stack_of(federation, Placement(step, name))
+    session, known = federation.sessions[name], dict(federation.outputs[name])
+    changed = replace(stack, parameters={**stack.parameters, "KickOff": "published"})
+    try:
+        federation.outputs[name][changed.name] = dict(stacks.deploy(session, changed).outputs)
+        client = connections.client_account(federation, name)
+        role = federation.outputs["server"]["fl-server-access"]["NotebookRoleArn"]
+        lent = accounts.borrow(accounts.notebook_session(role), client, session_name="lesson")
+        yield lent.client("sagemaker"), f"{stack.parameters['TrainingImage'].partition(':')[0]}:there-is-none"
+    finally:
+        stacks.deploy(session, stack)
+        federation.outputs[name].update(known)
+
+
+def let_through(call: Callable, **request: object) -> str:
+    """Make an AWS call that IAM allows and that fails all the same; return why it failed.
+
+    Raises
+    ------
+    AccountError
+        If IAM refused it, or nothing did.
+    """
+    try:
+        call(**request)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in DENIALS:
+            return _filled(f"IAM allowed it. Then: {error}")
+        raise AccountError(f"{call.__name__} was refused: {error}") from error
+    raise AccountError(f"{call.__name__} went through: stop the job that it has started")
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False) + "\n"
