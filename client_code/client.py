@@ -1,8 +1,8 @@
 """The entry point of a client's SageMaker training job (script mode): read this account's rows, train with Flower.
 
-Rows never leave this process. What the server receives: a checksum of all rows, mean and spread per column, 50
+Rows never leave this process. What the server receives: a keyed checksum of all rows, mean and spread per column, 50
 numbers per round, a row count, one threshold. What it may cause: training on the rows in the ``train`` channel, which
-the owner put there.
+the owner put there, under the names that the owner's own preparation gives them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import hmac
 import logging
 import os
 import secrets
@@ -34,6 +35,8 @@ import schema
 import task
 from flwr.client import NumPyClient
 
+SALT_BYTES = 32
+
 
 class JobError(Exception):
     """What ends this job, in one line that is safe to show to the server's account."""
@@ -47,42 +50,48 @@ FORESEEN = (
 
 
 class ClientData(NamedTuple):
-    """The three tables of a client: arrays ``(n_rows, n_features)`` and ``(n_rows,)`` each."""
+    """The three tables of a client, arrays ``(n_rows, n_features)`` and ``(n_rows,)`` each, and its owner's secret."""
 
     train: tuple[np.ndarray, np.ndarray]  # what the model is fitted on: real rows, balanced by the owner
     validation: tuple[np.ndarray, np.ndarray]  # real rows, never resampled
     real_features: np.ndarray  # the real training rows: the scaler and the row count come from these
+    salt: bytes  # which never leaves the account
 
     def checksum(self) -> str:
-        """Return the SHA-256 of all rows: a run that was cut off goes on only with the same ones."""
-        digest = hashlib.sha256()
+        """Return a keyed SHA-256 of all rows: a run that was cut off goes on only with the same ones.
+
+        Without the key, who guesses the rows could check the guess.
+        """
+        digest = hmac.new(self.salt, digestmod=hashlib.sha256)
         for array in (*self.train, *self.validation, self.real_features):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 
-def load_data(
-    train_path: str,
-    train_file: str,
-    test_path: str,
-    test_file: str,
-    *,
-    problem: problems.Problem,
-    rows_file: str = "train.csv",
-) -> ClientData:
-    """Read and check the owner's CSV files.
+def load_data(folder: str | Path, *, problem: problems.Problem) -> ClientData:
+    """Read and check the owner's files: ``train_balanced.csv``, ``train.csv``, ``validation.csv`` and ``salt``.
+
+    Their names are no setting: which of an owner's files are summed up and scored is not for the server to choose.
 
     Raises
     ------
     schema.TableError
         Names file, column, rule and the number of rows that break it; never a cell value.
     """
-    floor = problem.floors.shared
-    train = schema.read_table(Path(train_path) / train_file, problem, minimum_rows=floor)
-    rows = schema.read_table(Path(train_path) / rows_file, problem, minimum_rows=floor)
-    validation = schema.read_table(Path(test_path) / test_file, problem)
+    folder, floor = Path(folder), problem.floors.shared
+    train = schema.read_table(folder / "train_balanced.csv", problem, minimum_rows=floor)
+    rows = schema.read_table(folder / "train.csv", problem, minimum_rows=floor)
+    validation = schema.read_table(folder / "validation.csv", problem)
     tables = [schema.to_arrays(frame, problem) for frame in (train, validation, rows)]
-    return ClientData(tables[0], tables[1], tables[2][0])
+    try:
+        salt = (folder / "salt").read_bytes()
+    except OSError:
+        salt = b""
+    if len(salt) < SALT_BYTES:
+        raise schema.TableError(
+            "salt", "there is none, or too short a one", "prepare the rows again: 01_prepare_data, or `fl prepare`"
+        )
+    return ClientData(tables[0], tables[1], tables[2][0], salt)
 
 
 class FlowerClient(NumPyClient):
@@ -173,9 +182,7 @@ def train(args: argparse.Namespace) -> None:
         raise JobError("channel train is missing: the request's InputDataConfig must name one with this account's rows")
     problem = problems.load(Path(__file__).with_name("problem.toml"))
     try:
-        data = load_data(
-            args.train, args.train_file, args.train, args.test_file, problem=problem, rows_file=args.rows_file
-        )
+        data = load_data(args.train, problem=problem)
     except schema.TableError as error:
         raise JobError(f"channel {Path(args.train).name}, {error}") from None
     logging.info("%s real training rows, %s to fit on", len(data.real_features), len(data.train[1]))
@@ -230,9 +237,6 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--server-address", required=True, help="host:port")
     parser.add_argument("--ca-certificate", required=True, help="the federation's authority, DER in base64")
     parser.add_argument("--join-deadline", type=float, default=120.0, help="seconds without a server to give up after")
-    parser.add_argument("--train-file", default="train_balanced.csv")
-    parser.add_argument("--rows-file", default="train.csv")
-    parser.add_argument("--test-file", default="validation.csv")
     parser.add_argument("--train", default=os.environ.get("SM_CHANNEL_TRAIN"))
     parser.add_argument("--model-dir", default=os.environ.get("SM_MODEL_DIR"))
     beside = Path(os.environ.get("SM_MODEL_DIR", ".")).with_name("checkpoints")  # /opt/ml/checkpoints

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pandas as pd
 from client_code.problem import Problem
 from data_prep.errors import DataError
 
-MANIFEST = "manifest.json"
+MANIFEST, SALT = "manifest.json", "salt"
 STAMP = "# synthetic rows, made by data_prep.synthetic: no {subject} is described here\n"
 
 
@@ -30,7 +31,10 @@ def write_owner(
     source_sha256: str,
     seed: int,
 ) -> dict:
-    """Write tables as CSV files and a manifest beside them, the manifest last; return it.
+    """Write tables as CSV files, a secret if there is none yet, and a manifest beside them, the manifest last.
+
+    The secret is a key of 32 random bytes for the checksum of the rows that a client's job tells: it stays in the
+    folder and in the owner's bucket, and stays the same as long as the folder is there.
 
     Parameters
     ----------
@@ -44,11 +48,13 @@ def write_owner(
     Returns
     -------
     dict
-        ``owner``, ``source``, ``source_sha256``, ``seed`` and per file ``rows``, ``positives`` and ``sha256``.
+        ``owner``, ``source``, ``source_sha256``, ``seed`` and per table ``rows``, ``positives`` and ``sha256``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in (*folder.glob("*.csv"), folder / MANIFEST):
         old.unlink(missing_ok=True)
+    if not (folder / SALT).exists():
+        _write(folder / SALT, secrets.token_bytes(32), private=True)
     stamp = STAMP.format(subject=problem.words.subject) if source == "synthetic" else ""
     files = {}
     for name, frame in tables.items():
@@ -76,6 +82,8 @@ def verify_owner(folder: Path) -> dict:
         raise ManifestError(f"{folder.name}/{MANIFEST} is damaged: run 01_prepare_data.ipynb again") from error
     except FileNotFoundError as error:
         raise ManifestError(f"{folder.name} has no {MANIFEST}: run 01_prepare_data.ipynb first") from error
+    if not (folder / SALT).is_file():
+        raise ManifestError(f"{folder.name}/{SALT} is missing: run 01_prepare_data.ipynb again")
     for name, sha256 in files.items():
         path = folder / name
         if not path.is_file():
@@ -96,7 +104,8 @@ def is_stamped(path: Path) -> bool:
         return file.readline().startswith(b"# synthetic")
 
 
-def _write(path: Path, body: bytes) -> None:
+def _write(path: Path, body: bytes, *, private: bool = False) -> None:
     temporary = path.with_name(path.name + ".tmp")
+    temporary.touch(0o600 if private else 0o666)
     temporary.write_bytes(body)
     temporary.replace(path)

@@ -69,8 +69,9 @@ def prepare(table: Table, *, n_clients: int, how: str, balance: str, seed: int, 
         for name, part in zip(names, parts, strict=True)
     }
     about = {"source": table.source, "source_sha256": table.sha256, "seed": seed}
-    for old in folder.glob("client-*"):  # of an earlier run, perhaps with more clients
-        shutil.rmtree(old)
+    for old in folder.glob("client-*"):  # of an earlier run, with more clients
+        if old.name not in names:
+            shutil.rmtree(old)
     owners.write_owner(folder / "server", {"test.csv": test}, problem, owner="server", **about)
     for name in names:
         owners.write_owner(folder / name, _files(tables[name]), problem, owner=name, **about)

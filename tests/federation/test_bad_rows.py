@@ -141,7 +141,7 @@ import client
 fraud = client.problems.load(Path("problems/fraud.toml"))
 before = psutil.Process().memory_info().rss
 Path("/proc/self/clear_refs").write_text("5")  # the peak is measured from here on
-client.load_data(sys.argv[1], "big.csv", sys.argv[1], "small.csv", problem=fraud, rows_file="small.csv")
+client.load_data(sys.argv[1], problem=fraud)
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 print(peak - before)
 """
@@ -151,8 +151,10 @@ print(peak - before)
 @pytest.mark.promise("D-14", "A large file takes about twice its size of memory")
 def test_a_large_file_takes_about_twice_its_size_of_memory(tmp_path):
     lines = owners.csv_bytes(synthetic.generate(FRAUD, 5000, seed=1)).splitlines(keepends=True)
-    (tmp_path / "small.csv").write_bytes(b"".join(lines))
-    with (tmp_path / "big.csv").open("wb") as file:
+    (tmp_path / "salt").write_bytes(bytes(32))
+    for small in ("train.csv", "validation.csv"):
+        (tmp_path / small).write_bytes(b"".join(lines))
+    with (tmp_path / "train_balanced.csv").open("wb") as file:
         file.write(lines[0])
         while file.tell() < 50_000_000:
             file.writelines(lines[1:])

@@ -131,12 +131,13 @@ def test_an_image_of_another_registry_is_not_pulled(lent, request_of_client_1):
         lent.client("sagemaker").create_training_job(**algorithm(request_of_client_1, TrainingImage=image))
 
 
-def test_other_hyperparameters_reach_the_job(stage, lent, request_of_client_1):
-    """The server chooses which of the owner's files are summed up and scored."""
+def test_other_hyperparameters_reach_the_script_which_takes_no_file_from_the_server(stage, lent, request_of_client_1):
+    """Which of an owner's files are summed up and scored is no setting of the owner's code."""
     chosen = request_of_client_1["HyperParameters"] | {"test-file": "train.csv"}
-    sagemaker = lent.client("sagemaker")
-    sagemaker.create_training_job(**request_of_client_1 | {"HyperParameters": chosen})
+    lent.client("sagemaker").create_training_job(**request_of_client_1 | {"HyperParameters": chosen})
     job = jobs.TrainingJob(stage.clients[0], request_of_client_1["TrainingJobName"], lent)
-    assert job.describe()["HyperParameters"]["test-file"] == "train.csv"
     with pytest.raises(jobs.JobError):
         jobs.wait([job], deadline=60)
+    assert "unrecognized arguments: --test-file train.csv" in "\n".join(
+        jobs.log_tail(stage.sessions["client-1"], job.job_name, 50)
+    )

@@ -103,10 +103,7 @@ class Rows:
         prepare.prepare(table, n_clients=n_clients, how=how, balance="smote", seed=0, folder=folder)
         names = [f"client-{number}" for number in range(1, n_clients + 1)]
         files = {name: str(folder / name) for name in names}
-        data = {
-            name: job_code.load_data(path, "train_balanced.csv", path, "validation.csv", problem=FRAUD)
-            for name, path in files.items()
-        }
+        data = {name: job_code.load_data(path, problem=FRAUD) for name, path in files.items()}
         return cls(data, schema.to_arrays(schema.read_table(folder / "server" / "test.csv", FRAUD), FRAUD))
 
 

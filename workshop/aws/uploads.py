@@ -33,7 +33,7 @@ def upload(name: str, session: boto3.Session, bucket: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One line per object: key, kB, and the first characters of its SHA-256.
+        One line per object but the owner's secret: key, kB, and the first characters of its SHA-256.
 
     Raises
     ------
@@ -49,7 +49,8 @@ def upload(name: str, session: boto3.Session, bucket: str) -> pd.DataFrame:
             client.put_object(Bucket=bucket, Key=key, Body=body)
         except (BotoCoreError, ClientError) as error:
             raise AccountError(f"account {name}: bucket {bucket} refused {key}: {error}") from error
-    lines = [(key, round(len(body) / 1000, 1), _sha256(body)[:12]) for key, body in objects.items()]
+    shown = {key: body for key, body in objects.items() if key != f"data/{owners.SALT}"}
+    lines = [(key, round(len(body) / 1000, 1), _sha256(body)[:12]) for key, body in shown.items()]
     return pd.DataFrame(lines, columns=["object", "kB", "sha256"], index=pd.Index([name] * len(lines), name="owner"))
 
 
@@ -127,6 +128,7 @@ def _objects(name: str) -> dict[str, bytes]:
     manifest = owners.verify_owner(folder)
     objects = {f"data/{file}": (folder / file).read_bytes() for file in sorted(manifest["files"])}
     if name != "server":
+        objects[f"data/{owners.SALT}"] = (folder / owners.SALT).read_bytes()
         objects["code/source.tar.gz"] = bundle.source_archive(wheels=wheels())
     return objects
 

@@ -17,12 +17,11 @@ SERVER = ["--server-address", "127.0.0.1:9", "--ca-certificate", "MII=", "--join
 CASES = {
     "no channel": ([], "channel train is missing"),
     "no table": (["--train", "{}/empty"], "channel empty, train_balanced.csv"),
-    "a folder for a table": (["--train", "{}", "--train-file", "empty"], "there is no such file"),
+    "a folder for a table": (["--train", "{}/folders"], "there is no such file"),
     "a file for a channel": (["--train", "{}/stamp.csv"], "there is no such file"),
-    "a stamp and nothing else": (["--train", "{}", "--train-file", "stamp.csv"], "a stamp and nothing else"),
-    "a name that is too long": (["--train", "{}", "--train-file", "x" * 5000], ""),
-    "a table elsewhere": (["--train", "{}/empty", "--train-file", "../stamp.csv"], "stamp.csv"),
-    "no table at an absolute path": (["--train", "{}/empty", "--train-file", "{}/gone.csv"], "gone.csv"),
+    "a stamp and nothing else": (["--train", "{}/stamped"], "a stamp and nothing else"),
+    "a channel whose name is too long": (["--train", "x" * 5000], ""),
+    "a channel elsewhere": (["--train", "{}/empty/../stamped"], "a stamp and nothing else"),
 }
 # Runs every case in one process: importing Flower takes longer than all of them.
 RUN = """
@@ -55,6 +54,9 @@ def told(tmp_path_factory):
     shutil.copy(ROOT / "problems" / "fraud.toml", folder / "code" / "problem.toml")
     (folder / "empty").mkdir()
     (folder / "stamp.csv").write_text("# a stamp\n")
+    (folder / "folders" / "train_balanced.csv").mkdir(parents=True)
+    (folder / "stamped").mkdir()
+    shutil.copy(folder / "stamp.csv", folder / "stamped" / "train_balanced.csv")
     cases = {name: [*SERVER, *(word.format(folder) for word in words)] for name, (words, _) in CASES.items()}
     (folder / "cases.json").write_text(json.dumps(cases))
     run = subprocess.run(

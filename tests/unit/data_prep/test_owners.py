@@ -82,7 +82,7 @@ def test_a_missing_file_and_a_missing_manifest_are_named(tmp_path, tables):
 def test_files_of_an_earlier_run_do_not_stay(tmp_path, tables):
     owners.write_owner(tmp_path, tables, FRAUD, **ABOUT)
     owners.write_owner(tmp_path, {"test.csv": tables["train.csv"]}, FRAUD, **ABOUT)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [owners.MANIFEST, "test.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [owners.MANIFEST, owners.SALT, "test.csv"]
 
 
 def test_a_writing_that_was_interrupted_leaves_no_manifest(tmp_path, tables, monkeypatch):
@@ -105,3 +105,18 @@ def test_the_manifest_is_sorted_json(tmp_path, tables):
     owners.write_owner(tmp_path, tables, FRAUD, **ABOUT)
     text = (tmp_path / owners.MANIFEST).read_text()
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
+
+
+def test_an_owner_s_secret_is_private_and_stays_as_long_as_its_folder(tmp_path, tables):
+    about = {"owner": "client-1", "source": "synthetic", "source_sha256": "0", "seed": 0}
+    owners.write_owner(tmp_path / "a", tables, FRAUD, **about)
+    secret = (tmp_path / "a" / owners.SALT).read_bytes()
+    owners.write_owner(tmp_path / "a", tables, FRAUD, **about)
+    owners.write_owner(tmp_path / "b", tables, FRAUD, **about)
+    assert (tmp_path / "a" / owners.SALT).read_bytes() == secret != (tmp_path / "b" / owners.SALT).read_bytes()
+    assert len(secret) == 32
+    assert (tmp_path / "a" / owners.SALT).stat().st_mode & 0o077 == 0
+    assert secret.hex() not in (tmp_path / "a" / owners.MANIFEST).read_text()
+    (tmp_path / "a" / owners.SALT).unlink()
+    with pytest.raises(owners.ManifestError, match="a/salt is missing: run 01_prepare_data"):
+        owners.verify_owner(tmp_path / "a")
