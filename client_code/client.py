@@ -28,6 +28,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is told in one lin
 
 import checkpoint
 import connection
+import disclosure
 import identity
 import numpy as np
 import problem as problems
@@ -44,8 +45,8 @@ class JobError(Exception):
 
 # Their texts are of this kit: they quote no cell.
 FORESEEN = (
-    JobError, connection.ServerError, identity.NoIdentity, problems.ProblemError, schema.TableError, task.BadSetting,
-    task.TooFewRows
+    JobError, connection.ServerError, disclosure.AskedAgain, identity.NoIdentity, problems.ProblemError,
+    schema.TableError, task.BadSetting, task.TooFewRows,
 )  # fmt: skip
 
 
@@ -132,6 +133,7 @@ class FlowerClient(NumPyClient):
         self.instance = secrets.token_hex(16)  # a second process with this job's credentials has another
         self.keep = keep
         self.finished = False
+        self._asked = disclosure.Asked()
 
     def get_properties(self, config):
         """Prove which account and role this job is; see ``identity.py``."""
@@ -146,7 +148,15 @@ class FlowerClient(NumPyClient):
         """Train from the global model; return the new parameters, the number of *real* rows behind them, and scores.
 
         ``parameters`` are ``[coef (1, n_features), intercept (1,), mean (n_features,), scale (n_features,)]``.
+
+        Raises
+        ------
+        disclosure.AskedAgain
+            If the server asks about two models in one round.
         """
+        return self._asked.once(f"round {config['round']}", parameters, lambda: self._fit(parameters, config))
+
+    def _fit(self, parameters, config):
         started = time.perf_counter()
         current = self._keep(parameters)
         features = task.transform(self.data.train[0], current.scaler, self.problem)
@@ -159,16 +169,19 @@ class FlowerClient(NumPyClient):
         )
         logging.info("round %s: trained in %.3f s", config["round"], time.perf_counter() - started)
         validation = (task.transform(self.data.validation[0], current.scaler, self.problem), self.data.validation[1])
-        scores = task.metrics(trained, (features, self.data.train[1]), validation)
+        scores = task.metrics(trained, (features, self.data.train[1]), validation, key=self.data.salt)
         return trained, len(self.data.real_features), scores
 
     def evaluate(self, parameters, config):
-        """Score the global model on this account's validation rows."""
-        current = self._keep(parameters)
-        features = task.transform(self.data.validation[0], current.scaler, self.problem)
-        loss, threshold = task.evaluate(current.parameters, features, self.data.validation[1])
+        """Score the global model on this account's validation rows; once."""
+        loss, threshold = self._asked.once("the end", parameters, lambda: self._evaluate(parameters))
         self.finished = True
         return loss, len(self.data.validation[1]), {"threshold": threshold}
+
+    def _evaluate(self, parameters):
+        current = self._keep(parameters)
+        features = task.transform(self.data.validation[0], current.scaler, self.problem)
+        return task.evaluate(current.parameters, features, self.data.validation[1], key=self.data.salt)
 
     def _keep(self, parameters) -> task.GlobalModel:
         current = task.GlobalModel.of(parameters)

@@ -21,13 +21,15 @@ from scipy.special import expit
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss, roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 try:
+    from .disclosure import told_loss
     from .problem import Problem
 except ImportError:  # in a job the modules lie side by side and are no package
+    from disclosure import told_loss
     from problem import Problem
 
 Parameters = list[np.ndarray]
@@ -250,27 +252,44 @@ METRICS = ("training_loss", "validation_loss", "validation_auc")
 
 
 def metrics(
-    parameters: Parameters, train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray]
+    parameters: Parameters,
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    *,
+    key: bytes,
 ) -> dict[str, float]:
     """Return what a client tells of a model that it has trained, by the names of ``METRICS``.
 
     The loss (log-loss, nats) is that of the rows trained on, which may be resampled, and of the validation rows, which
-    are not. The area under the ROC curve is left out where the validation rows are all of one class.
+    are not; both as ``disclosure`` tells them. The area under the ROC curve, in hundredths, is left out where the
+    validation rows are all of one class.
+
+    Parameters
+    ----------
+    key : bytes
+        The owner's secret.
     """
     seen, held_out = (predict(parameters, features) for features in (train[0], validation[0]))
+    question = b"".join(array.tobytes() for array in parameters)
     known = {
-        "training_loss": float(log_loss(train[1], seen, labels=[0, 1])),
-        "validation_loss": float(log_loss(validation[1], held_out, labels=[0, 1])),
+        "training_loss": told_loss(train[1], seen, key=key, question=b"training" + question),
+        "validation_loss": told_loss(validation[1], held_out, key=key, question=b"validation" + question),
     }
     if len(np.unique(validation[1])) > 1:
-        known["validation_auc"] = float(roc_auc_score(validation[1], held_out))
+        known["validation_auc"] = round(float(roc_auc_score(validation[1], held_out)), 2)
     return known
 
 
-def evaluate(parameters: Parameters, features: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Return the log-loss and the best threshold of a model on scaled rows that were not resampled."""
-    probabilities = predict(parameters, features)
-    return float(log_loss(labels, probabilities, labels=[0, 1])), best_threshold(labels, probabilities)
+def evaluate(parameters: Parameters, features: np.ndarray, labels: np.ndarray, *, key: bytes) -> tuple[float, float]:
+    """Return the log-loss, as ``disclosure`` tells it, and the threshold of a model on rows that were not resampled."""
+    question = b"end" + b"".join(array.tobytes() for array in parameters)
+    loss = told_loss(labels, predict(parameters, features), key=key, question=question)
+    return loss, threshold(parameters, features, labels)
+
+
+def threshold(parameters: Parameters, features: np.ndarray, labels: np.ndarray) -> float:
+    """Return the best threshold of a model on scaled rows, in hundredths: no client tells it more exactly."""
+    return round(best_threshold(labels, predict(parameters, features)), 2)
 
 
 def best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -71,7 +71,7 @@ def federated_by_hand(
         updates = [task.fit(model, parameters, *train) for model, train in zip(models, scaled, strict=True)]
         parameters = [np.average(arrays, axis=0, weights=rows) for arrays in zip(*updates, strict=True)]
     validation = [(task.transform(client.validation[0], scaler, problem), client.validation[1]) for client in clients]
-    thresholds = [task.evaluate(parameters, *rows_of)[1] for rows_of in validation]
+    thresholds = [task.threshold(parameters, *rows_of) for rows_of in validation]
     weights = [len(labels) for _, labels in validation]
     return Model(parameters, scaler, float(np.average(thresholds, weights=weights)), problem)
 

@@ -307,9 +307,7 @@ def test_network_settings_tags_and_isolation_are_described(desk, name):
         ({"RoleArn": "arn:aws:iam::000400040004:role/nobody"}, "Could not assume role"),
         ({"RoleArn": "arn:aws:iam::444455556666:role/other"}, "Cross-account pass role is not allowed"),
         ({"ResourceConfig": {"InstanceType": "ml.huge", "InstanceCount": 1, "VolumeSizeInGB": 5}}, "enum value set"),
-        ({"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 5}}, "one instance"),
         ({"OutputDataConfig": {"S3OutputPath": "file:///out"}}, "outputDataConfig.s3OutputPath"),
-        ({"HyperParameters": {"sagemaker_program": "../train.py"}}, "sagemaker_program must name"),
         ({"HyperParameters": {"x": "y" * 2501}}, "less than or equal to 2500"),
     ],
 )
@@ -318,6 +316,78 @@ def test_an_invalid_request_is_refused(desk, name, changes, told):
     with pytest.raises(ClientError, match="ValidationException") as refused:
         desk.sagemaker.create_training_job(**request)
     assert told in refused.value.response["Error"]["Message"]
+
+
+MACHINE = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5}
+FOLDER = {"S3OutputPath": "s3://somewhere/"}
+RULE = {"RuleConfigurationName": "r", "RuleEvaluatorImage": IMAGE}
+ALGORITHM = {"TrainingImage": IMAGE, "TrainingInputMode": "File"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"ResourceConfig": MACHINE | {"InstanceCount": 2}}, "one instance per job"),
+        ({"ResourceConfig": MACHINE | {"KeepAlivePeriodInSeconds": 60}}, "ResourceConfig.KeepAlivePeriodInSeconds"),
+        ({"ResourceConfig": MACHINE | {"VolumeKmsKeyId": "x"}}, "ResourceConfig.VolumeKmsKeyId"),
+        ({"HyperParameters": {"sagemaker_program": "../train.py"}}, "sagemaker_program must name"),
+        ({"AlgorithmSpecification": ALGORITHM | {"TrainingImage": "busybox"}}, "a SageMaker scikit-learn image"),
+        ({"AlgorithmSpecification": ALGORITHM | {"ContainerEntrypoint": ["sh"]}}, "ContainerEntrypoint"),
+        ({"AlgorithmSpecification": ALGORITHM | {"ContainerArguments": ["-c"]}}, "ContainerArguments"),
+        ({"DebugHookConfig": FOLDER}, "the member DebugHookConfig"),
+        ({"DebugRuleConfigurations": [RULE]}, "the member DebugRuleConfigurations"),
+        ({"ProfilerConfig": FOLDER}, "ProfilerConfig.S3OutputPath"),
+        ({"ProfilerConfig": {"DisableProfiler": False}}, "no profiler"),
+        ({"TensorBoardOutputConfig": FOLDER}, "the member TensorBoardOutputConfig"),
+        ({"RemoteDebugConfig": {"EnableRemoteDebug": True}}, "no remote debugging"),
+        ({"RetryStrategy": {"MaximumRetryAttempts": 3}}, "the member RetryStrategy"),
+        ({"EnableManagedSpotTraining": True}, "no managed spot training"),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 90}}, "MaxWaitTimeInSeconds"),
+    ],
+)
+def test_what_is_not_acted_on_is_refused_by_name(desk, name, changes, told):
+    request = desk.request(name=name, **{"HyperParameters": {}, **changes})
+    with pytest.raises(ClientError, match="NotImplemented") as refused:
+        desk.sagemaker.create_training_job(**request)
+    assert told in refused.value.response["Error"]["Message"]
+
+
+def test_an_image_that_is_elsewhere_or_that_the_role_may_not_pull_is_refused(desk, name):
+    def start(image):
+        desk.start(name=name, AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"})
+
+    with pytest.raises(ClientError, match="must be in the job's region, us-east-1"):
+        start(IMAGE.replace("us-east-1", "eu-west-1"))
+    iam, role = desk.session.client("iam"), {"RoleName": desk.role.rpartition("/")[2], "PolicyName": "no-images"}
+    none = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "ecr:BatchGetImage", "Resource": "*"}]}
+    iam.put_role_policy(**role, PolicyDocument=json.dumps(none))
+    try:
+        with pytest.raises(ClientError, match="has proper pull permissions for SageMaker: ecr:BatchCheckLayer"):
+            start(IMAGE)
+    finally:
+        iam.delete_role_policy(**role)
+
+
+def test_output_is_encrypted_with_the_key_that_was_asked_for(desk, name):
+    key = desk.session.client("kms").create_key()["KeyMetadata"]["Arn"]
+    output = {"S3OutputPath": f"s3://{desk.bucket}/out", "KmsKeyId": key}
+    iam, role = desk.session.client("iam"), {"RoleName": desk.role.rpartition("/")[2], "PolicyName": "key"}
+    use = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "kms:*", "Resource": key}]}
+    refused = desk.run(name=f"{name}-no", OutputDataConfig=output)
+    assert "kms:GenerateDataKey" in refused["FailureReason"]
+    iam.put_role_policy(**role, PolicyDocument=json.dumps(use))
+    try:
+        job = desk.run(name=name, OutputDataConfig=output)
+    finally:
+        iam.delete_role_policy(**role)
+    stored = job["ModelArtifacts"]["S3ModelArtifacts"].removeprefix(f"s3://{desk.bucket}/")
+    assert desk.s3.head_object(Bucket=desk.bucket, Key=stored)["SSEKMSKeyId"] == key
+
+
+def test_the_arn_has_the_name_in_small_letters(desk, name):
+    job = desk.run(name=name.upper())
+    assert job["TrainingJobArn"].endswith(f":training-job/{name}")
+    assert job["TrainingJobName"] == name.upper()
 
 
 def test_a_name_is_used_once(desk, name):
