@@ -19,6 +19,7 @@ FLOOR = 0.01  # of probabilities: no row's loss is further from another's than `
 SPAN = math.log((1 - FLOOR) / FLOOR)  # nats
 EPSILON = 0.5  # how well one answer tells two tables apart that differ by one row: by a factor of e to this
 ROUNDS = 1000  # a server asks about no more models
+FIRST, SCALERS = "round 1", 60  # and there about one for each client that is left out
 
 
 class AskedAgain(Exception):
@@ -46,10 +47,13 @@ def told_loss(labels: np.ndarray, probabilities: np.ndarray, *, key: bytes, ques
 
 
 class Asked:
-    """The questions of a server, each with its answer: one model a round, and one final model."""
+    """The questions of a server, each with its answer: one model a round, and one final model.
+
+    Round 1 is run again when a client is left out of it, with a scaler of the others' sums.
+    """
 
     def __init__(self) -> None:
-        self._answers: dict[str, tuple[bytes, object]] = {}
+        self._answers: dict[tuple[str, bytes], object] = {}
 
     def once(self, when: str, question: Sequence[np.ndarray], answer):
         """Return ``answer()``, or what was answered to this very question before.
@@ -60,11 +64,11 @@ class Asked:
             If another model was asked about in this round, or in too many rounds.
         """
         digest = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in question)).digest()
-        if when not in self._answers:
-            if len(self._answers) > ROUNDS:
+        if (when, digest) not in self._answers:
+            before = sum(known == when for known, _ in self._answers)
+            if before >= (SCALERS if when == FIRST else 1):
+                raise AskedAgain(f"the server asks about several models in {when}: this job answers no more")
+            if len(self._answers) >= ROUNDS:
                 raise AskedAgain(f"the server asks about more than {ROUNDS} models: this job answers no more")
-            self._answers[when] = digest, answer()
-        known, told = self._answers[when]
-        if known != digest:
-            raise AskedAgain(f"the server asks about two models in {when}: this job answers one")
-        return told
+            self._answers[when, digest] = answer()
+        return self._answers[when, digest]

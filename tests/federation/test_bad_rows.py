@@ -66,7 +66,7 @@ def failed(stage):
     """
     client, session = stage.clients[0], stage.sessions["client-1"]
     folder = state.home() / "data" / "client-1"
-    good = {path.name: path.read_bytes() for path in folder.glob("*.csv")}
+    good = {path.name: path.read_bytes() for path in (*folder.glob("*.csv"), folder / "salt")}
     text = [line for line in good["train_balanced.csv"].decode().splitlines() if not line.startswith("#")]
     storage, started = session.client("s3"), {}
     damages = {case: damage for case, (damage, _) in CASES.items()} | GOOD

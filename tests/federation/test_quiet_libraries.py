@@ -3,7 +3,7 @@
 import pytest
 from training_desk import Desk
 
-from workshop.aws.jobs import QUIET
+from workshop.aws.kickoff import QUIET
 
 # A server without TLS, and a client that insists on it: the handshake fails again and again, for a second.
 HANDSHAKES = """

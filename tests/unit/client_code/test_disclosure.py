@@ -51,16 +51,24 @@ def test_of_many_rows_the_loss_is_nearly_exact():
 def test_one_model_a_round_and_the_same_one_again():
     questions, answers = disclosure.Asked(), iter(range(10))
     one, other = [np.zeros(3)], [np.ones(3)]
-    assert questions.once("round 1", one, lambda: next(answers)) == 0
-    assert questions.once("round 1", one, lambda: next(answers)) == 0  # the connection broke
-    with pytest.raises(disclosure.AskedAgain, match="two models in round 1"):
-        questions.once("round 1", other, lambda: next(answers))
-    assert questions.once("round 2", other, lambda: next(answers)) == 1
+    assert questions.once("round 2", one, lambda: next(answers)) == 0
+    assert questions.once("round 2", one, lambda: next(answers)) == 0  # the connection broke
+    with pytest.raises(disclosure.AskedAgain, match="several models in round 2"):
+        questions.once("round 2", other, lambda: next(answers))
+    assert questions.once("round 3", other, lambda: next(answers)) == 1
+
+
+def test_round_1_is_asked_again_when_its_scaler_was_made_anew():
+    questions = disclosure.Asked()
+    for number in range(disclosure.SCALERS):
+        assert questions.once("round 1", [np.array([number])], lambda number=number: number) == number
+    with pytest.raises(disclosure.AskedAgain, match="several models in round 1"):
+        questions.once("round 1", [np.array([-1])], lambda: None)
 
 
 def test_no_server_asks_without_end():
     questions = disclosure.Asked()
-    for number in range(disclosure.ROUNDS + 1):
+    for number in range(disclosure.ROUNDS):
         questions.once(f"round {number}", [np.array([number])], lambda: None)
     with pytest.raises(disclosure.AskedAgain, match="more than 1000 models"):
         questions.once("round 5000", [np.zeros(1)], lambda: None)
