@@ -86,13 +86,15 @@ def _for_owners(command: Add) -> None:
     deploy = command(
         "deploy", OWNERS,
         lambda m, o: m.deploy(
-            o.name, yes=o.yes, instance_type=o.instance_type, endpoints=o.endpoints, idle_minutes=o.idle_minutes
+            o.name, yes=o.yes, instance_type=o.instance_type, endpoints=o.endpoints, idle_minutes=o.idle_minutes,
+            kick_off=o.kick_off,
         ),
         "deploy your account's stacks",
     )  # fmt: skip
     deploy.add_argument("name", help="your account's name")
     deploy.add_argument("--instance-type", help=machine)
-    deploy.add_argument("--endpoints", help="needed (the default), or all: every service, two zones, $0.12 an hour")
+    deploy.add_argument("--endpoints", help="needed (the default), or all: every service, two zones, $0.14 an hour")
+    deploy.add_argument("--kick-off", help="who writes a job's request: owner (the default), or published: the server")
     deploy.add_argument(
         "--idle-minutes", type=int, help="server: after which the idle notebook instance stops; 0 never"
     )

@@ -25,9 +25,7 @@ PORT = 0  # where the server listens; 0: 8080 on AWS, any free port on this mach
 SHOW = "client-1"  # client-1 | client-2 | ...: whose resources are shown in detail
 INSTANCE_TYPE = "ml.m5.large"  # ml.m5.large | ml.m5.xlarge | ml.t3.large | ml.t3.medium: of the clients' jobs
 ENDPOINTS = "needed"  # needed | all: services with interface endpoints
-KICKOFF = (
-    "owner"  # owner | published: who writes the request of a job, its owner or the server
-)
+KICKOFF = "owner"  # owner | published: who writes the request of a job
 
 # %% [markdown]
 # | needs | makes |

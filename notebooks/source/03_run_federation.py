@@ -46,7 +46,6 @@ from workshop.lessons.live import LiveRounds
 
 data, connection = state.load("data", "accounts")
 clients = [jobs.ClientAccount.of(entry) for entry in connection["clients"]]
-kickoff.check(clients, KICKOFF)
 problem = problems.load()
 test = schema.read_table(state.home() / "data" / "server" / "test.csv", problem)
 print(
@@ -59,6 +58,7 @@ print(
 # that owner's state machine, and see and stop the jobs that this machine has started.
 
 # %%
+kickoff.check(clients, KICKOFF)
 server = accounts.notebook_session(connection["server_role"])
 borrowed = {
     client.name: accounts.borrow(server, client, session_name="federation")

@@ -50,7 +50,7 @@ def idle_week(n_clients: int, choices: Choices | None = None, *, notebook_runs: 
     """Return dollars for a week in which everything stands and nothing runs, or only the notebook instance.
 
     >>> round(idle_week(2)), round(idle_week(2, notebook_runs=True)), round(idle_week(2, Choices(endpoints="all")))
-    (6, 15, 62)
+    (6, 15, 72)
     """
     chosen = choices or Choices()
     hourly = sum(cost.hourly * _times(where, n_clients) for _, where, cost, stands in _lines(chosen) if stands)
