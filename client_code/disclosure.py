@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import log_loss
@@ -53,9 +54,9 @@ class Asked:
     """
 
     def __init__(self) -> None:
-        self._answers: dict[tuple[str, bytes], object] = {}
+        self._answers: dict[tuple[str, bytes], Any] = {}
 
-    def once(self, when: str, question: Sequence[np.ndarray], answer):
+    def once(self, when: str, question: Sequence[np.ndarray], answer: Callable[[], Any]) -> Any:
         """Return ``answer()``, or what was answered to this very question before.
 
         Raises
