@@ -19,6 +19,7 @@ import ssl
 import sys
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ import checkpoint
 import connection
 import disclosure
 import identity
+import ledger
 import numpy as np
 import problem as problems
 import schema
@@ -45,7 +47,7 @@ class JobError(Exception):
 
 # Their texts are of this kit: they quote no cell.
 FORESEEN = (
-    JobError, connection.ServerError, disclosure.AskedAgain, identity.NoIdentity, problems.ProblemError,
+    JobError, connection.ServerError, disclosure.AskedAgain, identity.NoIdentity, ledger.NotTold, problems.ProblemError,
     schema.TableError, task.BadSetting, task.TooFewRows,
 )  # fmt: skip
 
@@ -113,6 +115,8 @@ class FlowerClient(NumPyClient):
         What the proof of identity is made for: this job, and the fingerprint of the authority that it trusts.
     keep : callable
         Called with the global model whenever the server sends one.
+    tell : callable
+        Called with the real training rows before their sums are told; raises where they must not be.
     """
 
     def __init__(
@@ -124,6 +128,7 @@ class FlowerClient(NumPyClient):
         job_name: str,
         federation: str,
         keep=lambda global_model: None,
+        tell=lambda rows: None,
     ):
         self.model = model
         self.data = data
@@ -132,6 +137,7 @@ class FlowerClient(NumPyClient):
         self.rows_sha256 = data.checksum()
         self.instance = secrets.token_hex(16)  # a second process with this job's credentials has another
         self.keep = keep
+        self.tell = tell
         self.finished = False
         self._asked = disclosure.Asked()
 
@@ -141,7 +147,14 @@ class FlowerClient(NumPyClient):
         return about | identity.prove(str(config["nonce"]), **self.about)
 
     def get_parameters(self, config):
-        """Return what the federated scaler is made of: ``[n (1,), mean, squared deviations]``."""
+        """Return what the federated scaler is made of: ``[n (1,), mean, squared deviations]``.
+
+        Raises
+        ------
+        ledger.NotTold
+            If sums of nearly the same rows were told before.
+        """
+        self.tell(self.data.real_features)
         return task.statistics(self.data.real_features, self.problem)
 
     def fit(self, parameters, config):
@@ -206,6 +219,7 @@ def train(args: argparse.Namespace) -> None:
     client = FlowerClient(
         model, data, problem=problem, job_name=os.environ["TRAINING_JOB_NAME"],
         federation=hashlib.sha256(authority).hexdigest(), keep=latest.keep,
+        tell=partial(ledger.Ledger(args.bucket).tell, key=data.salt, floor=problem.floors.shared),
     )  # fmt: skip
     try:
         connection.stay(
@@ -250,6 +264,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--server-address", required=True, help="host:port")
     parser.add_argument("--ca-certificate", required=True, help="the federation's authority, DER in base64")
     parser.add_argument("--join-deadline", type=float, default=120.0, help="seconds without a server to give up after")
+    parser.add_argument("--bucket", required=True, help="the owner's, which knows which sums were told")
     parser.add_argument("--train", default=os.environ.get("SM_CHANNEL_TRAIN"))
     parser.add_argument("--model-dir", default=os.environ.get("SM_MODEL_DIR"))
     beside = Path(os.environ.get("SM_MODEL_DIR", ".")).with_name("checkpoints")  # /opt/ml/checkpoints

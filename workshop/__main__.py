@@ -18,7 +18,7 @@ from workshop.files import IS_CLONE
 
 OWNERS = "owners.commands"
 # These read or write notebooks, pages or the whole kit, which an installed wheel does not hold.
-NEED_A_CLONE = {"run", "lab", "render", "results", "blueprint", "rooms", "bundle"}
+NEED_A_CLONE = {"run", "lab", "render", "results", "blueprint", "rooms", "bundle", "privacy"}
 Add = Callable[[str, str, Callable, str], argparse.ArgumentParser]  # name, module, what it calls, help
 
 
@@ -60,6 +60,7 @@ def _for_makers(command: Add) -> None:
     results.add_argument("table", help="the curated table")
     command("blueprint", "aws.blueprint", lambda m, o: m.main(), "write the table of cloudformation/README.md")
     command("rooms", "tools.rooms", lambda m, o: m.main(), "draw docs/rooms.md from the imports")
+    command("privacy", "federation.crossing", lambda m, o: m.main(), "write docs/privacy.md: what crosses the line")
     wheels = command("wheelhouse", "packing.wheelhouse", lambda m, o: m.main(o.versions), "collect the wheels of jobs")
     wheels.add_argument("versions", nargs="*", help="Python versions; else the image's and this one")
     command("bundle", "packing.bundle", lambda m, o: m.main(), "pack the kit, and a Python, for a notebook instance")
@@ -103,8 +104,11 @@ def _for_owners(command: Add) -> None:
     prepare.add_argument("name", help="your account's name")
     prepare.add_argument("table", help="your table: a CSV file with the columns of problems/fraud.toml")
     prepare.add_argument("--seed", type=int, default=0)
-    upload = command("upload", OWNERS, lambda m, o: m.upload(o.name), "upload your files; 01 wrote them")
+    upload = command(
+        "upload", OWNERS, lambda m, o: m.upload(o.name, tell_again=o.tell_again), "upload your files; 01 wrote them"
+    )
     upload.add_argument("name", help="your account's name")
+    upload.add_argument("--tell-again", action="store_true", help="tell sums of rows that differ by a few from others")
     delete = command("delete", OWNERS, lambda m, o: m.delete(o.name, yes=o.yes), "delete everything in your account")
     delete.add_argument("name", help="your account's name")
     delete.add_argument("--yes", action="store_true", help="do not ask")

@@ -9,7 +9,7 @@ import pytest
 
 from data_prep import owners, synthetic
 from workshop import problems, state
-from workshop.aws import jobs, kickoff
+from workshop.aws import jobs, kickoff, uploads
 from workshop.errors import FederationError
 from workshop.lessons import rehearsal
 
@@ -130,6 +130,24 @@ def test_the_server_shows_a_clients_bad_rows_while_it_waits(stage):
         rehearsal.lead(stage, started, place=place, certificates=certificates)
     assert time.monotonic() - began < 30
     assert "channel train, train.csv, column" in str(error.value)
+
+
+@pytest.mark.promise("P-07", "Sums of rows that differ by a few from rows told before are not told")
+def test_rows_that_lack_one_of_the_last_run_tell_no_sums_until_their_owner_says_so(stage):
+    """The difference attack, from bucket to job: what is learnt of the second sums is that there are none."""
+    bucket, storage = stage.clients[2].bucket, stage.sessions["client-3"].client("s3")
+    uploads.upload("client-2", stage.sessions["client-2"], stage.clients[1].bucket)  # as it was before the tests above
+    rehearsal.federate(stage, rounds=1)
+    kept = storage.get_object(Bucket=bucket, Key="data/train.csv")["Body"].read()
+    storage.put_object(Bucket=bucket, Key="data/train.csv", Body=b"".join(kept.splitlines(keepends=True)[:-1]))
+    with pytest.raises(FederationError, match="client-3 ended before it joined") as error:
+        rehearsal.federate(stage, rounds=1)
+    assert "the rows differ by about 1 from rows whose sums were told before" in str(error.value)
+    storage.put_object(Bucket=bucket, Key="data/train.csv", Body=kept)
+    rehearsal.federate(stage, rounds=1)  # the same rows as before
+    assert storage.list_objects_v2(Bucket=bucket, Prefix="told/")["KeyCount"] == 1
+    uploads.upload("client-3", stage.sessions["client-3"], bucket, tell_again=True)
+    assert storage.list_objects_v2(Bucket=bucket, Prefix="told/")["KeyCount"] == 0
 
 
 READ = """

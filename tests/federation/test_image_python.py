@@ -6,8 +6,10 @@ import subprocess
 import tarfile
 from datetime import UTC, datetime
 
+import boto3
 import numpy as np
 import pytest
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from client_code import schema
 from client_code.identity import QUESTION
@@ -59,7 +61,21 @@ def image_python():
     return python
 
 
-def test_the_client_trains_in_the_images_python(image_python, tmp_path):
+KEYS = {"aws_access_key_id": "k", "aws_secret_access_key": "s"}
+
+
+@pytest.fixture
+def storage():
+    """Return the address of an S3 that has the owner's bucket, and nobody else's business."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    boto3.client("s3", "us-east-1", endpoint_url=address, **KEYS).create_bucket(Bucket="bucket-of-the-owner")
+    yield address
+    server.stop()
+
+
+def test_the_client_trains_in_the_images_python(image_python, storage, tmp_path):
     table = sources.load("synthetic", FRAUD, seed=0, cache=tmp_path)
     prepare.prepare(table, n_clients=1, how="iid", balance="smote", seed=0, folder=tmp_path)
     code, model, output = (tmp_path / name for name in ("code", "model", "output"))
@@ -69,6 +85,7 @@ def test_the_client_trains_in_the_images_python(image_python, tmp_path):
         archive.extractall(code, filter="data")
     place, certificates = federation.place("127.0.0.1"), tls.make_certificates("127.0.0.1")
     arguments = ["--server-address", place.address, "--ca-certificate", certificates.authority_hyperparameter()]
+    arguments += ["--bucket", "bucket-of-the-owner"]
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -80,6 +97,7 @@ def test_the_client_trains_in_the_images_python(image_python, tmp_path):
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_SESSION_TOKEN": "token",
         "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": storage,
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
@@ -98,3 +116,5 @@ def test_the_client_trains_in_the_images_python(image_python, tmp_path):
     np.testing.assert_allclose(result.scaler.mean, by_hand.scaler.mean, atol=1e-12)
     np.testing.assert_allclose(result.parameters[0], by_hand.parameters[0], atol=1e-12)
     assert (model / "model.joblib").exists()
+    told = boto3.client("s3", "us-east-1", endpoint_url=storage, **KEYS).list_objects_v2(Bucket="bucket-of-the-owner")
+    assert [item["Key"] for item in told["Contents"]] == ["told/sums.json"]

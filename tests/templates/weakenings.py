@@ -246,7 +246,7 @@ WEAKENINGS = [
     Weakening(
         "job lists the whole bucket",
         "client-job",
-        '                Condition:\n                  StringLike: {"s3:prefix": ["artefacts/checkpoints/*", "code/*", "data/*"]}\n',
+        '                Condition:\n                  StringLike: {"s3:prefix": ["artefacts/checkpoints/*", "code/*", "data/*", "told/*"]}\n',
         "",
     ),
     Weakening("job writes its own code", "client-job", "${BucketName}/artefacts/*", "${BucketName}/*"),

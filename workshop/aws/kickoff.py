@@ -144,6 +144,7 @@ def training_request(
         "sagemaker_program": "client.py",
         "sagemaker_submit_directory": f"{bucket}/code/source.tar.gz",
         "sagemaker_region": client.region,  # else the toolkit leaves the script without one
+        "bucket": client.bucket,
         "penalty": penalty,
         "max-iter": max_iter,
         "seed": seed,

@@ -18,9 +18,10 @@ from workshop.errors import AccountError, BundleError
 from workshop.packing import bundle, wheelhouse
 
 STATE = "state/state.json"
+TOLD = "told/sums.json"  # the jobs' own (client_code/ledger.py)
 
 
-def upload(name: str, session: boto3.Session, bucket: str) -> pd.DataFrame:
+def upload(name: str, session: boto3.Session, bucket: str, *, tell_again: bool = False) -> pd.DataFrame:
     """Copy an owner's folder to ``data/`` of its bucket, and for a client the code to ``code/source.tar.gz``.
 
     Parameters
@@ -29,6 +30,9 @@ def upload(name: str, session: boto3.Session, bucket: str) -> pd.DataFrame:
         ``"server"`` or a client's name; its folder was written by 01_prepare_data.
     session : boto3.Session
         The owner's own session: nobody else may write here.
+    tell_again : bool
+        Forget which sums this account's jobs have told: the owner knows that the rows differ by a few from others whose
+        sums somebody has, and who has both can work these few out.
 
     Returns
     -------
@@ -50,6 +54,11 @@ def upload(name: str, session: boto3.Session, bucket: str) -> pd.DataFrame:
         except (BotoCoreError, ClientError) as error:
             raise AccountError(f"account {name}: bucket {bucket} refused {key}: {error}") from error
     shown = {key: body for key, body in objects.items() if key != f"data/{owners.SALT}"}
+    if tell_again:
+        try:
+            client.delete_object(Bucket=bucket, Key=TOLD)
+        except (BotoCoreError, ClientError) as error:
+            raise AccountError(f"account {name}: bucket {bucket} does not forget {TOLD}: {error}") from error
     lines = [(key, round(len(body) / 1000, 1), _sha256(body)[:12]) for key, body in shown.items()]
     return pd.DataFrame(lines, columns=["object", "kB", "sha256"], index=pd.Index([name] * len(lines), name="owner"))
 

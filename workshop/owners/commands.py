@@ -107,12 +107,12 @@ def prepare(name: str, table: str, *, seed: int) -> int:
     return 0
 
 
-def upload(name: str) -> int:
+def upload(name: str, *, tell_again: bool = False) -> int:
     """Upload an owner's files; the server's notebook finds there what it has to know."""
     mine = cards.federation([name])
     session = mine.sessions[name]
     bucket = stacks.outputs(session, Stack("storage", name))["Bucket"]
-    print(uploads.upload(name, session, bucket).to_string())
+    print(uploads.upload(name, session, bucket, tell_again=tell_again).to_string())
     if name == "server":
         mine.outputs["server"] = {
             stack: stacks.outputs(session, Stack(stack.removeprefix(stacks.PREFIX), "server"))

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.slow  # it starts processes
 ROOT = Path(__file__).parents[3]
-SERVER = ["--server-address", "127.0.0.1:9", "--ca-certificate", "MII=", "--join-deadline", "0.1"]
+SERVER = ["--server-address", "127.0.0.1:9", "--ca-certificate", "MII=", "--join-deadline", "0.1", "--bucket", "b"]
 # What spoils a job: arguments, where {} is its folder, and words of the line.
 CASES = {
     "no channel": ([], "channel train is missing"),
