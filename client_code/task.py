@@ -119,7 +119,7 @@ def set_model_params(model: LogisticRegression, parameters: Parameters) -> None:
 
 
 def statistics(features: np.ndarray, problem: Problem) -> Parameters:
-    """Return the moments that the federated scaler is made of; no row can be read back from them.
+    """Return the moments that the federated scaler is made of; of two sets that differ by one row they give that row.
 
     Squares are summed around the client's own mean: of plain sums of squares a column whose mean is large beside its
     spread would keep no digit of its variance.

@@ -267,6 +267,17 @@ print(
 )
 
 # %% [markdown]
+# ## What crossed the line
+# What you received of every client, what you could learn from it if you looked closely, and what is done about that. The
+# page [privacy](../docs/privacy.md) has the rest: two clients together, a listener, the next run.
+
+# %%
+from workshop.federation import crossing
+
+told = crossing.table().loc[["sums", "update", "end"]]
+told[["how often", "could be learnt", "done about it"]]
+
+# %% [markdown]
 # ## What you saw
 # Jobs in accounts that are not yours trained on rows you never saw. What came over the line: mean and spread of every column,
 # fifty numbers and three scores per round and client, a row count and a threshold.
@@ -285,7 +296,8 @@ print(
 # <details><summary>Why does the scaler need a round of its own?</summary>
 #
 # Amounts reach from a few dollars to millions. Every client must scale them in the same way, and the right way is
-# the mean and spread of everybody's rows, which nobody has. Sums can be added up without showing a row.
+# the mean and spread of everybody's rows, which nobody has. Sums can be added up without showing a row; only the sums of
+# two sets of rows that differ by one row show that one, so a job does not tell the second.
 # </details>
 #
 # **Next:** [04_evaluate_global_model](04_evaluate_global_model.ipynb) asks what the model is worth.

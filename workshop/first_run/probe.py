@@ -1,6 +1,6 @@
 """The first run's training job: write down what a job is given here, then work until it is stopped.
 
-It reads no row. It travels beside the client's code and is started by ``sagemaker_program``.
+It reads no row. It travels in the place of ``client.py``, which is what the owner's state machine starts.
 """
 
 from __future__ import annotations
