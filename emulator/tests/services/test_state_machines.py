@@ -9,6 +9,7 @@ from stack_desk import StackDesk, template
 from training_desk import Desk
 
 WHO = {"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:sts:getCallerIdentity", "Parameters": {}, "End": True}
+END = {"Type": "Pass", "End": True}
 LONG = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": True}}}
 
 
@@ -230,6 +231,14 @@ SAGEMAKER = "arn:aws:states:::aws-sdk:sagemaker:createTrainingJob"
             "'TrainingJobName' is required but was missing",
         ),
         ({"QueryLanguage": "JSONata", "StartAt": "A", "States": {"A": {**WHO}}}, "Parameters"),
+        (
+            {
+                "QueryLanguage": "JSONata",
+                "StartAt": "A",
+                "States": {"A": {"Type": "Pass", "Output": "{% ( %}", "End": True}},
+            },
+            "cannot be parsed",
+        ),
     ],
 )
 def test_a_wrong_definition_is_refused_when_it_is_made(machines, definition, message):

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import jsonata
 from botocore import xform_name
 from botocore.exceptions import UnknownServiceError
 from botocore.model import Shape
@@ -22,6 +23,7 @@ from embedded_aws.models import service_model
 # Task resource -> the service and operation that it calls, and whether it waits for the end.
 _SDK = re.compile(r"arn:aws:states:::aws-sdk:(?P<service>\w+):(?P<operation>[a-z]\w+)")
 _TRAINING = re.compile(r"arn:aws:states:::sagemaker:(?P<operation>createTrainingJob)(\.sync)?")
+_MACHINES = ("Branches", "ItemProcessor", "Iterator")  # fields that hold states of their own
 # SDK integrations name services as AWS's Java SDK does, in small letters.
 BOTO_NAMES = {"cloudwatchlogs": "logs", "servicequotas": "service-quotas", "sfn": "stepfunctions"}
 
@@ -55,14 +57,33 @@ def _machine(machine: Mapping[str, Any], language: str, where: str) -> Iterator[
         # moto would put variables into expressions as they are, and takes the role of Credentials for nothing.
         for field in {"Assign", "Credentials"} & state.keys():
             raise NotServed(f"{field} at {here}")
+        spoken = state.get("QueryLanguage", language)
+        if spoken == "JSONata":
+            own = {name: value for name, value in state.items() if name not in _MACHINES}
+            yield from (f"SCHEMA_VALIDATION_FAILED: {wrong} at {here}" for wrong in _unparsed(own))
         if state["Type"] == "Task":
-            yield from _task(state, state.get("QueryLanguage", language), here)
+            yield from _task(state, spoken, here)
         for number, branch in enumerate(state.get("Branches", [])):
             yield from _machine(branch, language, f"{here}/Branches[{number}]/States")
         if iterator := state.get("ItemProcessor", state.get("Iterator")):
             if iterator.get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED":
                 raise NotServed(f"a distributed map at {here}")
             yield from _machine(iterator, language, f"{here}/ItemProcessor/States")
+
+
+def _unparsed(part: Any) -> Iterator[str]:
+    """Yield the expressions that are no JSONata; statelint does not read them."""
+    if isinstance(part, Mapping):
+        for value in part.values():
+            yield from _unparsed(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _unparsed(value)
+    elif isinstance(part, str) and part.startswith("{%") and part.endswith("%}"):
+        try:
+            jsonata.Jsonata(part[2:-2])
+        except Exception as error:
+            yield f"the JSONata expression {part!r} cannot be parsed ({error})"
 
 
 def _task(state: Mapping[str, Any], language: str, where: str) -> Iterator[str]:
