@@ -209,6 +209,7 @@ def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
             PREFIX,
         ),
         ("bucket", session.client("s3"), "list_buckets", "Name", PREFIX),
+        ("state machine", session.client("stepfunctions"), "list_state_machines", "name", "FL-"),
         ("role", iam, "list_roles", "RoleName", ("FL-", PREFIX)),
         ("policy", iam, "list_policies", "PolicyName", "FL-"),
         ("key alias", session.client("kms"), "list_aliases", "AliasName", "alias/fl-"),
