@@ -68,7 +68,7 @@ def test_the_interface_lasts_as_long_as_the_job(desk, network, end):
 def test_the_interface_stays_where_the_job_s_role_is_gone_before_it(desk, network):
     """SageMaker removes it with that role."""
     ec2, iam = desk.client("ec2"), desk.session.client("iam")
-    statement = {"Effect": "Allow", "Action": ["s3:*", "ec2:*", "logs:*"], "Resource": "*"}
+    statement = {"Effect": "Allow", "Action": ["s3:*", "ec2:*", "logs:*", "ecr:*"], "Resource": "*"}
     role = iam.create_role(RoleName="short-lived", AssumeRolePolicyDocument=as_policy(TRUST))["Role"]["Arn"]
     iam.put_role_policy(RoleName="short-lived", PolicyName="job", PolicyDocument=as_policy(statement))
     desk.start("", name="orphaned", VpcConfig=network[0], RoleArn=role)
