@@ -12,6 +12,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
 
 import botocore.session
 import numpy as np
@@ -61,9 +63,12 @@ class Ledger:
     """
 
     def __init__(self, bucket: str) -> None:
-        region = os.environ.get("SAGEMAKER_REGION") or os.environ.get("AWS_REGION")
         self._bucket = bucket
-        self._s3 = botocore.session.get_session().create_client("s3", region_name=region, config=_PATIENCE)
+
+    @cached_property
+    def _s3(self) -> Any:
+        region = os.environ.get("SAGEMAKER_REGION") or os.environ.get("AWS_REGION")
+        return botocore.session.get_session().create_client("s3", region_name=region, config=_PATIENCE)
 
     def tell(self, rows: np.ndarray, *, key: bytes, floor: int) -> None:
         """Return if the sums of these rows may be told, and note that they are.

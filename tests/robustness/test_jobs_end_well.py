@@ -314,7 +314,8 @@ sys.exit(client.main())
 
 
 def test_a_job_that_is_stopped_while_it_saves_its_model_saves_it(stage, tmp_path):
-    options = ["--server-address=127.0.0.1:9", "--ca-certificate=MII=", f"--train={state.home() / 'data' / 'client-1'}"]
+    options = ["--server-address=127.0.0.1:9", "--ca-certificate=MII=", "--bucket=none"]
+    options.append(f"--train={state.home() / 'data' / 'client-1'}")
     environment = os.environ | {
         "TRAINING_JOB_NAME": "fl-x", "SM_OUTPUT_DIR": str(tmp_path), "SM_MODEL_DIR": str(tmp_path)
     }  # fmt: skip
