@@ -291,7 +291,7 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         line = f"unforeseen {type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
-        # Where it happened, without its text; no folder of this machine either, for the server reads the log's end.
+        # Where it happened, without its text; no folder of this machine either.
         for frame in traceback.extract_tb(error.__traceback__):
             print(f"  {Path(frame.filename).name}, line {frame.lineno}, in {frame.name}")
     else:

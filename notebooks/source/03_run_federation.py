@@ -289,9 +289,9 @@ told[["how often", "could be learnt", "done about it"]]
 # </details>
 # <details><summary>What happens when a client's job fails before it dials in, and what when it dies later?</summary>
 #
-# The server looks at the jobs while it waits. Before round 1 it ends at once, names the client, its job, SageMaker's
-# reason and the last lines of the log, and stops the other jobs. Later it goes on as long as the quorum is reached.
-# 05_break_it tries it out.
+# The server looks at the jobs while it waits. Before round 1 it ends at once, names the client, its job and
+# SageMaker's reason, and stops the other jobs; the log is for its owner to read. Later it goes on as long as the quorum
+# is reached. 05_break_it tries it out.
 # </details>
 # <details><summary>Why does the scaler need a round of its own?</summary>
 #

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from botocore.exceptions import ClientError
+from error_codes import code
 
 from workshop.aws import accounts, jobs
 from workshop.errors import AccountError
@@ -40,15 +41,6 @@ def other_role(stage):
     yield accounts.assume_role(admin, arn, session_name="other")
     iam.delete_role_policy(RoleName="other", PolicyName="everything")
     iam.delete_role(RoleName="other")
-
-
-def code(call, **request):
-    """Return the error code of a call, or "allowed"."""
-    try:
-        call(**request)
-    except ClientError as error:
-        return error.response["Error"]["Code"]
-    return "allowed"
 
 
 @pytest.mark.promise("I-01", "The kick-off role is lent to one role with the agreed external id and to nobody else")

@@ -66,7 +66,7 @@ def test_weights_are_real_rows_and_not_those_that_smote_made(finished):
     assert result.client_rows == rows
 
 
-def test_a_client_that_never_comes_is_named_with_its_jobs_status_and_log(stage):
+def test_a_client_that_never_comes_is_named_with_its_jobs_status(stage):
     place, certificates = rehearsal.stand(stage)
     elsewhere = f"{stage.server_host}:9999"  # a port that the networks keep shut
     started = rehearsal.kick_off(stage, certificates=certificates, address=place.address)

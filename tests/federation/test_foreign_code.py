@@ -8,7 +8,7 @@ import json
 import time
 
 import pytest
-from botocore.exceptions import ClientError
+from error_codes import code
 
 from workshop.aws import accounts, jobs, kickoff
 from workshop.lessons import rehearsal
@@ -68,15 +68,6 @@ def owners(stage):
     job.stop()
     while job.describe()["TrainingJobStatus"] not in jobs.FINISHED:
         time.sleep(0.1)
-
-
-def code(call, **request):
-    """Return the error code of a call, or "allowed"."""
-    try:
-        call(**request)
-    except ClientError as error:
-        return error.response["Error"]["Code"]
-    return "allowed"
 
 
 def algorithm(**more):

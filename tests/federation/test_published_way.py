@@ -6,6 +6,7 @@ condition for image, entry point, environment or hyperparameters.
 
 import pytest
 from botocore.exceptions import ClientError
+from error_codes import code
 
 from workshop.aws import accounts, jobs
 from workshop.aws.choices import Choices
@@ -27,15 +28,6 @@ def stage(aws):
 def lent(stage):
     """Return the kick-off role of client-1, as the server borrows it."""
     return accounts.borrow(accounts.notebook_session(stage.server_role), stage.clients[0], session_name="attack")
-
-
-def code(call, **request):
-    """Return the error code of a call, or "allowed"."""
-    try:
-        call(**request)
-    except ClientError as error:
-        return error.response["Error"]["Code"]
-    return "allowed"
 
 
 def test_a_federation_runs_in_the_published_way(stage):

@@ -18,12 +18,12 @@ from typing import Any, Protocol
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from workshop.aws.choices import KICK_OFFS
 from workshop.aws.jobs import FINISHED, STOPPING_SECONDS, ClientAccount, TrainingJob
 from workshop.aws.pace import pauses
 from workshop.errors import JobError
 from workshop.federation.participants import stop_all
 
-WAYS = ("owner", "published")
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "GRPC_VERBOSITY": "NONE"}
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _STARTING_SECONDS = 60.0  # a machine checks its input and makes one call
@@ -112,7 +112,6 @@ def training_request(
     image: str,
     server_address: str,
     ca_certificate: str,
-    key: str = "",
     run: str = "",
     max_iter: int = 10,
     penalty: str = "l2",
@@ -128,8 +127,6 @@ def training_request(
         Whose bucket, code and execution role the request names.
     name, image, server_address, ca_certificate
         The job's name, the SageMaker scikit-learn image, ``host:port`` of the Flower server, and its authority.
-    key : str
-        ARN of the account's key, with which the model is encrypted; by default the client's.
     run : str
         Id of the federation's run: under it SageMaker keeps the job's checkpoints, for the job that follows it.
     max_iter, penalty, seed
@@ -159,7 +156,7 @@ def training_request(
         "RoleArn": client.execution_role,
         "HyperParameters": {key: str(value) for key, value in hyperparameters.items()},
         "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": rows}, "ContentType": "text/csv"}],
-        "OutputDataConfig": {"S3OutputPath": f"{bucket}/artefacts/", "KmsKeyId": key or client.key},
+        "OutputDataConfig": {"S3OutputPath": f"{bucket}/artefacts/", "KmsKeyId": client.key},
         "CheckpointConfig": {"S3Uri": f"{bucket}/artefacts/checkpoints/{run or name}/"},
         "ResourceConfig": {"InstanceType": client.instance_type, "InstanceCount": 1, "VolumeSizeInGB": 10},
         "StoppingCondition": {"MaxRuntimeInSeconds": max_seconds},
@@ -296,8 +293,8 @@ def check(clients: Sequence[ClientAccount], wanted: str) -> None:
     JobError
         Names the first that has not.
     """
-    if wanted not in WAYS:
-        raise JobError(f"KICKOFF {wanted!r}: choose {' or '.join(WAYS)}")
+    if wanted not in KICK_OFFS:
+        raise JobError(f"KICKOFF {wanted!r}: choose {' or '.join(KICK_OFFS)}")
     for client in clients:
         if client.kick_off != wanted:
             raise JobError(

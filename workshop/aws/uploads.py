@@ -11,6 +11,7 @@ import boto3
 import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
+from client_code import ledger
 from data_prep import owners
 from workshop import state
 from workshop.aws import accounts
@@ -18,7 +19,6 @@ from workshop.errors import AccountError, BundleError
 from workshop.packing import bundle, wheelhouse
 
 STATE = "state/state.json"
-TOLD = "told/sums.json"  # the jobs' own (client_code/ledger.py)
 
 
 def upload(name: str, session: boto3.Session, bucket: str, *, tell_again: bool = False) -> pd.DataFrame:
@@ -56,9 +56,9 @@ def upload(name: str, session: boto3.Session, bucket: str, *, tell_again: bool =
     shown = {key: body for key, body in objects.items() if key != f"data/{owners.SALT}"}
     if tell_again:
         try:
-            client.delete_object(Bucket=bucket, Key=TOLD)
+            client.delete_object(Bucket=bucket, Key=ledger.KEY)
         except (BotoCoreError, ClientError) as error:
-            raise AccountError(f"account {name}: bucket {bucket} does not forget {TOLD}: {error}") from error
+            raise AccountError(f"account {name}: bucket {bucket} does not forget {ledger.KEY}: {error}") from error
     lines = [(key, round(len(body) / 1000, 1), _sha256(body)[:12]) for key, body in shown.items()]
     return pd.DataFrame(lines, columns=["object", "kB", "sha256"], index=pd.Index([name] * len(lines), name="owner"))
 

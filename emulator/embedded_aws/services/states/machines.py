@@ -10,7 +10,7 @@ from typing import Any
 import moto.stepfunctions.urls
 from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult
-from moto.stepfunctions.exceptions import InvalidExecutionInput
+from moto.stepfunctions.exceptions import InvalidExecutionInput, StateMachineDoesNotExist
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
@@ -31,10 +31,6 @@ class _AlreadyExists(AWSError):
 
 class _AccessDenied(AWSError):
     TYPE = "AccessDeniedException"
-
-
-class _Missing(AWSError):
-    TYPE = "StateMachineDoesNotExist"
 
 
 class _NotSupported(AWSError):
@@ -110,7 +106,7 @@ class Machines(StepFunctionsParserBackend):
         for machine in self.state_machines:
             if machine.arn == arn:
                 return machine
-        raise _Missing(f"State Machine Does Not Exist: '{arn}'")
+        raise StateMachineDoesNotExist(f"State Machine Does Not Exist: '{arn}'")
 
 
 class Responses(StepFunctionResponse):
