@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from embedded_aws import PARENT, control, settings
+from embedded_aws.gate import organization
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,9 +23,12 @@ def main(argv: list[str] | None = None) -> int:
     files = control.Files((options.home or control.default_home()).resolve())
     if options.network:
         os.environ[control.NETWORK] = options.network  # for the server, which is a process of its own
+    if options.control_policy:
+        os.environ[organization.VARIABLE] = os.pathsep.join(str(path.resolve()) for path in options.control_policy)
     try:
+        organization.control_policies()
         return _COMMANDS[options.command](files, options)
-    except control.EmbeddedAWSError as error:
+    except (control.EmbeddedAWSError, organization.ControlPolicyError) as error:
         print(error, file=sys.stderr)
     except OSError as error:
         print(f"cannot use {error.filename or files.folder}: {error.strerror or error}", file=sys.stderr)
@@ -41,6 +45,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         choices=control.NETWORKS,
         help="how jobs meet routes and security groups: through a proxy, or in namespaces of the kernel (root, Linux)",
     )
+    parser.add_argument(
+        "--control-policy", type=Path, action="append", default=[], metavar="FILE",
+        help="a service control policy of the organisation that all accounts belong to; several: give it again",
+    )  # fmt: skip
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run a command with an embedded AWS that ends with it")
     run.add_argument("cmd", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command and its arguments")

@@ -13,13 +13,23 @@ from embedded_aws.gate.asks import asks
 from embedded_aws.gate.calls import Call, CallError
 from embedded_aws.gate.context import context_of
 from embedded_aws.gate.handover import Admitted
+from embedded_aws.gate.organization import control_policies
 from embedded_aws.gate.principals import Principal
 from embedded_aws.gate.refusals import Refused
 from embedded_aws.gate.resources import carried_out_in, owner_of, resource_policy
 from embedded_aws.gate.trail import Entry, Trail
 from embedded_aws.policies import published
 from embedded_aws.policies.conditions import Context
-from embedded_aws.policies.decisions import BOUNDARY, ENDPOINT, IDENTITY, SESSION, Decision, Layers, decide
+from embedded_aws.policies.decisions import (
+    BOUNDARY,
+    CONTROL,
+    ENDPOINT,
+    IDENTITY,
+    SESSION,
+    Decision,
+    Layers,
+    decide,
+)
 from embedded_aws.policies.policy import Ask, Policy, Request
 
 
@@ -191,4 +201,6 @@ def layers_of(principal: Principal) -> dict[str, Sequence[Policy]]:
         layers[BOUNDARY] = [principal.boundary]
     if principal.session_policies:
         layers[SESSION] = principal.session_policies
+    if controls := control_policies():
+        layers[CONTROL] = controls
     return layers

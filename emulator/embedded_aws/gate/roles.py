@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from embedded_aws.gate import principals
+from embedded_aws.gate.organization import control_policies
 from embedded_aws.policies.conditions import PolicyError
-from embedded_aws.policies.decisions import BOUNDARY, IDENTITY, Decision, decide
+from embedded_aws.policies.decisions import BOUNDARY, CONTROL, IDENTITY, Decision, decide
 from embedded_aws.policies.policy import Policy, Request, evaluate
 
 
@@ -36,5 +37,7 @@ def role_may(role_arn: str, action: str, resource: str) -> Decision:
     layers: dict[str, Sequence[Policy]] = {IDENTITY: policies}
     if boundary:
         layers[BOUNDARY] = [boundary]
+    if controls := control_policies():
+        layers[CONTROL] = controls
     request = Request(role_arn, role_arn.split(":")[4], action, resource, context)
     return decide(request, layers, (None, False), own=True)

@@ -13,7 +13,7 @@ from embedded_aws.policies.policy import Finding, Policy, Request, evaluate
 
 Layers = Mapping[str, Sequence[Policy]]  # by kind of policy; each kind has to allow
 IDENTITY, RESOURCE, ENDPOINT = "identity-based policy", "resource-based policy", "VPC endpoint policy"
-BOUNDARY, SESSION = "permissions boundary", "session policy"
+BOUNDARY, SESSION, CONTROL = "permissions boundary", "session policy", "service control policy"
 # How a resource policy of the same account names who asks -> the kinds of policies that need not allow it, too.
 # Source: AWS, IAM user guide, "How AWS enforcement code logic evaluates requests", resource-based policies.
 _SPARED = {"role": (IDENTITY,), "self": (IDENTITY, BOUNDARY, SESSION)}

@@ -66,6 +66,7 @@ TRUST = Kind(resources="forbidden", service="sts", all_actions=False, not_princi
 BUCKET = Kind(service="s3")
 KEY = Kind(resources="free", service="kms")
 ENDPOINT = Kind()
+CONTROL = Kind(principals=False)
 
 
 def read(text: str) -> Any:
