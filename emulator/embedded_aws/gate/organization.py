@@ -1,8 +1,8 @@
 """Service control policies: the most that an organisation lets anybody in these accounts do, whatever IAM allows.
 
 They stand in files that are named when the embedded AWS is started, all at one level, the root of the organisation; all
-accounts are members of it, none manages it. ``FullAWSAccess`` is there too for as long as no file allows anything, as in
-an organisation that only forbids.
+accounts are members of it, none manages it. ``FullAWSAccess`` is there too while no file allows anything, as in an
+organisation that only forbids.
 
 Source: AWS, Organizations user guide, "SCP evaluation" and "SCP syntax".
 """

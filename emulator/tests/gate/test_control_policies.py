@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from callers import OWNER, Keyed, allow, deny, document, refusal, trusting
+
 from embedded_aws.testing import end
 
 REGIONS = deny(
