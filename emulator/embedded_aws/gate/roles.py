@@ -31,7 +31,7 @@ def service_may_assume(service: str, role_arn: str, *, account: str, source_arn:
     return Decision(finding.effect == "Allow", finding.statement, finding.statement)
 
 
-def role_may(role_arn: str, action: str, resource: str) -> Decision:
+def role_may(role_arn: str, action: str, resource: str, *, region: str) -> Decision:
     """Decide whether a role that a service uses may do something in its own account."""
     policies, boundary, context = principals.of_role(role_arn)
     layers: dict[str, Sequence[Policy]] = {IDENTITY: policies}
@@ -39,5 +39,6 @@ def role_may(role_arn: str, action: str, resource: str) -> Decision:
         layers[BOUNDARY] = [boundary]
     if controls := control_policies():
         layers[CONTROL] = controls
+    context = {**context, "aws:requestedregion": (region,), "aws:securetransport": ("true",)}
     request = Request(role_arn, role_arn.split(":")[4], action, resource, context)
     return decide(request, layers, (None, False), own=True)

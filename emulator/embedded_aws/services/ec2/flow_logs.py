@@ -71,4 +71,4 @@ def _may_write(flow_log: Any, group: str, stream: str, account: str, region: str
     here = f"arn:aws:logs:{region}:{account}:log-group"
     needed = [(action, f"{here}:{group}:log-stream:{stream}") for action in _STREAM_ACTIONS]
     needed.append(("DescribeLogGroups", f"{here}:*"))
-    return all(role_may(role, f"logs:{action}", resource).allowed for action, resource in needed)
+    return all(role_may(role, f"logs:{action}", resource, region=region).allowed for action, resource in needed)

@@ -283,7 +283,7 @@ class Notebooks:
     def _log(self, instance: NotebookInstance, moment: str, message: str) -> None:
         stream = f"{instance.name}/LifecycleConfig{moment}"
         arn = f"arn:aws:logs:{self.region_name}:{self.account_id}:log-group:{LOG_GROUP}:log-stream:{stream}"
-        if not role_may(instance.asked["RoleArn"], "logs:PutLogEvents", arn).allowed:
+        if not role_may(instance.asked["RoleArn"], "logs:PutLogEvents", arn, region=self.region_name).allowed:
             return  # AWS does not complain either
         logs = logs_backends[self.account_id][self.region_name]
         if LOG_GROUP not in logs.groups:

@@ -147,7 +147,8 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
         if match["region"] != self.region_name:
             raise AWSValidationException(f"The image {image} must be in the job's region, {self.region_name}.")
         repository = f"arn:aws:ecr:{match['region']}:{match['account']}:repository/{match['repository']}"
-        if not all(role_may(role_arn, f"ecr:{action}", repository).allowed for action in PULLS):
+        may = (role_may(role_arn, f"ecr:{action}", repository, region=self.region_name) for action in PULLS)
+        if not all(decision.allowed for decision in may):
             raise AWSValidationException(
                 f"Cannot find repository: {match['repository']} in registry ID: {match['account']} Please check if "
                 f"your ECR repository exists and role {role_arn} has proper pull permissions for SageMaker: "
@@ -163,7 +164,7 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
         needed += [(action, f"{here}:network-interface/*") for action in INTERFACE_ACTIONS]
         needed += [(action, "*") for action in NETWORK_DESCRIPTIONS]
         for action, resource in needed:
-            decision = role_may(role_arn, f"ec2:{action}", resource)
+            decision = role_may(role_arn, f"ec2:{action}", resource, region=self.region_name)
             if not decision.allowed:
                 raise AWSValidationException(
                     f"Access denied when calling ec2:{action} on {resource} with the role {role_arn} {decision.why}; "
@@ -172,7 +173,9 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
 
     def _may_delete_interfaces(self, role_arn: str) -> bool:
         here = f"arn:aws:ec2:{self.region_name}:{self.account_id}:network-interface/*"
-        return find_role(role_arn) is not None and role_may(role_arn, "ec2:DeleteNetworkInterface", here).allowed
+        if find_role(role_arn) is None:
+            return False
+        return role_may(role_arn, "ec2:DeleteNetworkInterface", here, region=self.region_name).allowed
 
     def _credentials(self, role_arn: str) -> dict[str, str]:
         role = sts_backends[self.account_id]["aws"].assume_role(
