@@ -38,7 +38,7 @@ check-style:
 check-types:
 	@$(BIN)/basedpyright
 check-templates:
-	@$(BIN)/cfn-lint cloudformation/*.yaml
+	@$(BIN)/cfn-lint cloudformation/*.yaml cloudformation/platform/*.yaml
 check-rules:
 	@$(BIN)/python -m pytest tests/repo
 

@@ -118,6 +118,20 @@ def the_kickoff_role_asks_for_a_hidden_external_id(template: Template) -> Iterat
 
 
 @rule
+def roles_keep_to_the_account_s_rules(template: Template) -> Iterator[str]:
+    """Name, path and boundary are the owner's: many organisations let nobody make a role without."""
+    arn = {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/${PermissionsBoundary}"}
+    bounded = {"Fn::If": ["HasBoundary", arn, {"Ref": "AWS::NoValue"}]}
+    for role, properties in template.resources("AWS::IAM::Role"):
+        if properties.get("PermissionsBoundary") != bounded:
+            yield f"{role} has no boundary"
+    for name, properties in template.resources("AWS::IAM::Role", "AWS::IAM::ManagedPolicy"):
+        called = str(properties.get("RoleName", properties.get("ManagedPolicyName")))
+        if not called.startswith("{'Fn::Sub': '${NamePrefix}") or properties.get("Path") != {"Ref": "RolePath"}:
+            yield f"{name} has a name or a path of its own"
+
+
+@rule
 def no_managed_policies_of_amazon(template: Template) -> Iterator[str]:
     """They allow more with every year."""
     for role, properties in template.resources("AWS::IAM::Role"):
@@ -130,7 +144,7 @@ def no_managed_policies_of_amazon(template: Template) -> Iterator[str]:
 def sessions_of_borrowed_roles_last_an_hour(template: Template) -> Iterator[str]:
     """A stolen session ends soon."""
     for role, properties in template.resources("AWS::IAM::Role"):
-        borrowed = properties.get("RoleName") in ("FL-kickoff-client-job", "FL-accept-peering")
+        borrowed = str(properties.get("RoleName")).endswith(("kickoff-client-job'}", "accept-peering'}"))
         if borrowed and properties.get("MaxSessionDuration") != 3600:
             yield f"{role} may be borrowed for {properties.get('MaxSessionDuration')} seconds"
 
@@ -356,7 +370,7 @@ def conditions_ask_for_keys_that_each_resource_has(template: Template) -> Iterat
 def parameters_that_name_a_role_are_tight(template: Template) -> Iterator[str]:
     """The server borrows roles of one name."""
     for name, parameter in template.data.get("Parameters", {}).items():
-        if name == "KickoffRoleArns" and not parameter["AllowedPattern"].endswith(":role/FL-kickoff-client-job"):
+        if name == "KickoffRoleArns" and not parameter["AllowedPattern"].endswith("_-]*kickoff-client-job"):
             yield f"parameter {name} takes other roles"
 
 
@@ -370,7 +384,7 @@ def buckets_are_closed(template: Template) -> Iterator[str]:
             yield f"{name} keeps no versions"
         if "BucketOwnerEnforced" not in str(bucket.get("OwnershipControls")):
             yield f"{name} heeds ACLs"
-        if "'KMSMasterKeyID': {'Fn::GetAtt'" not in str(bucket.get("BucketEncryption")):
+        if "'KMSMasterKeyID': {'Fn::If': ['MakesKey', {'Fn::GetAtt'" not in str(bucket.get("BucketEncryption")):
             yield f"{name} has no key of its own"
         rules = bucket.get("LifecycleConfiguration", {}).get("Rules", [])
         if not any("NoncurrentVersionExpiration" in item for item in rules):

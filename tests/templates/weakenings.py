@@ -42,6 +42,7 @@ TAG_KEYS = part(
     '                Condition:\n                  ForAllValues:StringEquals: {"aws:TagKeys"', "              - Sid"
 )
 UNKNOWN = part("{% $count($filter(", '",\n')
+BOUND = part("      PermissionsBoundary: ", "\n") + "\n"
 WEAKENINGS = [
     Weakening(
         "kick-off role trusts the server's whole account",
@@ -266,7 +267,7 @@ WEAKENINGS = [
         "",
     ),
     Weakening("server borrows any role", "server-access", "Resource: !Ref KickoffRoleArns", 'Resource: "*"'),
-    Weakening("any role's ARN is taken as a kick-off role", "server-access", 'role/FL-kickoff-client-job"', 'role/.+"'),
+    Weakening("any role's ARN is taken as a kick-off role", "server-access", '_-]*kickoff-client-job"', '_-]*"'),
     Weakening("server overwrites its test table", "server-access", "${BucketName}/model/*", "${BucketName}/*"),
     Weakening(
         "bucket without TLS",
@@ -285,8 +286,9 @@ WEAKENINGS = [
     Weakening(
         "Amazon's key in the place of one's own",
         "storage",
-        "{SSEAlgorithm: aws:kms, KMSMasterKeyID: !GetAtt Key.Arn}",
-        "{SSEAlgorithm: AES256}",
+        "\n              SSEAlgorithm: aws:kms\n"
+        "              KMSMasterKeyID: !If [MakesKey, !GetAtt Key.Arn, !Ref ExistingKeyArn]\n",
+        " {SSEAlgorithm: AES256}\n",
     ),
     Weakening(
         "no versions",
@@ -411,6 +413,28 @@ WEAKENINGS = [
         "notebook-instance",
         '                echo "${BundleSha256}  $home/kit.tar" | sha256sum --check --quiet\n',
         "",
+    ),
+    *(
+        Weakening(
+            f"{role} without its boundary", template, f'{named}"\n      Path: !Ref RolePath\n{BOUND}', named + '"\n'
+        )
+        for role, template, named in (
+            ("kick-off role", "client-access", "kickoff-client-job"),
+            ("machine's role", "client-access", "kickoff-machine"),
+            ("job's role", "client-job", "client-job-execution"),
+            ("accepter", "peering-accepter", "accept-peering"),
+            ("notebook role", "server-access", "server-notebook"),
+            ("flow log's role", "network", "flow-log"),
+        )
+    ),
+    Weakening(
+        "a boundary that nobody chose",
+        "client-job",
+        "!If [HasBoundary, !Sub",
+        "!If [NeverAtAll, !Sub",
+    ),
+    Weakening(
+        "a policy with a name of its own", "server-access", '"${NamePrefix}allow-kickoff-client-job"', "allow-kickoff"
     ),
     Weakening("a key in the template", "storage", "Metadata:\n", "Metadata:\n  Key: AKIA" + "IOSFODNN7EXAMPLE\n"),
 ]
