@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 from data_prep.errors import DataError
 from workshop.errors import WorkshopError
@@ -66,12 +67,21 @@ def _for_makers(command: Add) -> None:
     command("bundle", "packing.bundle", lambda m, o: m.main(), "pack the kit, and a Python, for a notebook instance")
 
 
+def _agree(module: ModuleType, options: argparse.Namespace) -> int:
+    return module.agree(options.clients, network=options.network, port=options.port, cidrs=options.cidr)
+
+
 def _for_owners(command: Add) -> None:
     machine = "of this account's job: ml.m5.large (the default), ml.m5.xlarge, ml.t3.large or ml.t3.medium"
-    agree = command("agree", OWNERS, lambda m, o: m.agree(o.clients, network=o.network, port=o.port), "server: begin")
+    agree = command("agree", OWNERS, _agree, "server: begin")
     agree.add_argument("clients", nargs="+", metavar="NAME=ACCOUNT", help="such as client-1=444455556666")
     agree.add_argument("--network", default="10.80.0.0/16", help="private addresses that none of the accounts uses")
     agree.add_argument("--port", type=int, default=0)
+    agree.add_argument(
+        "--cidr", action="append", default=[], metavar="NAME=CIDR", help="of who has a VPC already; may be given again"
+    )
+    rotate = command("rotate", OWNERS, lambda m, o: m.rotate(o.name), "server: a new external id for a client")
+    rotate.add_argument("name", help="the client's name")
     card = command("card", OWNERS, lambda m, o: m.card(o.name, o.for_client), "print what the others must know")
     card.add_argument("name", help="your account's name")
     card.add_argument("--for", dest="for_client", default="", help="the server's card: for which client")
@@ -88,7 +98,7 @@ def _for_owners(command: Add) -> None:
         "deploy", OWNERS,
         lambda m, o: m.deploy(
             o.name, yes=o.yes, instance_type=o.instance_type, endpoints=o.endpoints, idle_minutes=o.idle_minutes,
-            kick_off=o.kick_off,
+            kick_off=o.kick_off, parameters=o.set, tags=o.tag,
         ),
         "deploy your account's stacks",
     )  # fmt: skip
@@ -99,6 +109,11 @@ def _for_owners(command: Add) -> None:
     deploy.add_argument(
         "--idle-minutes", type=int, help="server: after which the idle notebook instance stops; 0 never"
     )
+    deploy.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="a parameter of the templates, such as PermissionsBoundary (docs/platform-team.md); may be given again",
+    )  # fmt: skip
+    deploy.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE", help="a tag of all that is made")
     deploy.add_argument("--yes", action="store_true", help="make changes to standing stacks without asking")
     prepare = command("prepare", OWNERS, lambda m, o: m.prepare(o.name, o.table, seed=o.seed), "write your own files")
     prepare.add_argument("name", help="your account's name")

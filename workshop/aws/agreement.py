@@ -8,8 +8,9 @@ import random
 import secrets
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
+from types import MappingProxyType
 
 from workshop import state
 from workshop.errors import AgreementError, MissingStep
@@ -48,7 +49,15 @@ class Agreement:
         )
 
 
-def agree(ids: Mapping[str, str], *, network: str, requester: str, requester_id: str = "", port: int = 0) -> Agreement:
+def agree(
+    ids: Mapping[str, str],
+    *,
+    network: str,
+    requester: str,
+    requester_id: str = "",
+    port: int = 0,
+    own: Mapping[str, str] = MappingProxyType({}),
+) -> Agreement:
     """Give every account its own part of a network, and every client an external id; keep both for the next time.
 
     Parameters
@@ -62,6 +71,8 @@ def agree(ids: Mapping[str, str], *, network: str, requester: str, requester_id:
     port : int
         Where the Flower server will listen; 0 keeps the port of the last time, or takes 8080, on the embedded AWS any
         that is free on this machine.
+    own : mapping
+        Addresses of accounts that have a VPC already, by name; the others get theirs from the network.
 
     Raises
     ------
@@ -83,12 +94,42 @@ def agree(ids: Mapping[str, str], *, network: str, requester: str, requester_id:
     known = _read()
     words = known.get("external_ids", {})
     external_ids = {name: words.get(name) or secrets.token_urlsafe(24) for name in ids if name != "server"}
-    cidrs = dict(zip(ids, map(str, parts), strict=False))
+    cidrs = dict(zip(ids, map(str, parts), strict=False)) | _networks(own, ids)
     agreed = Agreement(
         dict(ids), cidrs, port or known.get("port") or _any_port(), requester, requester_id, external_ids
     )
     save(agreed)
     return agreed
+
+
+def rotate(name: str) -> Agreement:
+    """Draw a new external id for a client; the old one opens its role until the client has deployed the new one.
+
+    Raises
+    ------
+    MissingStep, AgreementError
+        If nothing is agreed on yet, or not with this client.
+    """
+    agreed = load()
+    if name not in agreed.external_ids:
+        raise AgreementError(f"{name} is no client; the agreement knows {', '.join(agreed.external_ids)}")
+    agreed = replace(agreed, external_ids=agreed.external_ids | {name: secrets.token_urlsafe(24)})
+    save(agreed)
+    return agreed
+
+
+def _networks(own: Mapping[str, str], ids: Mapping[str, str]) -> dict[str, str]:
+    """Check addresses that owners bring along."""
+    if unknown := sorted(own.keys() - ids.keys()):
+        raise AgreementError(f"addresses of {unknown[0]}, who is no member: {', '.join(ids)} are")
+    for name, text in own.items():
+        try:
+            network = ipaddress.ip_network(text)
+        except ValueError as error:
+            raise AgreementError(f"{name}'s addresses {text!r}: {error}") from error
+        if network.version != 4 or not 16 <= network.prefixlen <= 27:
+            raise AgreementError(f"{name}'s addresses {text}: a VPC of this kit has IPv4 addresses, /16 to /27")
+    return dict(own)
 
 
 def check(agreed: Agreement) -> None:

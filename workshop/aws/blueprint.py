@@ -21,9 +21,11 @@ from workshop.aws.steps import (
     Placement,
     Step,
 )
+from workshop.errors import AgreementError
 from workshop.files import TEMPLATES
 from workshop.packing import bundle
 
+NAME_PREFIX = "FL-"  # of roles and policies, unless an owner chooses another
 BEGIN, END = "<!-- blueprint -->", "<!-- end of blueprint -->"
 # What is reached through endpoints of the VPC: by a job, by the server's notebook besides, and what else there is.
 JOB_ENDPOINTS, SERVER_ENDPOINTS, OTHER_ENDPOINTS = (
@@ -66,8 +68,13 @@ def _principals(members: Members, place: Placement) -> str:
 
 
 def _kickoff_roles(members: Members, place: Placement) -> str:
-    partition = region.partition(members.sessions["server"])
-    return ",".join(f"arn:{partition}:iam::{members.ids[name]}:role/FL-kickoff-client-job" for name in members.clients)
+    """Return the roles' ARNs: as the clients' cards tell them, before that as this owner would call them."""
+    partition, chosen = region.partition(members.sessions["server"]), members.choices.parameters
+    named = f"role{chosen.get('RolePath', '/')}{chosen.get('NamePrefix', NAME_PREFIX)}kickoff-client-job"
+    told = {name: members.outputs[name].get("fl-client-access", {}) for name in members.clients}
+    return ",".join(
+        told[name].get("KickoffRoleArn", f"arn:{partition}:iam::{members.ids[name]}:{named}") for name in told
+    )
 
 
 def _kit_digest() -> str:
@@ -133,7 +140,7 @@ ROLES = (
         SERVER,
         _free("role, policy"),
         {
-            "KickoffRoleArns": Agreed("the clients' account ids", _kickoff_roles),
+            "KickoffRoleArns": Agreed("the clients' cards, or their account ids", _kickoff_roles),
             "OperatorArn": _REQUESTER,
             "OperatorId": _REQUESTER_ID,
             **_STORAGE,
@@ -233,6 +240,23 @@ PEERING_ANSWERED = (
     ),
 )
 SAGEMAKER = Blueprint((*NETWORKS, *ROLES, *PEERING_ASKED, *PEERING_ANSWERED))
+
+
+def settable() -> set[str]:
+    """Return the parameters of templates that an owner may choose: those that keep their default otherwise."""
+    return {name for step in SAGEMAKER for name in Stack(step.template, "").parameter_names if name not in step.takes}
+
+
+def check(choices: Choices) -> None:
+    """Refuse the choice of a parameter that no template has, or that follows from something else.
+
+    Raises
+    ------
+    AgreementError
+        Names it, and those that there are.
+    """
+    if unknown := sorted(choices.parameters.keys() - settable()):
+        raise AgreementError(f"{unknown[0]} is nothing to choose; there are {', '.join(sorted(settable()))}")
 
 
 def main() -> int:

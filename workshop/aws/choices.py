@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 
 from workshop import state
 from workshop.errors import AgreementError
@@ -31,12 +32,18 @@ class Choices:
         writes the request, and with it what runs beside the rows, as in AWS's sample.
     idle_minutes : int
         Minutes without work after which the server's notebook instance stops; 0 never.
+    parameters : mapping
+        Parameters of templates that keep their defaults otherwise, by name; each holds for every template that has it.
+    tags : mapping
+        Tags of every stack, which hands them on to what it makes.
     """
 
     instance_type: str = "ml.m5.large"
     endpoints: str = "needed"
     idle_minutes: int = 120
     kick_off: str = "owner"
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.instance_type not in INSTANCE_TYPES:
@@ -65,8 +72,8 @@ def load() -> Choices:
         ) from error
 
 
-def choose(**given: str | int | None) -> Choices:
-    """Keep what is given, and what was chosen before of the rest.
+def choose(**given: str | int | Mapping[str, str] | None) -> Choices:
+    """Keep what is given, and what was chosen before of the rest; of a mapping an empty value takes back a choice.
 
     Raises
     ------
@@ -74,7 +81,13 @@ def choose(**given: str | int | None) -> Choices:
         If there is no such choice; nothing is kept then.
     """
     with locked(_path()):
-        chosen = replace(load(), **{name: value for name, value in given.items() if value is not None})
+        before = load()
+        new = {name: value for name, value in given.items() if value is not None}
+        for name, value in new.items():
+            if isinstance(value, Mapping):
+                together = {**getattr(before, name), **value}
+                new[name] = {key: text for key, text in together.items() if text != ""}
+        chosen = replace(before, **new)
         write_text(_path(), json.dumps(asdict(chosen), indent=1))
     return chosen
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,10 @@ import pandas as pd
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from workshop.aws import blueprint, refusals, stacks
+from workshop.aws import blueprint, choices, refusals, stacks
 from workshop.aws.jobs import LOG_GROUP
 from workshop.aws.pace import pauses
+from workshop.aws.stacks import Stack
 from workshop.errors import AccountError, StackError
 
 PREFIX = "fl-"
@@ -210,8 +212,8 @@ def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
         ),
         ("bucket", session.client("s3"), "list_buckets", "Name", PREFIX),
         ("state machine", session.client("stepfunctions"), "list_state_machines", "name", "FL-"),
-        ("role", iam, "list_roles", "RoleName", ("FL-", PREFIX)),
-        ("policy", iam, "list_policies", "PolicyName", "FL-"),
+        ("role", iam, "list_roles", "RoleName", _names_in_iam()),
+        ("policy", iam, "list_policies", "PolicyName", _names_in_iam()),
         ("key alias", session.client("kms"), "list_aliases", "AliasName", "alias/fl-"),
         ("log group", logs, "describe_log_groups", "logGroupName", "/fl/"),
     ):
@@ -222,24 +224,42 @@ def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
     yield from (("log stream", stream) for group in (LOG_GROUP, NOTEBOOK_LOGS) for stream in log_streams(logs, group))
 
 
+def _names_in_iam() -> tuple[str, ...]:
+    """Return what the names of roles and policies begin with; another prefix than ours may be that of others, too."""
+    prefix = choices.load().parameters.get("NamePrefix", blueprint.NAME_PREFIX)
+    whole = (
+        name
+        for step in blueprint.SAGEMAKER
+        for name in re.findall(r"\$\{NamePrefix\}([a-z-]+)", Stack(step.template, "").body)
+    )
+    return (blueprint.NAME_PREFIX, PREFIX, *(prefix + name for name in whole))
+
+
 def _network(ec2: BaseClient) -> Iterator[tuple[str, str]]:
     vpcs = [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=_NAMED)]
     yield from (("VPC", vpc) for vpc in vpcs)
     for peering in _all(ec2, "describe_vpc_peering_connections", Filters=_NAMED):
         if peering["Status"]["Code"] in ("active", "pending-acceptance", "provisioning"):
             yield "peering", peering["VpcPeeringConnectionId"]
+    yield from (("security group", group["GroupId"]) for group in _all(ec2, "describe_security_groups", Filters=_NAMED))
     if vpcs:
         inside = [{"Name": "vpc-id", "Values": vpcs}]
         for endpoint in _all(ec2, "describe_vpc_endpoints", Filters=inside):
             yield "endpoint", endpoint["VpcEndpointId"]
-        yield from (("network interface", interface["NetworkInterfaceId"]) for interface in _interfaces(ec2))
+    yield from (("network interface", interface["NetworkInterfaceId"]) for interface in _interfaces(ec2))
 
 
 def _interfaces(ec2: BaseClient) -> Iterator[dict]:
-    if vpcs := [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=_NAMED)]:
-        for interface in _all(ec2, "describe_network_interfaces", Filters=[{"Name": "vpc-id", "Values": vpcs}]):
-            if interface.get("InterfaceType") != "vpc_endpoint":  # these go with their endpoint
-                yield interface
+    """Yield what stands in the workshop's VPC, or in its groups where the VPC is another's."""
+    vpcs = [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=_NAMED)]
+    groups = [group["GroupId"] for group in _all(ec2, "describe_security_groups", Filters=_NAMED)]
+    found = {}
+    for name, values in (("vpc-id", vpcs), ("group-id", groups)):
+        if values:
+            inside = _all(ec2, "describe_network_interfaces", Filters=[{"Name": name, "Values": values}])
+            found |= {interface["NetworkInterfaceId"]: interface for interface in inside}
+    # Those of endpoints go with their endpoint.
+    yield from (interface for interface in found.values() if interface.get("InterfaceType") != "vpc_endpoint")
 
 
 def _all(client: BaseClient, operation: str, **request: object) -> Iterator[dict]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import boto3
 import pandas as pd
@@ -12,7 +13,7 @@ from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop.aws import accounts, agreement, stacks
-from workshop.aws.blueprint import SAGEMAKER
+from workshop.aws.blueprint import SAGEMAKER, check
 from workshop.aws.choices import Choices
 from workshop.aws.members import Members
 from workshop.aws.stacks import Change, Deployed, Stack
@@ -62,7 +63,10 @@ def deploy(
         Names the first account, stack and resource that failed. What stands already stays.
     MissingStep
         If a value of an account that is not at hand is needed; names the account and the value.
+    AgreementError
+        If an owner has chosen a parameter that nobody may choose.
     """
+    check(federation.choices)
     lines = []
     for step in steps:
         places = at_hand(step, federation)
@@ -137,7 +141,9 @@ def stack_of(federation: Members, place: Placement) -> Stack:
         If a stack that should have given a value was not deployed.
     """
     values = {name: _value(federation, place, source) for name, source in place.step.takes.items()}
-    return Stack(place.step.template, place.account, values, peer=place.peer)
+    stack = Stack(place.step.template, place.account, peer=place.peer, tags=federation.choices.tags)
+    chosen = federation.choices.parameters
+    return replace(stack, parameters={name: chosen[name] for name in chosen.keys() & stack.parameter_names} | values)
 
 
 def _value(federation: Members, place: Placement, source: Output | Agreed) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,12 +13,16 @@ from botocore.exceptions import ClientError
 from workshop.aws import flow_logs
 
 LOOK_BACK = 3600.0  # seconds of the flow logs
+ROUTED = "routed"  # in the place of a peering's id: others have joined the networks, by a transit gateway
 
 
 def table(
     sessions: Mapping[str, boto3.Session], outputs: Mapping[str, Mapping[str, Mapping[str, str]]]
 ) -> pd.DataFrame:
     """Return one line per client: is the peering active, is there a route each way, is the port open.
+
+    Where others have joined the two networks there is no peering to look at (None), and any route to the other's
+    addresses will do.
 
     Parameters
     ----------
@@ -35,7 +40,7 @@ def table(
             continue
         pcx, port = pair["PeeringId"], int(pair["ServerPort"])
         lines[name] = {
-            "peering": _status(ec2 or server, pcx),
+            "peering": None if pcx == ROUTED else _status(ec2 or server, pcx),
             "route there": ec2 and _has_route(ec2, mine["RouteTableId"], theirs["VpcCidr"], pcx),
             "route back": server and _has_route(server, theirs["RouteTableId"], mine["VpcCidr"], pcx),
             "job may call": ec2 and _open(ec2, mine, "IpPermissionsEgress", theirs["VpcCidr"], port),
@@ -88,10 +93,17 @@ def _status(ec2: Any, peering: str) -> str:
 
 def _has_route(ec2: Any, route_table: str, cidr: str, peering: str) -> bool:
     wanted = [{"Name": "route-table-id", "Values": [route_table]}]
+    routes = [route for table in ec2.describe_route_tables(Filters=wanted)["RouteTables"] for route in table["Routes"]]
+    if peering != ROUTED:
+        return any(
+            route.get("DestinationCidrBlock") == cidr and route.get("VpcPeeringConnectionId") == peering
+            for route in routes
+        )
+    there = ipaddress.IPv4Network(cidr)
     return any(
-        route.get("DestinationCidrBlock") == cidr and route.get("VpcPeeringConnectionId") == peering
-        for table in ec2.describe_route_tables(Filters=wanted)["RouteTables"]
-        for route in table["Routes"]
+        ipaddress.IPv4Network(route["DestinationCidrBlock"]).supernet_of(there) and route["State"] == "active"
+        for route in routes
+        if "DestinationCidrBlock" in route and route.get("GatewayId") != "local"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ DEADLINE = 1800.0  # seconds; interface endpoints and notebook instances take mi
 _OURS = {"Key": "workshop", "Value": "federated-learning"}  # a tag of every stack of this kit
 _DIGEST = "fl-digest"  # a tag: what the stack was made from, so that an unchanged one is known without a change set
 _REMEDIES = {
-    "FL-accept-peering": "the client's role may not do that: its owner deploys fl-peering-accepter of this version",
+    "accept-peering": "the client's role may not do that: its owner deploys fl-peering-accepter of this version",
     "AccessDenied": "this profile may not do that: deploy with an administrator of the account",
     "not authorized": "this profile may not do that: deploy with an administrator of the account",
     "already exists": "it was made by something else: delete it, or rename what made it",
@@ -69,12 +70,15 @@ class Stack:
         The template's parameters.
     peer : str
         Makes a second stack of the same template possible: the peering with each client.
+    tags : mapping
+        The owner's own tags; CloudFormation hands them on to what the stack makes.
     """
 
     template: str
     account: str
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     peer: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -86,9 +90,16 @@ class Stack:
         """The template."""
         return (TEMPLATES / f"{self.template}.yaml").read_text()
 
+    @property
+    def parameter_names(self) -> set[str]:
+        """The names of the template's parameters."""
+        section = re.split(r"^\w", self.body.partition("\nParameters:\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+        return set(re.findall(r"^  (\w+):$", section, re.MULTILINE))
+
     def request(self) -> dict[str, Any]:
         """Return what CreateStack and CreateChangeSet are given."""
-        digest = hashlib.sha256(json.dumps([self.body, dict(self.parameters)], sort_keys=True).encode()).hexdigest()
+        made_of = [self.body, dict(self.parameters), *([dict(self.tags)] if self.tags else [])]
+        digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
         return {
             "StackName": self.name,
             "TemplateBody": self.body,
@@ -96,7 +107,11 @@ class Stack:
                 {"ParameterKey": key, "ParameterValue": value} for key, value in sorted(self.parameters.items())
             ],
             "Capabilities": ["CAPABILITY_NAMED_IAM"],
-            "Tags": [_OURS, {"Key": _DIGEST, "Value": digest}],
+            "Tags": [
+                _OURS,
+                {"Key": _DIGEST, "Value": digest},
+                *({"Key": key, "Value": value} for key, value in sorted(self.tags.items())),
+            ],
         }
 
 

@@ -16,6 +16,7 @@ import boto3
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import URLLib3Session
+from botocore.utils import get_environ_proxies
 
 from client_code.identity import QUESTION
 
@@ -57,7 +58,9 @@ class Verifier:
     def __init__(self, session: boto3.Session, federation: str) -> None:
         self.endpoint = session.client("sts").meta.endpoint_url.rstrip("/") + "/"
         self.federation = federation
-        self.http = URLLib3Session(timeout=3)
+        # As the session's own clients would ask: with a company's authority, through its proxy.
+        bundle = session._session.get_config_variable("ca_bundle")
+        self.http = URLLib3Session(verify=bundle or True, proxies=get_environ_proxies(self.endpoint), timeout=3)
 
     def caller(self, proof: Mapping[str, object], nonce: str) -> Caller:
         """Return who has signed.

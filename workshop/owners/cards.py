@@ -99,6 +99,7 @@ def read(path: Path) -> str:
         name, account = card["name"], card["account"]
         agreed = Agreement(**card["agreed"]) if name == "server" and "agreed" in card else None
         cidr = card["outputs"].get("fl-network", {}).get("VpcCidr")
+        named = [str(value) for stack in card["outputs"].values() for value in stack.values()]
     except FileNotFoundError as error:
         raise AgreementError(f"there is no file {path}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -109,6 +110,8 @@ def read(path: Path) -> str:
         raise AgreementError(f"{path} is {name}'s card, of account {account}; the agreement has {has}")
     if cidr not in (None, known.cidrs[name]):
         raise AgreementError(f"{path}: {name}'s network has the addresses {cidr}; agreed on are {known.cidrs[name]}")
+    if foreign := [arn for arn in named if arn.startswith("arn:") and arn.split(":")[4:5] not in ([""], [account])]:
+        raise AgreementError(f"{path}: {name}'s card names something of another account: {foreign[0]}")
     if agreed is not None:
         if lost := agreement.members() - agreed.external_ids.keys():
             raise AgreementError(

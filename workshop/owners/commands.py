@@ -12,7 +12,19 @@ from data_prep import prepare as preparation
 from data_prep import sources
 from data_prep.errors import DataError
 from workshop import problems, state
-from workshop.aws import accounts, agreement, choices, cleanup, connections, images, quotas, stacks, uploads
+from workshop.aws import (
+    accounts,
+    agreement,
+    blueprint,
+    choices,
+    cleanup,
+    connections,
+    images,
+    quotas,
+    stacks,
+    uploads,
+)
+from workshop.aws.choices import Choices
 from workshop.aws.members import Members
 from workshop.aws.stacks import Change, Stack
 from workshop.aws.steps import Placement
@@ -20,7 +32,7 @@ from workshop.errors import AgreementError
 from workshop.owners import cards, doctor
 
 
-def agree(clients: Sequence[str], *, network: str, port: int) -> int:
+def agree(clients: Sequence[str], *, network: str, port: int, cidrs: Sequence[str]) -> int:
     """The server's owner names the clients; addresses and external ids are drawn and kept."""
     pairs = {name: account for name, _, account in (client.partition("=") for client in clients)}
     if len(pairs) < len(clients) or any(name != f"client-{number}" for number, name in enumerate(pairs, 1)):
@@ -33,9 +45,20 @@ def agree(clients: Sequence[str], *, network: str, port: int) -> int:
     server = accounts.session("server")
     ids = {"server": accounts.identity("server", server).account, **pairs}
     requester, requester_id = accounts.principal("server", server)
-    agreed = agreement.agree(ids, network=network, requester=requester, requester_id=requester_id, port=port)
+    agreed = agreement.agree(
+        ids, network=network, requester=requester, requester_id=requester_id, port=port, own=_pairs(cidrs, "--cidr")
+    )
     for name, cidr in agreed.cidrs.items():
         print(f"{name:10} {ids[name]}  {cidr}")
+    return 0
+
+
+def rotate(name: str) -> int:
+    """The server's owner draws a new external id for a client, who learns it from the next card."""
+    agreement.rotate(name)
+    print(f"{name} has a new external id. Now, in this order:")
+    print(f"  send its owner a new card (card server --for {name}): join, deploy {name}")
+    print("  upload server: the notebook instance learns it too; until then it cannot borrow the role")
     return 0
 
 
@@ -64,9 +87,12 @@ def show_quotas(name: str, *, ask: bool, instance_type: str | None) -> int:
     return 1
 
 
-def deploy(name: str, *, yes: bool = False, **chosen: str | int | None) -> int:
+def deploy(
+    name: str, *, parameters: Sequence[str], tags: Sequence[str], yes: bool = False, **chosen: str | int | None
+) -> int:
     """Deploy as far as the others' cards allow; a change of a standing stack is shown and asked about first."""
-    choices.choose(**chosen)
+    blueprint.check(Choices(parameters=(named := _pairs(parameters, "--set"))))
+    choices.choose(parameters=named, tags=_pairs(tags, "--tag"), **chosen)
 
     def progress(place: Placement, status: str, done: int, of: int) -> None:
         if not status.endswith("_IN_PROGRESS"):
@@ -88,6 +114,12 @@ def deploy(name: str, *, yes: bool = False, **chosen: str | int | None) -> int:
         return 3
     print(f"all stacks of {name} stand; send your card to the others if they wait for it")
     return 0
+
+
+def _pairs(given: Sequence[str], option: str) -> dict[str, str]:
+    if wrong := [pair for pair in given if not pair.partition("=")[0] or "=" not in pair]:
+        raise AgreementError(f"{option} {wrong[0]}: write NAME=VALUE; NAME= takes back what was chosen before")
+    return dict(pair.split("=", 1) for pair in given)
 
 
 def prepare(name: str, table: str, *, seed: int) -> int:

@@ -131,11 +131,13 @@ _OPENS = {
     "job may call": "deploy fl-peering-routes in the client's account",
     "server listens": "deploy fl-peering for this client in the server's account",
 }
+_ROUTED = "ask the platform teams for a route between the two networks"
 
 
 def _connections(members: Members) -> Iterator[Line]:
     for name, row in peering.table(members.sessions, members.outputs).iterrows():
-        for what, remedy in _OPENS.items():
+        by_others = dict.fromkeys(("route there", "route back"), _ROUTED) if row["peering"] is None else {}
+        for what, remedy in (_OPENS | by_others).items():
             if row[what] is not None:
                 yield _line(what, name, row[what] is True or row[what] == "active", row[what], remedy)
 
@@ -212,9 +214,9 @@ def _roles(members: Members) -> Iterator[Line]:
             yield _line("kick-off role", name, True, "can be borrowed", "")
 
 
-_TRUSTS = {  # the stack, its role, and whom it trusts
-    "trust": ("fl-client-access", "FL-kickoff-client-job", "the server's notebook role"),
-    "accepter's trust": ("fl-peering-accepter", "FL-accept-peering", "who deploys for the server"),
+_TRUSTS = {  # the stack, the output that names its role, and whom it trusts
+    "trust": ("fl-client-access", "KickoffRoleArn", "the server's notebook role"),
+    "accepter's trust": ("fl-peering-accepter", "AccepterRoleArn", "who deploys for the server"),
 }
 
 
@@ -228,14 +230,15 @@ def _trusts(members: Members) -> Iterator[Line]:
         "accepter's trust": members.agreed.requester_id,
     }
     for name, session in members.sessions.items():
-        for what, (stack, *_) in _TRUSTS.items():
+        for what, (stack, output, _) in _TRUSTS.items():
             if stack in members.outputs[name]:
-                yield _trust(name, session, what, unique_ids[what])
+                role = members.outputs[name][stack][output].rpartition("/")[2]
+                yield _trust(name, session, what, role, unique_ids[what])
 
 
-def _trust(name: str, session: boto3.Session, what: str, unique_id: str) -> Line:
+def _trust(name: str, session: boto3.Session, what: str, role: str, unique_id: str) -> Line:
     """Compare a role's trust policy with the unique id that the server's card tells."""
-    _, role, whom = _TRUSTS[what]
+    whom = _TRUSTS[what][2]
     deploy = f"`python -m workshop deploy {name}`"
     try:
         policy = session.client("iam").get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
