@@ -113,7 +113,8 @@ deployment.resources(sessions[SHOW], "fl-network")
 
 # %%
 roles = deployment.deploy(federation, blueprint.ROLES)
-access.statements(sessions[SHOW], "FL-kickoff-client-job")[["allows", "conditions"]]
+kickoff_name = federation.outputs[SHOW]["fl-client-access"]["KickoffRoleArn"].split("/")[-1]
+access.statements(sessions[SHOW], kickoff_name)[["allows", "conditions"]]
 
 # %% [markdown]
 # ## Peering: two networks touch
@@ -211,7 +212,7 @@ print(
         server.client("sts").assume_role, **kickoff_role, ExternalId="a-wrong-guess"
     )
 )
-print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "ServerRoleMayBorrow"))
+print(access.statement(sessions[SHOW], kickoff_name, "ServerRoleMayBorrow"))
 
 # %% [markdown]
 # **Three: another account takes the role.** A neighbour who got hold of the external id is still not the server's role.
@@ -232,7 +233,7 @@ mine = ["python", "-c", "print('whatever the server likes')"]
 if KICKOFF == "owner":
     request = experiments.job_request(clients[SHOW], image=image, entry_point=mine)
     print(experiments.refused(create, **request))
-    print(access.statement(sessions[SHOW], "FL-kickoff-client-job", "StartTheMachine"))
+    print(access.statement(sessions[SHOW], kickoff_name, "StartTheMachine"))
 
 # %% [markdown]
 # **Five: slip something in.** The machine takes eight values and no other, and each must be what it should be.
@@ -277,7 +278,7 @@ trail.refusals(sessions[SHOW]).tail(6)
 # %%
 assert (limits["has"] >= limits["needed"]).all(), limits.to_string()
 assert health["ok"].all(), health[~health["ok"]].to_string()
-assert set(who["role"]) == {"FL-kickoff-client-job"}, (
+assert set(who["role"]) == {kickoff_name}, (
     "a role other than the kick-off role was borrowed"
 )
 assert who["account"].to_dict() == {name: federation.ids[name] for name in clients}, (
