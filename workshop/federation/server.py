@@ -328,6 +328,7 @@ class _Rounds:
     def _require(self, usable: Mapping, left_out: Mapping[str, str], when: str) -> None:
         """Raise if there are fewer usable answers than the quorum."""
         if len(usable) < self.terms.quorum:
+            self._seconds(self.terms.round)  # was it the end of the whole that cut this question short?
             raise endings.too_few(
                 when, left_out, self.seats.all_seats, usable=len(usable), quorum=self.terms.quorum, kept=self._kept()
             )
