@@ -147,7 +147,7 @@ class FlowerClient(NumPyClient):
         return about | identity.prove(str(config["nonce"]), **self.about)
 
     def get_parameters(self, config):
-        """Return what the federated scaler is made of: ``[n (1,), mean, squared deviations]``.
+        """Return what the federated scaler is made of: ``[n_rows (1,), values, mean, squared deviations]``.
 
         Raises
         ------
@@ -248,7 +248,7 @@ def save(folder: str, model: task.GlobalModel, problem: problems.Problem) -> Non
         If the folder cannot be written.
     """
     try:
-        path = task.save_model(folder, task.build_pipeline(*model, problem.transform_of))
+        path = task.save_model(folder, task.build_pipeline(*model, problem.encoding))
     except OSError as error:
         message = f"the global model cannot be written to the folder {Path(folder).name}: {error.strerror}"
         raise JobError(message) from error

@@ -6,10 +6,11 @@ It travels to a job as data: ``problem.toml`` beside the code. Nothing else in t
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +34,12 @@ class Column:
         What a learner reads.
     missing : bool
         Whether a cell may be empty.
+    indicator : bool
+        Whether the model is told where one is.
+    categories : tuple of str
+        The words of a category, in the order in which they are counted.
+    low, high : float or None
+        The smallest and the largest value, where the kind's own limits are too wide.
     """
 
     name: str
@@ -40,11 +47,33 @@ class Column:
     unit: str
     meaning: str
     missing: bool = False
+    indicator: bool = False
+    categories: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
 
     @property
     def dtype(self) -> str:
         """How the column is stored."""
+        if self.kind == "category":
+            return "category"
         return "int64" if self.kind in ("count", "flag") else "float64"
+
+
+class Encoded(NamedTuple):
+    """How one column becomes inputs of a model: itself, or one per word; and one that says where it is missing."""
+
+    name: str
+    transform: str
+    categories: tuple[str, ...]
+    missing: bool
+    indicator: bool
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs, in their order."""
+        own = tuple(f"{self.name}={word}" for word in self.categories) or (self.name,)
+        return (*own, f"{self.name} is missing") if self.indicator else own
 
 
 @dataclass(frozen=True)
@@ -65,13 +94,14 @@ class Words:
 
 @dataclass(frozen=True)
 class Floors:
-    """The least rows that later steps need; ``shared`` counts all rows, the others those of each class."""
+    """The least rows that later steps need; ``shared`` counts all rows, the next four those of each class."""
 
     shared: int  # to train on: sums over fewer are not sent
     training: int
     validation: int
     test: int
     rare: int  # of the rarer class, when a table is dealt to clients
+    category: int = 1  # of one word: a smaller count is told as none
 
 
 @dataclass(frozen=True)
@@ -85,6 +115,8 @@ class Problem:
     transforms: tuple[str, ...]  # of every feature, before it is standardised
     largest: float  # no value is larger
     floors: Floors
+    identifiers: tuple[str, ...] = ()  # columns that may stand in a file and reach no model
+    missing_words: tuple[str, ...] = ()  # what stands in a cell for nothing, beside nothing itself
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -102,29 +134,115 @@ class Problem:
         return self.names[1:]
 
     @cached_property
-    def transform_of(self) -> dict[str, str]:
-        """The transform of every feature, by its name."""
-        return dict(zip(self.feature_names, self.transforms, strict=True))
+    def encoding(self) -> tuple[Encoded, ...]:
+        """How every feature becomes inputs of the model."""
+        return tuple(
+            Encoded(column.name, transform, column.categories, column.missing, column.indicator)
+            for column, transform in zip(self.features, self.transforms, strict=True)
+        )
+
+    @cached_property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the model's inputs: those of the features where these are numbers and never missing."""
+        return tuple(name for encoded in self.encoding for name in encoded.inputs)
+
+    @cached_property
+    def places(self) -> tuple[slice, ...]:
+        """Where the inputs of every feature stand, without that which says where it is missing."""
+        ends = np.cumsum([0, *(len(encoded.inputs) for encoded in self.encoding)])
+        pairs = zip(ends[:-1].tolist(), ends[1:].tolist(), self.encoding, strict=True)
+        return tuple(slice(begin, end - encoded.indicator) for begin, end, encoded in pairs)
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether every feature is one input, with a value in every row."""
+        return not any(column.missing or column.categories for column in self.features)
 
     @cached_property
     def flags(self) -> np.ndarray:
-        """Which features are flags, shape ``(n_features,)``."""
-        return np.array([column.kind == "flag" for column in self.features])
+        """Which inputs are 0 or 1, shape ``(n_inputs,)``."""
+        flags = np.ones(len(self.input_names), dtype=bool)
+        for column, place in zip(self.features, self.places, strict=True):
+            flags[place] = column.kind in ("flag", "category")
+        return flags
 
     @cached_property
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """The smallest and the largest value that a feature may have, ``(n_features,)`` each."""
-        low = [-self.largest if column.kind == "number" else 0.0 for column in self.features]
-        high = [1.0 if column.kind == "flag" else self.largest for column in self.features]
-        return np.array(low), np.array(high)
+        """The smallest and the largest value of every feature, of a category its codes: ``(n_features,)`` each."""
+        pairs = [self.limits_of(column) for column in self.features]
+        return np.array([low for low, _ in pairs]), np.array([high for _, high in pairs])
+
+    def limits_of(self, column: Column) -> tuple[float, float]:
+        """Return the smallest and the largest value of one column."""
+        if column.kind == "category":
+            return 0.0, len(column.categories) - 1.0
+        low = -self.largest if column.kind == "number" else 0.0
+        high = 1.0 if column.kind == "flag" else self.largest
+        return low if column.low is None else column.low, high if column.high is None else column.high
+
+    @cached_property
+    def input_limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """The smallest and the largest value that an input may have, ``(n_inputs,)`` each."""
+        low, high = np.zeros(len(self.input_names)), np.ones(len(self.input_names))
+        ends = [self._changed(limit, np.log1p) for limit in self.limits]
+        for number, place in enumerate(self.places):
+            if not self.features[number].categories:
+                low[place], high[place] = ends[0][number], ends[1][number]
+        return low, high
 
     def transform(self, features: np.ndarray) -> np.ndarray:
-        """Return features, ``(..., n_features)``, as they are standardised: logarithms of ``1 + value``, or as is."""
-        return self._changed(features, np.log1p)
+        """Return the inputs, ``(..., n_inputs)``, of features, ``(..., n_features)``, before they are standardised.
 
-    def inverse(self, transformed: np.ndarray) -> np.ndarray:
-        """Return the features that :meth:`transform` turns into these."""
-        return self._changed(transformed, np.expm1)
+        Logarithms of ``1 + value``, or values as they are; of a category, whose features are codes from 0 on, 1 for its
+        word and 0 for the others. What is missing is NaN.
+        """
+        changed = self._changed(features, np.log1p)
+        if self.plain:
+            return changed
+        inputs = np.empty((*changed.shape[:-1], len(self.input_names)))
+        for number, (column, place) in enumerate(zip(self.features, self.places, strict=True)):
+            cells = changed[..., number, None]
+            empty = np.isnan(cells)
+            codes = np.arange(len(column.categories))
+            inputs[..., place] = np.where(empty, np.nan, cells == codes) if column.categories else cells
+            if column.indicator:
+                inputs[..., place.stop] = empty[..., 0]
+        return inputs
+
+    def inverse(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the features that :meth:`transform` turns into these; of a category the code of the largest input."""
+        if self.plain:
+            return self._changed(inputs, np.expm1)
+        features = np.empty((*inputs.shape[:-1], len(self.features)))
+        for number, (column, place) in enumerate(zip(self.features, self.places, strict=True)):
+            own = inputs[..., place]
+            features[..., number] = own.argmax(axis=-1) if column.categories else own[..., 0]
+        return self._changed(features, np.expm1)
+
+    def filled(self, inputs: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Return inputs without a gap: the mean in the place of what is missing, of a category its most frequent word.
+
+        Parameters
+        ----------
+        inputs : ndarray, shape (n_rows, n_inputs)
+            From :meth:`transform`; filled in place.
+        mean : ndarray, shape (n_inputs,)
+            Of a category, the share of each word.
+        """
+        for column, place in zip(self.features, self.places, strict=True):
+            if column.missing:
+                own = inputs[:, place]
+                own[np.isnan(own[:, 0])] = self.fill_of(column, mean[place])
+        return inputs
+
+    def halfway(self, number: int) -> float:
+        """Return what lies half-way between 0 and 1 of a feature, as it is transformed."""
+        return float(np.log1p(1.0) / 2) if self.transforms[number] == "log1p" else 0.5
+
+    @staticmethod
+    def fill_of(column: Column, mean: np.ndarray) -> np.ndarray:
+        """Return what stands in the inputs of one column where it is missing."""
+        return (np.arange(len(mean)) == mean.argmax()).astype(float) if column.categories else mean
 
     def _changed(self, features: np.ndarray, function: np.ufunc) -> np.ndarray:
         logs = np.array([transform == "log1p" for transform in self.transforms])
@@ -156,46 +274,74 @@ def load(path: Path) -> Problem:
 
 
 def _problem(entries: dict[str, Any]) -> Problem:
-    parts = {"name", "label", "columns", "words", "transform", "limits", "floors"}
+    needed = {"name", "label", "columns", "words", "transform", "limits", "floors"}
+    parts = needed | {"identifiers", "missing"}
     if unknown := set(entries) - parts:
         raise ProblemError(f"{', '.join(sorted(unknown))}: unknown; there may be {', '.join(sorted(parts))}")
-    if absent := parts - set(entries):
+    if absent := needed - set(entries):
         raise ProblemError(f"{', '.join(sorted(absent))} must be there")
     label = _made(Column, entries["label"] | {"kind": "flag"}, "the label")
+    if label.missing:
+        raise ProblemError(
+            f"label {label.name}: it may not be missing: nothing is learnt from such a row, leave it out"
+        )
     features = tuple(_made(Column, entry, f"column number {n}") for n, entry in enumerate(entries["columns"], 1))
+    if not features:
+        raise ProblemError("columns: there must be one at least")
     for column in (label, *features):
         _check_column(column)
-    names = [label.name, *(column.name for column in features)]
+    identifiers = _texts(entries.get("identifiers", []), "identifiers")
+    names = [label.name, *(column.name for column in features), *identifiers]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ProblemError(f"column {min(twice)} stands there twice")
     transforms = entries["transform"]
-    for kind in {column.kind for column in features}:
+    for kind in sorted({column.kind for column in features} - {"category"}):
         if transforms.get(kind) not in TRANSFORMS:
             raise ProblemError(f"transform of kind {kind}: choose one of {', '.join(TRANSFORMS)}")
     if transforms.get("number") == "log1p":
         raise ProblemError("transform of kind number: a number may be negative and has no logarithm then; choose none")
     return Problem(
         entries["name"], label, features, _made(Words, entries["words"], "words"),
-        tuple(transforms[column.kind] for column in features), float(entries["limits"]["largest"]),
-        _made(Floors, entries["floors"], "floors"),
+        tuple("none" if column.categories else transforms[column.kind] for column in features),
+        float(entries["limits"]["largest"]), _made(Floors, entries["floors"], "floors"), identifiers,
+        _texts(entries.get("missing", []), "missing"),
     )  # fmt: skip
 
 
 def _made(kind: type, entry: dict[str, Any], where: str) -> Any:
     known = {field.name for field in fields(kind)}
-    needed = known - {"missing"}
+    needed = {field.name for field in fields(kind) if field.default is MISSING}
     if wrong := (needed - set(entry)) or (set(entry) - known):
         verb = "is missing" if wrong <= needed else "is unknown"
         raise ProblemError(f"{where}: {', '.join(sorted(wrong))} {verb}")
+    if "categories" in entry:
+        entry = entry | {"categories": _texts(entry["categories"], f"{where}: categories")}
     return kind(**entry)
 
 
+def _texts(values: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ProblemError(f"{where}: must be a list of words in quotation marks")
+    return tuple(values)
+
+
 def _check_column(column: Column) -> None:
-    if column.kind not in KINDS:
-        raise ProblemError(f"column {column.name}: kind {column.kind!r} is unknown; choose one of {', '.join(KINDS)}")
-    if column.kind == "category":
-        raise ProblemError(f"column {column.name}: categories are not served yet; write one flag per word instead")
-    if column.missing:
-        raise ProblemError(
-            f"column {column.name}: missing cells are not served yet; fill them, and add a flag that says where"
-        )
+    for wrong, rule in _rules(column):
+        if wrong:
+            raise ProblemError(f"column {column.name}: {rule}")
+
+
+def _rules(column: Column) -> Iterator[tuple[bool, str]]:
+    """Yield what a column's description may not be, each with whether this one is."""
+    words, ends = column.categories, (column.low, column.high)
+    yield column.kind not in KINDS, f"kind {column.kind!r} is unknown; choose one of {', '.join(KINDS)}"
+    yield column.kind == "category" and len(words) < 2, "a category needs at least two words, as categories = [...]"
+    yield column.kind != "category" and bool(words), f"a {column.kind} has no categories"
+    yield len(set(words)) < len(words), "a category stands there twice"
+    yield any(word != word.strip() or not word for word in words), "a category is empty, or begins or ends with a blank"
+    yield column.indicator and not column.missing, "an indicator says where a cell is missing: missing = true as well"
+    yield column.kind in ("flag", "category") and ends != (None, None), f"a {column.kind} has no limits of its own"
+    numbers = [end for end in ends if end is not None]
+    yield any(not isinstance(end, int | float) or isinstance(end, bool) for end in numbers), "low and high are numbers"
+    yield numbers != sorted(numbers), "low is above high"
+    yield column.kind in ("amount", "count") and any(end < 0 for end in numbers), "it starts at 0"

@@ -71,7 +71,8 @@ def read_table(path: str | Path, problem: Problem, *, minimum_rows: int = 1, bot
     Returns
     -------
     DataFrame
-        Shape ``(n_rows, 1 + n_features)``; label int64, features float64.
+        Shape ``(n_rows, 1 + n_features)``; label int64, features float64, of a category its words. What is missing is
+        NaN. Identifiers are left out.
 
     Raises
     ------
@@ -94,17 +95,19 @@ def read_table(path: str | Path, problem: Problem, *, minimum_rows: int = 1, bot
 def _read(path: Path, problem: Problem) -> pd.DataFrame:
     """Read a file into float64 columns; raise what is wrong with its header, its cells or its rows' lengths."""
     header, skipped = _header(path)
-    _check_names(header, problem, file=path.name)
+    _check_names([name for name in header if name not in problem.identifiers], problem, file=path.name)
     if len(next(_rows(path, skipped), header)) != len(header):
-        raise _explain(path, header, skipped)  # pandas takes a comma too many in every row for an index
+        raise _explain(path, header, skipped, problem)  # pandas takes a comma too many in every row for an index
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-            frame = _read_numbers(path, problem, skipped)
+            frame = _read_cells(path, problem, header, skipped)
+    except TableError:
+        raise
     except (ValueError, pd.errors.ParserWarning):
-        raise _explain(path, header, skipped) from None  # the parser's own text quotes the cell
+        raise _explain(path, header, skipped, problem) from None  # the parser's own text quotes the cell
     if frame[problem.names[-1]].isna().any() and _ragged(path, header, skipped):
-        raise _explain(path, header, skipped)  # pandas fills a row that is too short
+        raise _explain(path, header, skipped, problem)  # pandas fills a row that is too short
     return frame
 
 
@@ -118,48 +121,113 @@ def check_table(
     TableError
         For the first rule that the table breaks.
     """
+    for finding in findings(frame, problem, file=file, minimum_rows=minimum_rows, both_classes=both_classes):
+        raise finding
+
+
+def findings(
+    frame: pd.DataFrame, problem: Problem, *, file: str, minimum_rows: int = 1, both_classes: bool = True
+) -> Iterator[TableError]:
+    """Yield every rule that a table in memory breaks; raise what is wrong with its columns' names."""
     _check_names([str(name) for name in frame.columns], problem, file=file)
     if not len(frame):
-        raise TableError(file, "there is no row below the header", "at least one row is needed")
+        yield TableError(file, "there is no row below the header", "at least one row is needed")
+        return
     if len(frame) < minimum_rows:
         rule = f"only {len(frame)} rows, {minimum_rows} are needed"
-        raise TableError(file, rule, "add rows, or leave this client out")
+        yield TableError(file, rule, "add rows, or leave this client out")
     for column in problem.columns:
-        _check_column(frame[column.name], column, problem.largest, file=file)
+        check = _wrong_words if column.categories else _wrong_numbers
+        for broken, rule, remedy in check(frame[column.name], column, problem):
+            if broken:
+                yield TableError(file, rule, remedy, column=column.name, rows=broken)
     label = problem.label.name
     if both_classes and frame[label].nunique() < 2:
-        raise TableError(
+        yield TableError(
             file, "all rows are of one class", "rows of both classes are needed", column=label, rows=len(frame)
         )
 
 
-def _check_column(cells: pd.Series, column: Column, largest: float, *, file: str) -> None:
-    """Raise the first rule that a column breaks."""
+Broken = tuple[int, str, str]  # rows that break a rule, the rule, what to do
+
+
+def _wrong_words(cells: pd.Series, column: Column, problem: Problem) -> Iterator[Broken]:
+    """Yield the rules of a category, each with how many rows break it."""
+    empty = cells.isna()
+    if not column.missing:
+        yield int(empty.sum()), "a cell is empty", "fill it or drop the rows"
+    words = cells[~empty].astype(str)
+    unknown = words[~words.isin(column.categories)]
+    by_plain = {word.strip().casefold() for word in column.categories}
+    close = int(unknown.str.strip().str.casefold().isin(by_plain).sum())
+    hint = f" ({close} of them but for capitals or blanks)" if close else ""
+    yield len(unknown), f"a word is none of the {len(column.categories)} categories{hint}", _one_of(column)
+
+
+def _one_of(column: Column) -> str:
+    return f"write one of: {_listed(column.categories)}; or add the word to the problem, for every client"
+
+
+def _wrong_numbers(cells: pd.Series, column: Column, problem: Problem) -> Iterator[Broken]:
+    """Yield the rules of a number, each with how many rows break it."""
     if not pd.api.types.is_numeric_dtype(cells):
-        bad = int(pd.to_numeric(cells, errors="coerce").isna().sum())
-        raise TableError(file, "text stands in a number column", "write plain numbers", column=column.name, rows=bad)
+        bad = int((pd.to_numeric(cells, errors="coerce").isna() & cells.notna()).sum())
+        yield bad or len(cells), "text stands in a number column", "write plain numbers"
+        return
     values = cells.to_numpy(dtype=np.float64)
-    rules = [
-        (np.isnan(values), "a cell is empty or not a number (NaN)", "fill it or drop the rows"),
-        (np.isinf(values), "a value is infinite", "correct it or drop the rows"),
-        (values > largest, f"a value is above {largest:g}", "no amount or count is that large: correct it"),
-    ]
-    if column.kind == "number":
-        rules.append((values < -largest, f"a value is below {-largest:g}", "no number is that small: correct it"))
+    low, high = problem.limits_of(column)
+    if not column.missing:
+        yield int(np.isnan(values).sum()), "a cell is empty or not a number (NaN)", "fill it or drop the rows"
+    yield int(np.isinf(values).sum()), "a value is infinite", "correct it or drop the rows"
+    largest = problem.largest if column.high is None else high
+    remedy = "no amount or count is that large: correct it" if column.high is None else "correct it or drop the rows"
+    yield int((values > largest).sum()), f"a value is above {largest:g}", remedy
+    if column.low is not None:
+        yield int((values < low).sum()), f"a value is below {low:g}", "correct it or drop the rows"
+    elif column.kind == "number":
+        yield int((values < low).sum()), f"a value is below {low:g}", "no number is that small: correct it"
     else:
-        rules.append((values < 0, "a value is negative", "amounts and counts start at 0: correct or drop the rows"))
+        remedy = "amounts and counts start at 0: correct or drop the rows"
+        yield int((values < 0).sum()), "a value is negative", remedy
     if column.kind == "flag":
-        rules.append((~np.isin(values, (0, 1)), "a value is neither 0 nor 1", "code it as 0 or 1"))
-    for broken, rule, remedy in rules:
-        if count := int(broken.sum()):
-            raise TableError(file, rule, remedy, column=column.name, rows=count)
+        broken = ~np.isin(values, (0, 1)) & ~np.isnan(values)
+        yield int(broken.sum()), "a value is neither 0 nor 1", "code it as 0 or 1"
 
 
 def to_arrays(frame: pd.DataFrame, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-    """Return features ``(n_rows, n_features)`` float64 and labels ``(n_rows,)`` int64."""
+    """Return features ``(n_rows, n_features)`` float64, of a category its codes, and labels ``(n_rows,)`` int64."""
+    return to_features(frame, problem), frame[problem.label.name].to_numpy(dtype=np.int64)
+
+
+def to_features(frame: pd.DataFrame, problem: Problem) -> np.ndarray:
+    """Return features ``(n_rows, n_features)`` float64: of a category its codes from 0 on; what is missing is NaN."""
     ordered = tuple(frame.columns) == problem.names  # then the features are there already, as one block: no copy
     features = frame.iloc[:, 1:] if ordered else frame[list(problem.feature_names)]
-    return features.to_numpy(dtype=np.float64), frame[problem.label.name].to_numpy(dtype=np.int64)
+    if not any(column.categories for column in problem.features):
+        return features.to_numpy(dtype=np.float64)
+    values = np.empty(features.shape)
+    for number, column in enumerate(problem.features):
+        cells = features[column.name]
+        if column.categories:
+            codes = pd.Categorical(cells, categories=list(column.categories)).codes
+            values[:, number] = np.where(codes < 0, np.nan, codes)
+        else:
+            values[:, number] = cells
+    return values
+
+
+def of_features(features: np.ndarray, problem: Problem) -> pd.DataFrame:
+    """Return the features as columns of a table again, of a category the words: what :func:`to_features` takes."""
+    frame = pd.DataFrame(features, columns=list(problem.feature_names))
+    for column in problem.features:
+        if column.categories:
+            frame[column.name] = _words(frame[column.name].to_numpy(), column)
+    return frame
+
+
+def _words(codes: np.ndarray, column: Column) -> pd.Categorical:
+    whole = np.where(np.isnan(codes), -1, codes).astype(int)
+    return pd.Categorical.from_codes(whole, categories=list(column.categories))
 
 
 def _check_names(names: Sequence[str], problem: Problem, *, file: str) -> None:
@@ -243,22 +311,43 @@ def _rows(path: Path, skipped: int) -> Iterator[list[str]]:
     return (cells for cells in csv.reader(lines) if cells)
 
 
-def _read_numbers(path: Path, problem: Problem, skipped: int) -> pd.DataFrame:
+def _read_cells(path: Path, problem: Problem, header: Sequence[str], skipped: int) -> pd.DataFrame:
     """Read a file piece by piece into the one array that is needed in the end.
 
     A file may be large, and ``pd.read_csv`` by itself takes more than twice the memory.
     """
+    words = {column.name: column for column in problem.features if column.categories}
+    as_text = dict.fromkeys([*words, *set(header).intersection(problem.identifiers)], object)
+    cells: dict = {"dtype": np.float64}
+    if as_text or problem.missing_words:
+        cells = {
+            "dtype": {name: as_text.get(name, np.float64) for name in header},
+            "na_values": ["", *problem.missing_words],
+            "keep_default_na": False,
+            "usecols": list(problem.names),
+        }
     pieces = pd.read_csv(
-        path, skiprows=skipped, dtype=np.float64, index_col=False, encoding="utf-8-sig", chunksize=PIECE, **_EXACT
+        path, skiprows=skipped, index_col=False, encoding="utf-8-sig", chunksize=PIECE, **cells, **_EXACT
     )
+    unknown: dict[str, list[pd.Series]] = {name: [] for name in words}
     with path.open("rb") as file, pieces:
         blocks = iter(lambda: file.read(1 << 20), b"")
         most = 1 + sum(block.count(end) for block in blocks for end in (b"\n", b"\r"))
         columns, n_rows = np.empty((len(problem.names), most)), 0  # what is never written to takes no memory
         for piece in pieces:
-            columns[:, n_rows : n_rows + len(piece)] = piece.to_numpy().T
+            for name, column in words.items():
+                codes = pd.Categorical(piece[name], categories=list(column.categories)).codes
+                unknown[name].append(piece[name][(codes < 0) & piece[name].notna()])
+                piece[name] = np.where(codes < 0, np.nan, codes)
+            columns[:, n_rows : n_rows + len(piece)] = piece.to_numpy(dtype=np.float64).T
             n_rows += len(piece)
+    for name, found in unknown.items():
+        if len(strange := pd.concat(found)):
+            ((count, rule, remedy),) = list(_wrong_words(strange, words[name], problem))[-1:]
+            raise TableError(path.name, rule, remedy, column=name, rows=count)
     frame = pd.DataFrame(columns[1:, :n_rows].T, columns=list(problem.feature_names), copy=False)
+    for name, column in words.items():
+        frame[name] = _words(frame[name].to_numpy(), column)
     frame.insert(0, problem.label.name, columns[0, :n_rows].copy())
     return frame
 
@@ -267,14 +356,19 @@ def _ragged(path: Path, header: Sequence[str], skipped: int) -> int:
     return sum(len(cells) != len(header) for cells in _rows(path, skipped))
 
 
-def _explain(path: Path, header: Sequence[str], skipped: int) -> TableError:
+def _explain(path: Path, header: Sequence[str], skipped: int, problem: Problem) -> TableError:
     """Go through a file that pandas refused, cell by cell, and say which rule it breaks in how many rows."""
+    free = {column.name for column in problem.features if column.categories} | set(problem.identifiers)
     foreign = ragged = 0
     text: Counter[str] = Counter()
     for cells in _rows(path, skipped):
         foreign += any("\udc80" <= character <= "\udcff" for cell in cells for character in cell)
         ragged += len(cells) != len(header)
-        text.update(name for name, cell in zip(header, cells, strict=False) if not _NUMBER.fullmatch(cell))
+        text.update(
+            name
+            for name, cell in zip(header, cells, strict=False)
+            if name not in free and cell not in problem.missing_words and not _NUMBER.fullmatch(cell)
+        )
     if foreign:
         return TableError(path.name, "bytes that are not UTF-8", "save the file as UTF-8", rows=foreign)
     if ragged:

@@ -20,17 +20,18 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score, roc_curve
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 try:
     from .disclosure import told_loss
-    from .problem import Problem
+    from .problem import Encoded, Problem
 except ImportError:  # in a job the modules lie side by side and are no package
     from disclosure import told_loss
-    from problem import Problem
+    from problem import Encoded, Problem
 
 Parameters = list[np.ndarray]
 
@@ -44,7 +45,7 @@ class BadSetting(ValueError):
 
 
 class Scaler(NamedTuple):
-    """Mean and standard deviation of every transformed feature, each of shape ``(n_features,)``."""
+    """Mean and standard deviation of every input of the model, each of shape ``(n_inputs,)``."""
 
     mean: np.ndarray
     scale: np.ndarray
@@ -132,8 +133,9 @@ def statistics(features: np.ndarray, problem: Problem) -> Parameters:
     Returns
     -------
     list of ndarray
-        ``[n_rows (1,), mean (n_features,), sum of squared deviations from it (n_features,)]`` of the features as the
-        problem transforms them, float64.
+        ``[n_rows (1,), values (n_inputs,), mean (n_inputs,), sum of squared deviations from it (n_inputs,)]`` of the
+        inputs, float64: how many values there are, and what they are like, without what is missing. A word that fewer
+        rows have than the problem's floor is told as one that none has.
 
     Raises
     ------
@@ -145,42 +147,69 @@ def statistics(features: np.ndarray, problem: Problem) -> Parameters:
             f"{len(features)} training rows: sums over fewer than {floor} rows are not shared; "
             "add rows to the training file or leave this client out"
         )
-    return moments(problem.transform(features))
+    n_rows, values, mean, squares = moments(problem.transform(features))
+    if problem.plain:
+        return [n_rows, values, mean, squares]
+    for column, place in zip(problem.features, problem.places, strict=True):
+        if column.categories:
+            few = np.round(values[place] * mean[place]) < problem.floors.category
+            mean[place], squares[place] = np.where(few, 0.0, mean[place]), np.where(few, 0.0, squares[place])
+    return [n_rows, values, mean, squares]
 
 
-def moments(values: np.ndarray) -> Parameters:
-    """Return ``[n (1,), mean (n_features,), sum of squared deviations (n_features,)]`` of the rows of an array.
+def moments(inputs: np.ndarray) -> Parameters:
+    """Return ``[n_rows (1,), values (n,), mean (n,), sum of squared deviations (n,)]`` of an array's columns.
 
-    >>> [array.tolist() for array in moments(np.array([[7.0, 1.0], [7.0, 3.0]]))]
-    [[2.0], [7.0, 2.0], [0.0, 2.0]]
+    NaN is no value. Of a column without any the mean is 0.
+
+    >>> [array.tolist() for array in moments(np.array([[7.0, 1.0], [7.0, np.nan], [7.0, 3.0]]))]
+    [[3.0], [3.0, 2.0], [7.0, 2.0], [0.0, 2.0]]
     """
-    away = values - values[0]  # exactly 0 where a column never changes
-    shift = away.mean(axis=0)
-    return [np.array([float(len(values))]), values[0] + shift, ((away - shift) ** 2).sum(axis=0)]
+    there = ~np.isnan(inputs)
+    values = there.sum(axis=0).astype(float)
+    first = inputs[there.argmax(axis=0), np.arange(inputs.shape[1])]
+    away = inputs - np.where(values > 0, first, 0.0)  # exactly 0 where a column never changes
+    if not there.all():
+        away[~there] = 0.0
+    shift = away.sum(axis=0) / np.maximum(values, 1.0)
+    mean = np.where(values > 0, first + shift, 0.0)
+    away -= shift
+    if not there.all():
+        away[~there] = 0.0
+    return [np.array([float(len(inputs))]), values, mean, (away**2).sum(axis=0)]
 
 
-def pooled_scaler(all_moments: Sequence[Parameters]) -> Scaler:
-    """Put the clients' moments together to the scaler that pooling all rows would give.
+def pooled_scaler(all_moments: Sequence[Parameters], problem: Problem) -> Scaler:
+    """Put the clients' moments together to the scaler that pooling all rows, and filling what is missing, would give.
 
     A column that never changes gets scale 1, by the rule of scikit-learn's ``StandardScaler``: also one that changes by
     no more than what rounding may do to its mean.
 
     Source: Chan, Golub and LeVeque 1983, Algorithms for computing the sample variance, equation 1.3.
     """
-    rows, means, squares = (np.array(arrays) for arrays in zip(*all_moments, strict=True))
-    n_rows = float(rows.sum())
-    away = means - means[0]  # exactly 0 where all means are equal
-    shift = (rows * away).sum(axis=0) / n_rows
-    variance = (squares.sum(axis=0) + (rows * (away - shift) ** 2).sum(axis=0)) / n_rows
-    mean = means[0] + shift
+    rows, values, means, squares = (np.array(arrays) for arrays in zip(*all_moments, strict=True))
+    n_rows, n_values = float(rows.sum()), values.sum(axis=0)
+    first = means[(values > 0).argmax(axis=0), np.arange(means.shape[1])]
+    away = means - first  # exactly 0 where all means are equal
+    shift = (values * away).sum(axis=0) / np.maximum(n_values, 1.0)
+    squares = squares.sum(axis=0) + (values * (away - shift) ** 2).sum(axis=0)
+    mean = first + shift
+    for column, place in zip(problem.features, problem.places, strict=True):
+        if column.categories and (n_values[place] < n_rows).any():
+            fill, empty = problem.fill_of(column, mean[place]), n_rows - n_values[place]
+            squares[place] += n_values[place] * empty / n_rows * (mean[place] - fill) ** 2
+            mean[place] += empty / n_rows * (fill - mean[place])
+    variance = squares / n_rows
     eps = np.finfo(np.float64).eps
     constant = variance <= n_rows * eps * variance + (n_rows * mean * eps) ** 2
     return Scaler(mean, np.where(constant, 1.0, np.sqrt(variance)))
 
 
 def transform(features: np.ndarray, scaler: Scaler, problem: Problem) -> np.ndarray:
-    """Transform and standardise raw values; shapes ``(n_rows, n_features)`` in and out."""
+    """Return the standardised inputs, ``(n_rows, n_inputs)``, of raw values, ``(n_rows, n_features)``."""
     scaled = problem.transform(features)
+    if not problem.plain:
+        scaled = problem.filled(scaled, scaler.mean)
     scaled -= scaler.mean
     scaled /= scaler.scale
     return scaled
@@ -302,24 +331,51 @@ def best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(min(thresholds[np.argmax(hits - false_alarms)], 1.0))
 
 
-def build_pipeline(parameters: Parameters, scaler: Scaler, transforms: Mapping[str, str]) -> Pipeline:
+def build_pipeline(parameters: Parameters, scaler: Scaler, encoding: Sequence[Encoded]) -> Pipeline:
     """Put a global model into a fitted scikit-learn ``Pipeline`` that takes the raw columns as a DataFrame.
 
     Parameters
     ----------
-    transforms : mapping of str to {"log1p", "none"}
-        By column, in the model's order.
+    encoding : sequence of Encoded
+        How every column becomes inputs, in the model's order.
     """
-    names = np.array(list(transforms), dtype=object)
+    n_inputs = len(scaler.mean)
     standardise = StandardScaler()
     standardise.mean_, standardise.scale_, standardise.var_ = scaler.mean, scaler.scale, scaler.scale**2
-    standardise.n_features_in_ = len(names)
+    standardise.n_features_in_ = n_inputs
     model = LogisticRegression()
-    set_initial_params(model, len(names))
+    set_initial_params(model, n_inputs)
     set_model_params(model, parameters)
-    columns = pd.DataFrame(np.zeros((1, len(names))), columns=names)
-    logs = _column_transforms(transforms).fit(columns)
-    return Pipeline([("log1p", logs), ("standardise", standardise), ("model", model)])
+    if any(column.categories or column.missing for column in encoding):
+        first = ("encode", _encoder(encoding, scaler.mean))
+    else:
+        transforms = {column.name: column.transform for column in encoding}
+        columns = pd.DataFrame(np.zeros((1, n_inputs)), columns=np.array(list(transforms), dtype=object))
+        first = ("log1p", _column_transforms(transforms).fit(columns))
+    return Pipeline([first, ("standardise", standardise), ("model", model)])
+
+
+def _encoder(encoding: Sequence[Encoded], mean: np.ndarray) -> ColumnTransformer:
+    """Return a fitted step that fills and encodes columns, one after the other, as ``Problem.transform`` does."""
+    steps, example, begin = [], {}, 0
+    for column in encoding:
+        end = begin + len(column.inputs) - column.indicator
+        own = mean[begin:end]
+        if column.categories:
+            fill = column.categories[int(own.argmax())]
+            words = OneHotEncoder(categories=[list(column.categories)], sparse_output=False, handle_unknown="error")
+            parts = [SimpleImputer(strategy="constant", fill_value=fill), words]
+            example[column.name] = pd.Series(column.categories[:1], dtype=object)
+        else:
+            as_number = (np.log1p, None) if column.transform == "log1p" else (np.asarray, {"dtype": float})
+            numbers = FunctionTransformer(as_number[0], kw_args=as_number[1], feature_names_out="one-to-one")
+            parts = [numbers, SimpleImputer(strategy="constant", fill_value=float(own[0]))]
+            example[column.name] = pd.Series([0.0])
+        steps.append((column.name, make_pipeline(*parts), [column.name]))
+        if column.indicator:
+            steps.append((f"{column.name} is missing", MissingIndicator(features="all"), [column.name]))
+        begin = end + column.indicator
+    return ColumnTransformer(steps, sparse_threshold=0).fit(pd.DataFrame(example))
 
 
 def _column_transforms(transforms: Mapping[str, str]) -> FunctionTransformer | ColumnTransformer:

@@ -7,11 +7,13 @@ import pandas as pd
 from imblearn.over_sampling import SMOTE
 from sklearn.preprocessing import StandardScaler
 
+from client_code import schema, task
 from client_code.problem import Problem
 from data_prep import stored, streams
 from data_prep.errors import DataError
 
 NEIGHBOURS = 5
+_LIGHT = 1e-6  # of a standard deviation
 
 
 class BalanceError(DataError):
@@ -74,22 +76,34 @@ def _undersampled(frame: pd.DataFrame, label: str, rng: np.random.Generator) -> 
 
 def _made(frame: pd.DataFrame, problem: Problem, missing: int, random_state: int) -> pd.DataFrame:
     """Return the rows that SMOTE adds, in the units and types of the table."""
-    names, label = list(problem.feature_names), problem.label.name
+    label = problem.label.name
     positives = int(frame[label].sum())
     scaler = StandardScaler()
-    space = scaler.fit_transform(problem.transform(frame[names].to_numpy(float)))
+    inputs = problem.transform(schema.to_features(frame, problem))
+    n_inputs, empty = inputs.shape[1], np.isnan(inputs)
+    if empty.any():
+        inputs = problem.filled(inputs, task.moments(inputs)[2])
+    space = scaler.fit_transform(inputs)
+    if empty.any():
+        # Where a cell is missing goes along, too lightly to choose neighbours by: a new row has the gaps of the nearer.
+        space = np.hstack([space, _LIGHT * empty])
     neighbours = min(NEIGHBOURS, positives - 1)
     sampler = SMOTE(sampling_strategy={1: positives + missing}, k_neighbors=neighbours, random_state=random_state)
     resampled, labels = sampler.fit_resample(space, frame[label].to_numpy())
-    placed = scaler.inverse_transform(resampled[len(frame) :])
+    placed = scaler.inverse_transform(resampled[len(frame) :, :n_inputs])
+    gaps = resampled[len(frame) :, n_inputs:] >= _LIGHT / 2 if empty.any() else np.zeros_like(placed, dtype=bool)
     values = np.clip(problem.inverse(placed), *problem.limits)
-    # Half-way between what 0 and 1 are transformed to, not half-way between 0 and 1: nearer is nearer on that line.
-    low, high = (problem.transform(np.full(len(names), flag)) for flag in (0.0, 1.0))
-    values[:, problem.flags] = (placed >= (low + high) / 2)[:, problem.flags]
-    rows = pd.DataFrame(values, columns=names)
+    for number, (column, place) in enumerate(zip(problem.features, problem.places, strict=True)):
+        if column.kind == "flag":
+            # Half-way between what 0 and 1 are transformed to: nearer is nearer on that line.
+            values[:, number] = placed[:, place.start] >= problem.halfway(number)
+        values[gaps[:, place.start], number] = np.nan
+    rows = schema.of_features(values, problem)
     rows[label] = labels[len(frame) :]
     whole = stored.whole(frame, problem)
+    counts = [column.name for column in problem.features if column.dtype == "int64" and column.missing]
     rows[whole] = rows[whole].round()
-    rest = [name for name in names if name not in whole]
+    rows[counts] = rows[counts].round()
+    rest = [column.name for column in problem.features if column.name not in whole and not column.categories]
     rows[rest] = rows[rest].round(6)  # so that another machine writes the same file
     return rows[list(frame.columns)].astype(frame.dtypes)

@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from client_code import schema
+from client_code import schema, task
 from client_code.problem import Problem
 from data_prep import streams
 from data_prep.errors import DataError
@@ -159,7 +159,10 @@ def assign(frame: pd.DataFrame, problem: Problem, n_clients: int, *, how: str, s
             )
     draw = {"iid": _deal, "similar_providers": _cluster, "label_skew": _skew}[how]
     features, labels = schema.to_arrays(frame, problem)
-    rows = _Rows(labels, problem.transform(features), n_clients, floors)
+    inputs = problem.transform(features)
+    if not problem.plain:
+        inputs = problem.filled(inputs, task.moments(inputs)[2])
+    rows = _Rows(labels, inputs, n_clients, floors)
     owners = draw(rows, streams.generator(seed, streams.DEAL))
     return [frame[owners == client].reset_index(drop=True) for client in range(n_clients)]
 

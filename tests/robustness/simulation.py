@@ -57,7 +57,7 @@ def run(
 
     ``training`` holds hyperparameters of the clients' models, as ``task.new_model`` takes them.
     """
-    scaler = task.pooled_scaler([task.statistics(data.real_features, FRAUD) for data in rows.clients.values()])
+    scaler = task.pooled_scaler([task.statistics(data.real_features, FRAUD) for data in rows.clients.values()], FRAUD)
     tables = {key: (task.transform(data.train[0], scaler, FRAUD), data.train[1]) for key, data in rows.clients.items()}
     start, memory, longest = [np.zeros((1, 49)), np.zeros(1)], {}, 0.0
     rng = np.random.default_rng(0)

@@ -6,6 +6,7 @@ every client sends for the scaler are enough to see it: nothing more is asked fo
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,18 +49,20 @@ def compare(moments: Mapping[str, task.Parameters], problem: Problem) -> list[St
     Parameters
     ----------
     moments : mapping
-        By client, ``[n (1,), mean (n_features,), sum of squared deviations (n_features,)]`` of transformed features.
+        By client, ``[n_rows (1,), values, mean, sum of squared deviations (n_inputs,)]`` of the model's inputs.
     """
-    means = {name: arrays[1] for name, arrays in moments.items()}
-    variances = {name: arrays[2] / arrays[0] for name, arrays in moments.items()}
+    # A column without a value says nothing: NaN, which every median below leaves out.
+    counts = {name: np.where(arrays[1] > 0, arrays[1], np.nan) for name, arrays in moments.items()}
+    means = {name: np.where(arrays[1] > 0, arrays[2], np.nan) for name, arrays in moments.items()}
+    variances = {name: arrays[3] / counts[name] for name, arrays in moments.items()}
     rows = _Rows(means, variances, problem)
     left, outliers = sorted(moments), []
     if len(left) == 2:
         return _pair(left[0], left[1], rows)
     while len(left) > 2:
         distances = {name: rows.distances(name, _without(left, name)) for name in left}
-        farthest = max(left, key=lambda name: np.median(distances[name]))
-        if np.median(distances[farthest]) < LIMIT:
+        farthest = max(left, key=lambda name: _median(distances[name]))
+        if _median(distances[farthest]) < LIMIT:
             break
         left.remove(farthest)
         outliers.append(rows.describe(farthest, left))
@@ -88,9 +91,11 @@ class _Rows:
 
     def usual(self, others: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return centre and spread of the others' rows."""
-        centre = np.median([self.means[name] for name in others], axis=0)
-        squares = [self.variances[name] + (self.means[name] - centre) ** 2 for name in others]
-        return centre, np.sqrt(np.mean(squares, axis=0))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a column of which nobody has a value
+            centre = np.nanmedian([self.means[name] for name in others], axis=0)
+            squares = [self.variances[name] + (self.means[name] - centre) ** 2 for name in others]
+            return centre, np.sqrt(np.nanmean(squares, axis=0))
 
     def distances(self, name: str, others: Sequence[str]) -> np.ndarray:
         """Return how far a client's means lie from the others', per column, in standard deviations of their rows."""
@@ -100,7 +105,7 @@ class _Rows:
     def describe(self, name: str, others: Sequence[str]) -> StandsApart:
         """Say how far a client stands apart, and what that looks like."""
         distances = self.distances(name, others)
-        score = float(np.median(distances))
+        score = _median(distances)
         guess = self._guess(self.means[name], *self.usual(others), limit=min(score / 3, CLOSE))
         return StandsApart(name, tuple(others), int((distances >= 1).sum()), len(distances), score, guess)
 
@@ -111,16 +116,22 @@ class _Rows:
         """
         units = ~self.problem.flags  # a flag has no unit
         low, high = self.problem.limits
-        values = np.clip(self.problem.inverse(centre + _NODES[:, None] * spread), low, high)
+        values = np.clip(self.problem.inverse(np.nan_to_num(centre + _NODES[:, None] * spread)), low, high)
         fits = []
         for text, change in GUESSES:
             with np.errstate(invalid="ignore"):  # a negative number has no logarithm
                 changed = self.problem.transform(change(values))
             expected = (_WEIGHTS[:, None] * changed).sum(axis=0) / _WEIGHTS.sum()
             away = _standardised(mean - expected, spread)[units]
-            fits.append((float(np.median(np.nan_to_num(away, nan=np.inf))), text))
+            fits.append((_median(np.where(np.isnan(away) & ~np.isnan(mean[units]), np.inf, away)), text))
         error, text = min(fits)
         return text if error < limit else ""
+
+
+def _median(distances: np.ndarray) -> float:
+    """Return the median of those columns that can be compared; 0 where none can."""
+    known = distances[~np.isnan(distances)]
+    return float(np.median(known)) if len(known) else 0.0
 
 
 def _standardised(away: np.ndarray, spread: np.ndarray) -> np.ndarray:

@@ -215,8 +215,8 @@ class _Rounds:
             self.tell(events.BegunAnew())
             self.checkpoints.forget()
         self.tell(events.ScalerMade(len(sums)))
-        start = [np.zeros((1, len(self.problem.features))), np.zeros(1)]
-        return Progress(start, task.pooled_scaler(list(sums.values())), sums, checksums=checksums)
+        start = [np.zeros((1, len(self.problem.input_names))), np.zeros(1)]
+        return Progress(start, task.pooled_scaler(list(sums.values()), self.problem), sums, checksums=checksums)
 
     def _sums(self, proxy: ClientProxy, seat: Seat, left: float) -> task.Parameters:
         """Ask a client for its sums, and remember the rows that it declares."""
@@ -292,7 +292,7 @@ class _Rounds:
         progress = self.progress
         progress.sums = {name: sums for name, sums in progress.sums.items() if name not in bad}
         self._require(progress.sums, bad, "round 1")
-        progress.scaler = task.pooled_scaler(list(progress.sums.values()))
+        progress.scaler = task.pooled_scaler(list(progress.sums.values()), self.problem)
         self.tell(events.ScalerMade(len(progress.sums), without=tuple(bad)))
 
     def _threshold(self) -> float:

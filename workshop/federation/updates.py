@@ -112,27 +112,41 @@ def _dtype(name: bytes | None, number: int) -> np.dtype:
 
 
 def read_statistics(sent: Parameters, problem: Problem) -> task.Parameters:
-    """Read a client's moments for the scaler: ``[n (1,), mean (n_features,), squared deviations (n_features,)]``.
+    """Read a client's moments: ``[n_rows (1,), values, mean, squared deviations (n_inputs,)]`` (``task.statistics``).
 
     Raises
     ------
     BadUpdate
         If no table of the problem with as many rows as its floor asks for can have these moments.
     """
-    n_features, least = len(problem.features), problem.floors.shared
-    moments = read(sent, [np.zeros(1), np.zeros(n_features), np.zeros(n_features)])
-    n_rows, mean, squares = float(moments[0][0]), moments[1], moments[2]
+    least, each = problem.floors.shared, np.zeros(len(problem.input_names))
+    moments = read(sent, [np.zeros(1), each, each, each])
+    n_rows, values, mean, squares = float(moments[0][0]), *moments[1:]
     if n_rows < least or n_rows != math.floor(n_rows):
         raise BadUpdate(f"sums over {n_rows:g} rows; at least {least} are asked for")
-    low, high = (problem.transform(limit) for limit in problem.limits)
+    if not _possible_counts(n_rows, values, problem):
+        raise BadUpdate("numbers of values that no table of so many rows can have")
+    low, high = problem.input_limits
     slack = 1e-9 * (high - low)  # of rounding
     # Of values between two limits with this mean, those spread most that lie at the limits (Bhatia and Davis 2000).
     possible = (mean >= low - slack) & (mean <= high + slack) & (squares >= 0)
-    possible &= squares <= n_rows * ((high - mean) * (mean - low) + slack * (high - low))
-    if not possible.all():
+    possible &= squares <= values * ((high - mean) * (mean - low) + slack * (high - low))
+    nothing = (values == 0) & (mean == 0) & (squares == 0)  # of a column without a value
+    if not (possible | nothing).all():
         kinds = [f"{kind}s" for kind in ("amount", "number", "count") if kind in {c.kind for c in problem.features}]
         raise BadUpdate(f"sums that no table of {' and '.join(kinds) or 'flags'} can have")
     return moments
+
+
+def _possible_counts(n_rows: float, values: np.ndarray, problem: Problem) -> bool:
+    """Tell whether so many rows can have so many values: all of them, where nothing may be missing."""
+    most = (values >= 0) & (values <= n_rows) & (values == np.floor(values))
+    for column, place in zip(problem.features, problem.places, strict=True):
+        most[place] &= (values[place] == n_rows) | (column.missing & (values[place] == values[place.start]))
+    indicators = np.ones(len(values), dtype=bool)
+    for place in problem.places:
+        indicators[place] = False
+    return bool(most.all() and (values[indicators] == n_rows).all())
 
 
 def too_many_rows(declared: Mapping[str, int], rules: Rules) -> dict[str, str]:

@@ -217,7 +217,7 @@ def plain_average(
 
     NaN where there is no model to score.
     """
-    scaler = task.pooled_scaler([task.statistics(client.real[0], problem) for client in clients.values()])
+    scaler = task.pooled_scaler([task.statistics(client.real[0], problem) for client in clients.values()], problem)
     rows = [len(client.real[1]) for client in clients.values()]
     parameters = [np.zeros((1, len(scaler.mean))), np.zeros(1)]
     for _ in range(rounds):

@@ -62,7 +62,7 @@ def federated_by_hand(
 
     With a single client it is ordinary training on that client's rows: the local and the centralised model.
     """
-    scaler = task.pooled_scaler([task.statistics(client.real[0], problem) for client in clients])
+    scaler = task.pooled_scaler([task.statistics(client.real[0], problem) for client in clients], problem)
     rows = [len(client.real[1]) for client in clients]
     models = [task.new_model(max_iter=max_iter, penalty=penalty, seed=seed) for _ in clients]
     scaled = [(task.transform(client.train[0], scaler, problem), client.train[1]) for client in clients]

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sklearn.pipeline import Pipeline
 
 from client_code import task
-from client_code.problem import Problem
+from client_code.problem import Encoded, Problem
 from workshop.errors import AccountError, ModelError
 from workshop.files import sha256, unwritable, write_text
 
@@ -46,7 +46,7 @@ def save(
     folder : Path
         Made when it is not there.
     parameters, scaler
-        ``[coef (1, n_features), intercept (1,)]``, and mean and scale ``(n_features,)`` each.
+        ``[coef (1, n_inputs), intercept (1,)]``, and mean and scale ``(n_inputs,)`` each.
     problem : Problem
         What the columns are, and how they are transformed.
     threshold : float
@@ -57,13 +57,12 @@ def save(
     arrays = {"coef": parameters[0], "intercept": parameters[1], "mean": scaler.mean, "scale": scaler.scale}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        task.save_model(folder, task.build_pipeline(parameters, scaler, problem.transform_of))
+        task.save_model(folder, task.build_pipeline(parameters, scaler, problem.encoding))
         np.savez(
             folder / TWIN,
             allow_pickle=False,
             **arrays,
-            features=np.array(problem.feature_names),
-            transforms=np.array(problem.transforms),
+            encoding=np.array(json.dumps(problem.encoding)),
         )
     except OSError as error:
         raise unwritable(folder, error) from error
@@ -102,8 +101,9 @@ def load_twin(folder: Path) -> GlobalModel:
     manifest = _verified_manifest(folder)
     with np.load(folder / TWIN, allow_pickle=False) as arrays:
         scaler = task.Scaler(arrays["mean"], arrays["scale"])
-        transforms = dict(zip(arrays["features"].tolist(), arrays["transforms"].tolist(), strict=True))
-        pipeline = task.build_pipeline([arrays["coef"], arrays["intercept"]], scaler, transforms)
+        columns = json.loads(str(arrays["encoding"]))
+        encoding = [Encoded(name, log, tuple(words), *gaps) for name, log, words, *gaps in columns]
+        pipeline = task.build_pipeline([arrays["coef"], arrays["intercept"]], scaler, encoding)
     return GlobalModel(pipeline, manifest["threshold"], manifest["about"])
 
 

@@ -131,7 +131,7 @@ def report(result: FederationResult, meter: Meter, loop: float, difference: floa
 def guards(ring: arena.Arena, *, repeats: int = 200) -> Table:
     """Measure what TLS, the gate and the proofs of identity cost, each with and without, in milliseconds."""
     n_clients = len(ring.clients)
-    start = [np.zeros((1, len(ring.problem.features))), np.zeros(1)]
+    start = [np.zeros((1, len(ring.problem.input_names))), np.zeros(1)]
     least = ring.problem.floors.shared
     answers = [FitRes(Status(Code.OK, ""), pack([array + 1.0 for array in start]), 100, {}) for _ in range(n_clients)]
 

@@ -36,7 +36,7 @@ for name, arguments in json.load(open(sys.argv[1])).items():
 print("== the model's folder")
 client.task.build_pipeline = lambda *_: None
 try:
-    client.save(str(Path.cwd() / "stamp.csv"), (), types.SimpleNamespace(transform_of=None))
+    client.save(str(Path.cwd() / "stamp.csv"), (), types.SimpleNamespace(encoding=None))
 except Exception as error:
     print(f"-- {error if isinstance(error, client.JobError) else type(error).__name__}")
 print("== what nobody foresees")

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from client_code import task
+from client_code.problem import Encoded
 from workshop import problems
 
 FRAUD = problems.load()
@@ -26,7 +27,7 @@ def rows():
 def test_the_scaler_of_three_clients_is_the_scaler_of_all_rows(rows):
     features, _ = rows
     parts = [features[:60], features[60:140], features[140:]]
-    scaler = task.pooled_scaler([task.statistics(part, FRAUD) for part in parts])
+    scaler = task.pooled_scaler([task.statistics(part, FRAUD) for part in parts], FRAUD)
     pooled = StandardScaler().fit(np.log1p(features))  # an independent implementation
     np.testing.assert_allclose(scaler.mean, pooled.mean_, rtol=1e-12)
     np.testing.assert_allclose(scaler.scale, pooled.scale_, rtol=1e-12)
@@ -38,7 +39,7 @@ CONSTANTS = (0, 1, 2, 7, 10, 42, 59, 99_999, 1e6 + 1, 0.1, 1 / 3, 1e-9, 123_456_
 @pytest.mark.parametrize("sizes", [(50,), (50, 51), (50, 977, 64)])
 def test_a_column_that_never_changes_has_scale_1_whatever_its_value(sizes):
     values = np.array([*range(101), *CONSTANTS], dtype=float)
-    scaler = task.pooled_scaler([task.statistics(np.tile(values, (rows, 1)), FRAUD) for rows in sizes])
+    scaler = task.pooled_scaler([task.statistics(np.tile(values, (rows, 1)), FRAUD) for rows in sizes], FRAUD)
     assert (scaler.scale == 1.0).all()
     assert (scaler.mean == np.log1p(values)).all()
     assert not task.transform(np.tile(values, (3, 1)), scaler, FRAUD).any()
@@ -54,7 +55,7 @@ def parts_of(values, sizes):
 def test_a_tiny_variance_beside_a_huge_mean_keeps_its_digits(mean, spread, sizes):
     rng = np.random.default_rng(3)
     values = mean + spread * rng.uniform(size=(sum(sizes), 5))
-    scaler = task.pooled_scaler([task.statistics(part, FRAUD) for part in parts_of(values, sizes)])
+    scaler = task.pooled_scaler([task.statistics(part, FRAUD) for part in parts_of(values, sizes)], FRAUD)
     pooled = StandardScaler().fit(np.log1p(values))
     np.testing.assert_allclose(scaler.mean, pooled.mean_, rtol=1e-15 * 4)
     np.testing.assert_allclose(scaler.scale, pooled.scale_, rtol=0, atol=1e-12)
@@ -68,7 +69,7 @@ def test_one_client_may_be_constant_where_others_are_not():
     """By hand: logarithms 1 (60 rows), and 0 and 2 (30 rows each): mean 1, variance 60 / 120; two constants apart."""
     ones = np.expm1(np.column_stack([np.full(60, 1.0), np.full(60, 4.0)]))
     others = np.expm1(np.column_stack([np.tile([0.0, 2.0], 30), np.full(60, 8.0)]))
-    scaler = task.pooled_scaler([task.statistics(ones, FRAUD), task.statistics(others, FRAUD)])
+    scaler = task.pooled_scaler([task.statistics(ones, FRAUD), task.statistics(others, FRAUD)], FRAUD)
     np.testing.assert_allclose(scaler.mean, [1.0, 6.0], rtol=1e-15)
     np.testing.assert_allclose(scaler.scale, [np.sqrt(0.5), 2.0], rtol=1e-15)
 
@@ -79,8 +80,8 @@ def test_moments_add_up_however_the_rows_are_dealt(seed):
     rng = np.random.default_rng(seed)
     values = rng.normal(rng.uniform(-50, 50, size=20), 10.0 ** rng.integers(-6, 3, size=20), size=(400, 20))
     cuts = np.sort(rng.choice(np.arange(1, 400), size=60, replace=False))
-    scaler = task.pooled_scaler([task.moments(part) for part in np.split(values, cuts)])
-    one_by_one = task.pooled_scaler([task.moments(row[None]) for row in values])
+    scaler = task.pooled_scaler([task.moments(part) for part in np.split(values, cuts)], FRAUD)
+    one_by_one = task.pooled_scaler([task.moments(row[None]) for row in values], FRAUD)
     pooled = StandardScaler().fit(values)
     for found in (scaler, one_by_one):
         np.testing.assert_allclose(found.mean, pooled.mean_, rtol=0, atol=1e-12)
@@ -90,7 +91,7 @@ def test_moments_add_up_however_the_rows_are_dealt(seed):
 def test_the_order_of_clients_makes_no_difference():
     rng = np.random.default_rng(1)
     parts = [task.statistics(rng.lognormal(5, 2, size=(rows, 6)), FRAUD) for rows in (50, 300, 71)]
-    forth, back = task.pooled_scaler(parts), task.pooled_scaler(parts[::-1])
+    forth, back = task.pooled_scaler(parts, FRAUD), task.pooled_scaler(parts[::-1], FRAUD)
     np.testing.assert_allclose(forth.mean, back.mean, rtol=1e-14)
     np.testing.assert_allclose(forth.scale, back.scale, rtol=1e-14)
 
@@ -111,7 +112,7 @@ def test_a_binary_model_starts_with_one_row_of_zeros():
 
 def test_training_to_the_end_reaches_what_scikit_learn_reaches(rows):
     features, labels = rows
-    scaler = task.pooled_scaler([task.statistics(features, FRAUD)])
+    scaler = task.pooled_scaler([task.statistics(features, FRAUD)], FRAUD)
     scaled = task.transform(features, scaler, FRAUD)
     model = task.new_model(max_iter=1000)
     trained = task.fit(model, [np.zeros((1, 4)), np.zeros(1)], scaled, labels)
@@ -121,7 +122,7 @@ def test_training_to_the_end_reaches_what_scikit_learn_reaches(rows):
 
 def test_training_starts_from_the_parameters_that_came_in(rows):
     features, labels = rows
-    scaled = task.transform(features, task.pooled_scaler([task.statistics(features, FRAUD)]), FRAUD)
+    scaled = task.transform(features, task.pooled_scaler([task.statistics(features, FRAUD)], FRAUD), FRAUD)
     start = [np.array([[0.3, -0.2, 0.1, 0.0]]), np.array([0.5])]
     one_step = task.fit(task.new_model(max_iter=1), start, scaled, labels)
     from_zero = task.fit(task.new_model(max_iter=1), [np.zeros((1, 4)), np.zeros(1)], scaled, labels)
@@ -131,7 +132,7 @@ def test_training_starts_from_the_parameters_that_came_in(rows):
 @pytest.mark.parametrize("penalty", ["l1", "l2", "none"])
 def test_every_penalty_of_the_original_sample_trains_without_a_warning(rows, penalty):
     features, labels = rows
-    scaled = task.transform(features, task.pooled_scaler([task.statistics(features, FRAUD)]), FRAUD)
+    scaled = task.transform(features, task.pooled_scaler([task.statistics(features, FRAUD)], FRAUD), FRAUD)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         trained = task.fit(task.new_model(penalty=penalty), [np.zeros((1, 4)), np.zeros(1)], scaled, labels)
@@ -153,29 +154,32 @@ def test_the_threshold_has_the_best_balanced_accuracy():
 
 def test_the_pipeline_takes_the_raw_columns_and_says_what_the_arrays_say(rows, tmp_path):
     features, labels = rows
-    scaler = task.pooled_scaler([task.statistics(features, FRAUD)])
+    scaler = task.pooled_scaler([task.statistics(features, FRAUD)], FRAUD)
     trained = task.fit(
         task.new_model(), [np.zeros((1, 4)), np.zeros(1)], task.transform(features, scaler, FRAUD), labels
     )
-    path = task.save_model(tmp_path, task.build_pipeline(trained, scaler, dict.fromkeys("abcd", "log1p")))
+    path = task.save_model(tmp_path, task.build_pipeline(trained, scaler, columns(**dict.fromkeys("abcd", "log1p"))))
     loaded = joblib.load(path)
     frame = pd.DataFrame(features, columns=list("abcd"))
     expected = task.predict(trained, task.transform(features, scaler, FRAUD))
     np.testing.assert_allclose(loaded.predict_proba(frame)[:, 1], expected, rtol=1e-12)
 
 
-LOGS = dict.fromkeys("ab", "log1p")
+def columns(**transforms):
+    return [Encoded(name, transform, (), False, False) for name, transform in transforms.items()]
 
 
 def test_the_pipeline_refuses_columns_in_another_order():
-    pipeline = task.build_pipeline([np.ones((1, 2)), np.zeros(1)], task.Scaler(np.zeros(2), np.ones(2)), LOGS)
+    pipeline = task.build_pipeline(
+        [np.ones((1, 2)), np.zeros(1)], task.Scaler(np.zeros(2), np.ones(2)), columns(a="log1p", b="log1p")
+    )
     with pytest.raises(ValueError, match="order"):
         pipeline.predict_proba(pd.DataFrame({"b": [1.0], "a": [2.0]}))
 
 
 def test_a_pipeline_takes_logarithms_only_where_the_problem_does():
     """By hand: z = (log1p(e - 1) - 0) / 1 + 2 * (-3 - 1) / 2 + 4 * log1p(0) = 1 - 4, in the order of the columns."""
-    transforms = {"a": "log1p", "b": "none", "c": "log1p"}
+    transforms = columns(a="log1p", b="none", c="log1p")
     scaler = task.Scaler(np.array([0.0, 1.0, 0.0]), np.array([1.0, 2.0, 1.0]))
     pipeline = task.build_pipeline([np.array([[1.0, 2.0, 4.0]]), np.zeros(1)], scaler, transforms)
     row = pd.DataFrame({"a": [np.e - 1], "b": [-3.0], "c": [0.0]})

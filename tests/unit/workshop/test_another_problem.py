@@ -74,8 +74,8 @@ def test_it_trains_across_clients_and_ranks_what_it_never_saw(clients, test_tabl
 def test_the_federated_scaler_is_the_pooled_one(clients):
     moments = [task.statistics(client.real[0], MACHINES) for client in clients]
     for sent in moments:
-        assert len(updates.read_statistics(ndarrays_to_parameters(sent), MACHINES)) == 3
-    scaler = task.pooled_scaler(moments)
+        assert len(updates.read_statistics(ndarrays_to_parameters(sent), MACHINES)) == 4
+    scaler = task.pooled_scaler(moments, MACHINES)
     rows = np.concatenate([client.real[0] for client in clients])
     rows[:, [0, 2]] = np.log1p(rows[:, [0, 2]])  # the count and the amount, and nothing else
     pooled = StandardScaler().fit(rows)
@@ -86,10 +86,11 @@ def test_the_federated_scaler_is_the_pooled_one(clients):
 
 def test_limits_of_moments_are_those_of_each_kind():
     """By hand: numbers may be negative; a flag's mean is at most 1; a count is at most 10^6, its logarithm 13.8."""
-    fine = [np.array([60.0]), np.array([1.0, -5.0, 6.0, 0.5, -900_000.0]), np.array([60.0, 60.0, 60.0, 15.0, 60.0])]
+    means, squares = np.array([1.0, -5.0, 6.0, 0.5, -900_000.0]), np.array([60.0, 60.0, 60.0, 15.0, 60.0])
+    fine = [np.array([60.0]), np.full(5, 60.0), means, squares]
     updates.read_statistics(ndarrays_to_parameters(fine), MACHINES)
     for column, mean in ((0, -0.1), (0, 13.9), (1, 1.1e6), (2, -1.0), (3, 1.01)):
-        wrong = [fine[0], np.where(np.arange(5) == column, mean, fine[1]), np.zeros(5)]
+        wrong = [*fine[:2], np.where(np.arange(5) == column, mean, means), np.zeros(5)]
         with pytest.raises(updates.BadUpdate, match="sums that no table of amounts and numbers and counts can have"):
             updates.read_statistics(ndarrays_to_parameters(wrong), MACHINES)
 

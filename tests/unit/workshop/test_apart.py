@@ -110,6 +110,6 @@ def test_a_few_columns_in_another_unit_are_not_most_of_them(tables):
 
 def test_columns_that_never_change_are_no_reason():
     """By hand: alike in two constant columns and apart in one of three is not most columns."""
-    flat = [np.array([60.0]), np.array([5.0, 0.0, 1.0]), np.array([0.0, 0.0, 60.0])]
-    odd = [np.array([60.0]), np.array([5.0, 0.0, 9.0]), np.array([0.0, 0.0, 60.0])]
+    flat = [np.array([60.0]), np.full(3, 60.0), np.array([5.0, 0.0, 1.0]), np.array([0.0, 0.0, 60.0])]
+    odd = [np.array([60.0]), np.full(3, 60.0), np.array([5.0, 0.0, 9.0]), np.array([0.0, 0.0, 60.0])]
     assert apart.compare({"a": flat, "b": flat, "c": odd}, FRAUD) == []
