@@ -116,6 +116,8 @@ class Problem:
     largest: float  # no value is larger
     floors: Floors
     identifiers: tuple[str, ...] = ()  # columns that may stand in a file and reach no model
+    published: str = ""  # the source of the table that everybody can have, a word of data_prep/sources.py
+    owner: str = ""  # the one of them that says whose row it is, where a table is of several owners
     missing_words: tuple[str, ...] = ()  # what stands in a cell for nothing, beside nothing itself
 
     @cached_property
@@ -275,7 +277,7 @@ def load(path: Path) -> Problem:
 
 def _problem(entries: dict[str, Any]) -> Problem:
     needed = {"name", "label", "columns", "words", "transform", "limits", "floors"}
-    parts = needed | {"identifiers", "missing"}
+    parts = needed | {"identifiers", "missing", "owner", "published"}
     if unknown := set(entries) - parts:
         raise ProblemError(f"{', '.join(sorted(unknown))}: unknown; there may be {', '.join(sorted(parts))}")
     if absent := needed - set(entries):
@@ -291,6 +293,8 @@ def _problem(entries: dict[str, Any]) -> Problem:
     for column in (label, *features):
         _check_column(column)
     identifiers = _texts(entries.get("identifiers", []), "identifiers")
+    if (owner := entries.get("owner", "")) not in ("", *identifiers):
+        raise ProblemError(f"owner {owner!r}: it must be one of the identifiers")
     names = [label.name, *(column.name for column in features), *identifiers]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ProblemError(f"column {min(twice)} stands there twice")
@@ -304,7 +308,8 @@ def _problem(entries: dict[str, Any]) -> Problem:
         entries["name"], label, features, _made(Words, entries["words"], "words"),
         tuple("none" if column.categories else transforms[column.kind] for column in features),
         float(entries["limits"]["largest"]), _made(Floors, entries["floors"], "floors"), identifiers,
-        _texts(entries.get("missing", []), "missing"),
+        entries.get("published", ""),
+        owner, _texts(entries.get("missing", []), "missing"),
     )  # fmt: skip
 
 

@@ -92,6 +92,26 @@ def read_table(path: str | Path, problem: Problem, *, minimum_rows: int = 1, bot
     return frame
 
 
+def read_identifier(path: Path, problem: Problem, name: str) -> pd.Series:
+    """Read one identifier column of a file that :func:`read_table` has read, as text.
+
+    Raises
+    ------
+    TableError
+        If the file has no such column, or a cell of it is empty.
+    """
+    header, skipped = _header(path)
+    if name not in header:
+        raise TableError(path.name, f"the column is missing: {name}", "it says whose each row is: add it", column=name)
+    cells = pd.read_csv(
+        path, skiprows=skipped, usecols=[name], dtype=object, index_col=False, encoding="utf-8-sig", na_values=[""],
+        keep_default_na=False,
+    )[name]  # fmt: skip
+    if empty := int(cells.isna().sum()):
+        raise TableError(path.name, "a cell is empty", "say whose row it is, or drop it", column=name, rows=empty)
+    return cells
+
+
 def _read(path: Path, problem: Problem) -> pd.DataFrame:
     """Read a file into float64 columns; raise what is wrong with its header, its cells or its rows' lengths."""
     header, skipped = _header(path)
@@ -129,7 +149,7 @@ def findings(
     frame: pd.DataFrame, problem: Problem, *, file: str, minimum_rows: int = 1, both_classes: bool = True
 ) -> Iterator[TableError]:
     """Yield every rule that a table in memory breaks; raise what is wrong with its columns' names."""
-    _check_names([str(name) for name in frame.columns], problem, file=file)
+    _check_names([str(name) for name in frame.columns if name not in problem.identifiers], problem, file=file)
     if not len(frame):
         yield TableError(file, "there is no row below the header", "at least one row is needed")
         return

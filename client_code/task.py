@@ -235,10 +235,10 @@ def fit(
     BadSetting
         For FedProx with the l1 penalty.
     """
-    if proximal_mu:
-        if model.solver == "saga":
-            raise BadSetting("the strategy FedProx works with hyperparameter penalty l2 or none, not with l1")
-        return _fit_near(model, parameters, features, labels, proximal_mu)
+    if proximal_mu and model.solver == "saga":
+        raise BadSetting("the strategy FedProx works with hyperparameter penalty l2 or none, not with l1")
+    if proximal_mu or (len(np.unique(labels)) < 2 and model.solver != "saga"):
+        return _fit_near(model, parameters, features, labels, proximal_mu)  # scikit-learn wants both classes
     set_model_params(model, parameters)
     with warnings.catch_warnings():
         # A round stops after a few iterations on purpose: the next round carries on.

@@ -28,10 +28,12 @@ class Prepared:
     test_rows: int
     table: Table
     settings: dict  # seed, partition, balance
+    whose: dict[str, str]  # by client, the owner that the table names; empty where rows were dealt
 
     def record(self) -> dict:
         """Put it into JSON values, for the next notebooks."""
-        clients = {name: {"name": name} | line for name, line in self.counts.to_dict("index").items()}
+        counts = self.counts.to_dict("index")
+        clients = {name: {"name": name, "owner": self.whose.get(name, name)} | line for name, line in counts.items()}
         rows, positives = (int(count) for count in self.steps.iloc[0])
         about = {"source": self.table.source, "sha256": self.table.sha256, "rows": rows, "positives": positives}
         return about | self.settings | {"clients": clients}
@@ -59,8 +61,8 @@ def prepare(table: Table, *, n_clients: int, how: str, balance: str, seed: int, 
     DataError
         If the rows cannot be divided or balanced as asked, or a part would be too small for the later steps.
     """
-    distinct = split.deduplicate(table.frame)
     problem = table.problem
+    distinct = split.deduplicate(table.frame, problem)
     rest, test = split.hold_out(distinct, problem, seed=seed)
     parts = split.assign(rest, problem, n_clients, how=how, seed=seed)
     names = [f"client-{number}" for number in range(1, n_clients + 1)]
@@ -76,11 +78,14 @@ def prepare(table: Table, *, n_clients: int, how: str, balance: str, seed: int, 
     for name in names:
         owners.write_owner(folder / name, _files(tables[name]), problem, owner=name, **about)
     counts = {name: _counts(tables[name], problem) for name in names}
+    whose = {}
+    if how == split.GIVEN:
+        whose = {name: str(part[problem.owner].iloc[0]) for name, part in zip(names, parts, strict=True)}
     stages = {"table": table.frame, "without duplicates": distinct, "server's test table": test, "clients' rows": rest}
     steps = pd.DataFrame({stage: _count(rows, problem) for stage, rows in stages.items()}).T.rename_axis("step")
     steps.columns = ["rows", problem.words.outcome]
     settings = {"seed": seed, "partition": how, "balance": balance}
-    return Prepared(steps, pd.DataFrame(counts).T.rename_axis("client"), rest, len(test), table, settings)
+    return Prepared(steps, pd.DataFrame(counts).T.rename_axis("client"), rest, len(test), table, settings, whose)
 
 
 def prepare_one(table: Table, *, name: str, balance: str = "smote", seed: int = 0, folder: Path) -> dict[str, int]:
@@ -104,7 +109,8 @@ def prepare_one(table: Table, *, name: str, balance: str = "smote", seed: int = 
         If the rows cannot be divided or balanced as asked, or a part would be too small for the later steps.
     """
     about = {"source": table.source, "source_sha256": table.sha256, "seed": seed}
-    distinct, problem = split.deduplicate(table.frame), table.problem
+    problem = table.problem
+    distinct = split.deduplicate(table.frame, problem)
     if name == "server":
         split.require({"test": distinct}, problem, owner=name)
         owners.write_owner(folder / name, {"test.csv": distinct}, problem, owner=name, **about)
@@ -120,6 +126,7 @@ def _client_tables(
     """Split and balance one client's rows; return its parts."""
     if balance not in BALANCE:
         raise DataError(f"BALANCE {balance!r} is unknown; choose one of {', '.join(BALANCE)}")
+    rows = rows[[name for name in rows.columns if name not in problem.identifiers]]
     train, validation = split.train_validation(rows, problem, seed=seed, owner=owner)
     balanced = _balanced(train, problem, balance, seed=seed, owner=owner)
     return {"train": train, "balanced": balanced, "validation": validation}

@@ -10,9 +10,11 @@ import pandas as pd
 
 from client_code import schema
 from client_code.problem import Problem
-from data_prep import curated, download, stored, synthetic
+from data_prep import curated, download, stored, synthetic, uci_heart
 from data_prep.errors import DataError
 from data_prep.owners import csv_bytes, is_stamped
+
+_FETCH = {"curated": curated.fetch, "uci": uci_heart.fetch}  # what a problem may say is published
 
 
 class SourceError(DataError):
@@ -24,8 +26,8 @@ class Table:
     """A table that keeps a problem's rules, and where it comes from."""
 
     frame: pd.DataFrame
-    source: str  # "synthetic", "curated" or "file"
-    sha256: str  # of the file; of synthetic rows, of the CSV file that they make
+    source: str  # "synthetic", "curated", "uci" or "file"
+    sha256: str  # of the file or files; of synthetic rows, of the CSV file that they make
     problem: Problem
 
 
@@ -35,7 +37,8 @@ def load(data: str, problem: Problem, *, seed: int, cache: Path) -> Table:
     Parameters
     ----------
     data : str
-        ``"synthetic"``, ``"curated"`` (fetched once into ``cache``), or the path of a CSV file.
+        ``"synthetic"``; what the problem says is published, ``"curated"`` or ``"uci"``, fetched once into ``cache``;
+        the path of a CSV file; for ``"uci"`` also that of the folder of the published files.
     seed : int
         Only synthetic rows depend on it.
 
@@ -51,12 +54,21 @@ def load(data: str, problem: Problem, *, seed: int, cache: Path) -> Table:
     if data == "synthetic":
         frame = synthetic.generate(problem, seed=seed)
         return Table(frame, "synthetic", hashlib.sha256(csv_bytes(frame)).hexdigest(), problem)
-    path = curated.fetch(cache) if data == "curated" else Path(data).expanduser()
+    if (published := problem.published) not in ("", *_FETCH):
+        raise SourceError(f"problem {problem.name} says published = {published!r}; known are {', '.join(_FETCH)}")
+    path = _FETCH[published](cache) if published and data == published else Path(data).expanduser()
+    if published == "uci" and path.is_dir():
+        frame, sha256 = uci_heart.read(path, problem)
+        return Table(_stored_types(frame, problem), "uci", sha256, problem)
     if not path.is_file():
-        raise SourceError(f"{data!r} is no file; choose synthetic, curated or the path of a CSV file")
+        choices = ", ".join(filter(None, ["synthetic", published]))
+        raise SourceError(f"{data!r} is no file; choose {choices} or the path of a CSV file")
     sha256 = download.checksum(path)
     source = "curated" if sha256 == curated.TABLE.sha256 else "synthetic" if is_stamped(path) else "file"
-    return Table(_stored_types(schema.read_table(path, problem), problem), source, sha256, problem)
+    frame = _stored_types(schema.read_table(path, problem), problem)
+    if problem.owner:
+        frame[problem.owner] = schema.read_identifier(path, problem, problem.owner)
+    return Table(frame, source, sha256, problem)
 
 
 def _stored_types(frame: pd.DataFrame, problem: Problem) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from data_prep import streams
 from data_prep.errors import DataError
 
 HOW = ("iid", "similar_providers", "label_skew")
+GIVEN = "given"  # by the problem's owner column
 VALIDATION_SHARE = 0.2
 _REMEDY = "Add such rows to its table (duplicates count once), or leave out a client that has no more"
 DIRICHLET_ALPHA = 0.5  # the lower, the more the clients' shares of a class differ
@@ -26,13 +27,14 @@ class SplitError(DataError):
     """The rows cannot be divided as asked."""
 
 
-def deduplicate(frame: pd.DataFrame) -> pd.DataFrame:
-    """Keep the first of rows that are equal in every column.
+def deduplicate(frame: pd.DataFrame, problem: Problem) -> pd.DataFrame:
+    """Keep the first of rows that are equal in every column, those of two owners too.
 
     What is listed twice stands in a table twice; a copy on each side of a split would let the
     test know the training rows.
     """
-    return frame.drop_duplicates(ignore_index=True)
+    names = [name for name in frame.columns if name not in problem.identifiers]
+    return frame.drop_duplicates(subset=names, ignore_index=True)
 
 
 def hold_out(
@@ -40,13 +42,18 @@ def hold_out(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split rows in two with the same share of label 1; return (rest, held out), the second to test with.
 
+    Of a table of several owners every owner's rows are split, so that all of them are tested.
+
     Raises
     ------
     SplitError
         If the part to test with would have too few rows of a class.
     """
-    stream = streams.random_state(seed, streams.HOLD_OUT)
-    rest, held = _divide(frame, problem, share, random_state=stream, owner="server")
+    parts = []
+    for owner, rows in frame.groupby(problem.owner, sort=False) if problem.owner else [("", frame)]:
+        stream = streams.random_state(seed, streams.HOLD_OUT, str(owner))
+        parts.append(_divide(rows, problem, share, random_state=stream, owner=str(owner) or "server"))
+    rest, held = (pd.concat(side, ignore_index=True) for side in zip(*parts, strict=True))
     require({"test": held}, problem, owner="server")
     return rest, held
 
@@ -127,9 +134,10 @@ def assign(frame: pd.DataFrame, problem: Problem, n_clients: int, *, how: str, s
         Rows with their label, shape ``(n_rows, 1 + n_features)``.
     n_clients : int
         At least 1.
-    how : {"iid", "similar_providers", "label_skew"}
-        Dealt like cards, class by class; by k-means clusters of similar rows; or each class shared out by a
-        Dirichlet draw, so that shares of label 1 differ. Every client first gets the least that it needs of each class.
+    how : {"iid", "similar_providers", "label_skew", "given"}
+        Dealt like cards, class by class; by k-means clusters of similar rows; each class shared out by a Dirichlet
+        draw, so that shares of label 1 differ; or to whom they belong, by the problem's owner column, in the order of
+        the table. Of what is dealt every client first gets the least that it needs of each class.
 
     Returns
     -------
@@ -143,10 +151,16 @@ def assign(frame: pd.DataFrame, problem: Problem, n_clients: int, *, how: str, s
 
     Source: the label skew is that of Hsu, Qi and Brown 2019, Measuring the effects of non-identical data distribution.
     """
-    if how not in HOW:
-        raise SplitError(f"PARTITION {how!r} is unknown; choose one of {', '.join(HOW)}")
+    known = (*HOW, GIVEN) if problem.owner else HOW
+    if how not in known:
+        raise SplitError(f"PARTITION {how!r} is unknown; choose one of {', '.join(known)}")
     if n_clients < 1:
         raise SplitError(f"CLIENTS is {n_clients}; at least one client is needed")
+    if how == GIVEN:
+        parts = [part.reset_index(drop=True) for _, part in frame.groupby(problem.owner, sort=False)]
+        if len(parts) != n_clients:
+            raise SplitError(f"CLIENTS is {n_clients}, and the table has the rows of {len(parts)} ({problem.owner})")
+        return parts
     counts = np.bincount(frame[problem.label.name], minlength=2)
     rare = int(np.argmin(counts))
     floors = [problem.floors.rare] * 2

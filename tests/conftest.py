@@ -26,6 +26,15 @@ def real_table_path() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def real_heart_path() -> Path:
+    """Return the folder of the four published heart files, where somebody has put it beside the repository."""
+    shared = Path(os.environ.get("WORKSHOP_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not (shared / "uci_heart").is_dir():
+        pytest.skip("UCI's heart files are not at hand; set WORKSHOP_SHARED_DATA to the folder of uci_heart")
+    return shared / "uci_heart"
+
+
 @pytest.fixture(scope="module")
 def own_accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., dict[str, boto3.Session]]]:
     """Return a function that starts an embedded AWS, makes it the workshop's, and returns sessions by account name."""

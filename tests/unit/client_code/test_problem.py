@@ -96,8 +96,8 @@ def test_what_cannot_be_is_named_with_the_file(tmp_path, old, new, told):
 
 
 def test_an_unknown_problem_lists_those_that_there_are():
-    with pytest.raises(WorkshopError, match="problem 'heart' is unknown; choose one of fraud"):
-        problems.load("heart")
+    with pytest.raises(WorkshopError, match="problem 'storms' is unknown; choose one of fraud, heart"):
+        problems.load("storms")
 
 
 def test_no_module_but_the_problems_names_a_column_or_a_class():

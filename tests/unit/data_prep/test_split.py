@@ -12,7 +12,7 @@ FRAUD = problems.load()
 
 @pytest.fixture(scope="module")
 def frame():
-    return split.deduplicate(synthetic.generate(FRAUD, 3000, seed=5))
+    return split.deduplicate(synthetic.generate(FRAUD, 3000, seed=5), FRAUD)
 
 
 def keys(*parts) -> list:
@@ -22,7 +22,7 @@ def keys(*parts) -> list:
 
 def test_copies_are_dropped_and_nothing_else():
     rows = pd.DataFrame({"a": [1, 1, 2, 1], "b": [3, 3, 3, 4]})
-    assert split.deduplicate(rows).to_numpy().tolist() == [[1, 3], [2, 3], [1, 4]]
+    assert split.deduplicate(rows, FRAUD).to_numpy().tolist() == [[1, 3], [2, 3], [1, 4]]
 
 
 def test_held_out_rows_are_apart_and_have_the_same_share_of_fraud(frame):
@@ -77,7 +77,7 @@ def test_label_skew_gives_clients_different_shares_of_fraud(frame):
 
 
 def test_fifty_clients_find_enough_rows_in_the_default_table():
-    rest, _ = split.hold_out(split.deduplicate(synthetic.generate(FRAUD, seed=0)), FRAUD, seed=0)
+    rest, _ = split.hold_out(split.deduplicate(synthetic.generate(FRAUD, seed=0), FRAUD), FRAUD, seed=0)
     assert len(split.assign(rest, FRAUD, 50, how="iid", seed=0)) == 50
 
 

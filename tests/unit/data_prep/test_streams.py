@@ -78,7 +78,7 @@ def test_an_owner_alone_draws_as_it_does_among_others(tmp_path):
         prepare.prepare_one(table, name=name, seed=5, folder=tmp_path)
     trained = {name: (tmp_path / name / "train.csv").read_bytes() for name in ("client-1", "client-2")}
     assert trained["client-1"] != trained["client-2"]
-    train, _ = split.train_validation(split.deduplicate(frame), FRAUD, seed=5, owner="client-2")
+    train, _ = split.train_validation(split.deduplicate(frame, FRAUD), FRAUD, seed=5, owner="client-2")
     assert owners.csv_bytes(train) == trained["client-2"]
 
 

@@ -24,7 +24,7 @@ UNITS = {
 def tables(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     loaded = [sources.load("synthetic", FRAUD, seed=seed, cache=cache).frame for seed in range(4)]
-    return [split.hold_out(split.deduplicate(frame), FRAUD, seed=seed)[0] for seed, frame in enumerate(loaded)]
+    return [split.hold_out(split.deduplicate(frame, FRAUD), FRAUD, seed=seed)[0] for seed, frame in enumerate(loaded)]
 
 
 def clients(frame, n_clients, how="iid", seed=0):
@@ -49,7 +49,7 @@ def test_honest_clients_pass_in_silence(tables, how, n_clients):
 
 
 def test_honest_clients_of_the_published_table_pass_in_silence(real_table_path):
-    frame = split.deduplicate(schema.read_table(real_table_path, FRAUD))
+    frame = split.deduplicate(schema.read_table(real_table_path, FRAUD), FRAUD)
     for seed in range(4):
         for how in split.HOW:
             for n_clients in (2, 3, 7, 20):
