@@ -118,6 +118,7 @@ class Problem:
     identifiers: tuple[str, ...] = ()  # columns that may stand in a file and reach no model
     published: str = ""  # the source of the table that everybody can have, a word of data_prep/sources.py
     owner: str = ""  # the one of them that says whose row it is, where a table is of several owners
+    label_place: int = 0  # where it stands among the columns of a file
     missing_words: tuple[str, ...] = ()  # what stands in a cell for nothing, beside nothing itself
 
     @cached_property
@@ -129,6 +130,11 @@ class Problem:
     def names(self) -> tuple[str, ...]:
         """Names of all columns in the table's order, the label first."""
         return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def file_names(self) -> tuple[str, ...]:
+        """Names of all columns in the order of a file that an owner brings."""
+        return (*self.feature_names[: self.label_place], self.label.name, *self.feature_names[self.label_place :])
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
@@ -282,7 +288,11 @@ def _problem(entries: dict[str, Any]) -> Problem:
         raise ProblemError(f"{', '.join(sorted(unknown))}: unknown; there may be {', '.join(sorted(parts))}")
     if absent := needed - set(entries):
         raise ProblemError(f"{', '.join(sorted(absent))} must be there")
-    label = _made(Column, entries["label"] | {"kind": "flag"}, "the label")
+    place = entries["label"].get("place", 0)
+    if not isinstance(place, int) or not 0 <= place <= len(entries["columns"]):
+        raise ProblemError(f"the label: place is {place!r}; it is the number of columns before it, or left out")
+    described = {name: value for name, value in entries["label"].items() if name != "place"}
+    label = _made(Column, described | {"kind": "flag"}, "the label")
     if label.missing:
         raise ProblemError(
             f"label {label.name}: it may not be missing: nothing is learnt from such a row, leave it out"
@@ -309,7 +319,7 @@ def _problem(entries: dict[str, Any]) -> Problem:
         tuple("none" if column.categories else transforms[column.kind] for column in features),
         float(entries["limits"]["largest"]), _made(Floors, entries["floors"], "floors"), identifiers,
         entries.get("published", ""),
-        owner, _texts(entries.get("missing", []), "missing"),
+        owner, place, _texts(entries.get("missing", []), "missing"),
     )  # fmt: skip
 
 

@@ -92,6 +92,34 @@ def read_table(path: str | Path, problem: Problem, *, minimum_rows: int = 1, bot
     return frame
 
 
+def read_loosely(path: Path, problem: Problem) -> pd.DataFrame:
+    """Read a file for :func:`findings`: what is no number stays text, identifiers stay.
+
+    Raises
+    ------
+    TableError
+        For what is wrong with the file as a whole: what it is, its header, the lengths of its rows.
+    """
+    header, skipped = header_of(path)
+    _check_names([name for name in header if name not in problem.identifiers], problem, file=path.name)
+    if _ragged(path, header, skipped) or _foreign(path, skipped):
+        raise _explain(path, header, skipped, problem)
+    cells = pd.read_csv(
+        path, skiprows=skipped, dtype=object, index_col=False, encoding="utf-8-sig",
+        na_values=["", *problem.missing_words], keep_default_na=False,
+    )  # fmt: skip
+    for column in problem.columns:
+        known = cells[column.name].dropna()
+        if not column.categories and all(map(is_number, known)):
+            cells[column.name] = pd.to_numeric(cells[column.name])
+    return cells
+
+
+def _foreign(path: Path, skipped: int) -> bool:
+    """Tell whether there are bytes that are not UTF-8."""
+    return any("\udc80" <= character <= "\udcff" for cells in _rows(path, skipped) for character in "".join(cells))
+
+
 def read_identifier(path: Path, problem: Problem, name: str) -> pd.Series:
     """Read one identifier column of a file that :func:`read_table` has read, as text.
 
@@ -126,7 +154,8 @@ def _read(path: Path, problem: Problem) -> pd.DataFrame:
         raise
     except (ValueError, pd.errors.ParserWarning):
         raise _explain(path, header, skipped, problem) from None  # the parser's own text quotes the cell
-    if frame[problem.names[-1]].isna().any() and _ragged(path, header, skipped):
+    last = header[-1] if header[-1] in frame else problem.names[-1]
+    if frame[last].isna().any() and _ragged(path, header, skipped):
         raise _explain(path, header, skipped, problem)  # pandas fills a row that is too short
     return frame
 
@@ -255,7 +284,7 @@ def _check_names(names: Sequence[str], problem: Problem, *, file: str) -> None:
 
     A name that the schema does not know could be a value, in a file without a header: it is not quoted.
     """
-    if tuple(names) == problem.names:
+    if tuple(names) in (problem.names, problem.file_names):
         return
     label = problem.label.name
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
@@ -272,7 +301,7 @@ def _check_names(names: Sequence[str], problem: Problem, *, file: str) -> None:
     strange = [str(number) for number, name in enumerate(meant, start=1) if name is None]
     spelling = [name for name, given in zip(meant, names, strict=True) if name is not None and name != given]
     twice = [name for name, count in Counter(known).items() if count > 1]
-    expected = [name for name in problem.names if name in known]
+    expected = [name for name in problem.file_names if name in known]
     moved = [name for name, other in zip(dict.fromkeys(known), expected, strict=True) if name != other]
     differences = (
         (missing, _missing(missing, label), "add what is missing in its place"),
@@ -281,10 +310,10 @@ def _check_names(names: Sequence[str], problem: Problem, *, file: str) -> None:
         (spelling, f"blanks or capitals in the names of columns: {_listed(spelling)}", "write them as the schema does"),
         (moved, f"columns stand in another order, from {moved[0] if moved else ''} on", "put them into the schema's"),
     )
-    there = [(rule, remedy) for which, rule, remedy in differences if which]
+    told = [(rule, remedy) for which, rule, remedy in differences if which]
     named = [*missing, *twice, *spelling]
     column = named[0] if len(set(named)) == 1 else None if named or not moved else moved[0]
-    rules, remedies = zip(*there, strict=True)
+    rules, remedies = zip(*told, strict=True)
     raise TableError(file, "; ".join(rules), ", ".join(remedies), column=column)
 
 
@@ -302,6 +331,24 @@ def _plain(name: str) -> str:
 def _listed(names: Sequence[str], most: int = 12) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def header_of(path: Path) -> tuple[list[str], int]:
+    """Return the names in a file's header and the number of stamp lines above it.
+
+    Raises
+    ------
+    TableError
+        If it is another kind of file.
+    """
+    if not path.is_file():
+        raise TableError(path.name, "there is no such file", "give the path of a CSV file")
+    return _header(path)
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a cell is read as a number."""
+    return bool(_NUMBER.fullmatch(text))
 
 
 def _header(path: Path) -> tuple[list[str], int]:
@@ -359,7 +406,8 @@ def _read_cells(path: Path, problem: Problem, header: Sequence[str], skipped: in
                 codes = pd.Categorical(piece[name], categories=list(column.categories)).codes
                 unknown[name].append(piece[name][(codes < 0) & piece[name].notna()])
                 piece[name] = np.where(codes < 0, np.nan, codes)
-            columns[:, n_rows : n_rows + len(piece)] = piece.to_numpy(dtype=np.float64).T
+            ordered = piece[list(problem.names)] if tuple(piece.columns) != problem.names else piece
+            columns[:, n_rows : n_rows + len(piece)] = ordered.to_numpy(dtype=np.float64).T
             n_rows += len(piece)
     for name, found in unknown.items():
         if len(strange := pd.concat(found)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from client_code import schema
 from client_code.problem import Problem
-from data_prep import curated, download, stored, synthetic, uci_heart
+from data_prep import curated, download, marginals, stored, synthetic, uci_heart
 from data_prep.errors import DataError
 from data_prep.owners import csv_bytes, is_stamped
 
@@ -31,7 +32,7 @@ class Table:
     problem: Problem
 
 
-def load(data: str, problem: Problem, *, seed: int, cache: Path) -> Table:
+def load(data: str, problem: Problem, *, seed: int, cache: Path, statistics: Path | None = None) -> Table:
     """Read or draw a problem's table and check it.
 
     Parameters
@@ -41,18 +42,23 @@ def load(data: str, problem: Problem, *, seed: int, cache: Path) -> Table:
         the path of a CSV file; for ``"uci"`` also that of the folder of the published files.
     seed : int
         Only synthetic rows depend on it.
+    statistics : Path, optional
+        What synthetic rows are drawn from, where the problem has no generator of its own.
 
     Raises
     ------
     SourceError
-        If ``data`` is none of the three.
+        If ``data`` is none of these.
     download.DownloadError
         If the published table cannot be fetched.
     client_code.schema.TableError
         If the table breaks the schema.
     """
     if data == "synthetic":
-        frame = synthetic.generate(problem, seed=seed)
+        if statistics is not None and statistics.is_file():
+            frame = marginals.generate(json.loads(statistics.read_text()), problem, seed=seed)
+        else:
+            frame = synthetic.generate(problem, seed=seed)
         return Table(frame, "synthetic", hashlib.sha256(csv_bytes(frame)).hexdigest(), problem)
     if (published := problem.published) not in ("", *_FETCH):
         raise SourceError(f"problem {problem.name} says published = {published!r}; known are {', '.join(_FETCH)}")

@@ -37,6 +37,7 @@ def main() -> int:
 
     _for_makers(command)
     _for_owners(command)
+    _for_tables(command)
     options = parser.parse_args()
     try:
         if options.command in NEED_A_CLONE and not IS_CLONE:
@@ -138,6 +139,41 @@ def _for_owners(command: Add) -> None:
     first.add_argument("--endpoints", help="needed (the default), or all: then the report tells which carry a packet")
     doctor = command("doctor", OWNERS, lambda m, o: m.examine(o.names), "look at everything that must be right")
     doctor.add_argument("names", nargs="*", help="the accounts at hand; else all")
+
+
+def _for_tables(command: Add) -> None:
+    text = "a table of your own: draft, check, statistics"
+    table = command("table", "owners.tables", lambda m, o: o.does(m, o), text)
+    actions = table.add_subparsers(required=True, metavar="draft | check | statistics")
+
+    def action(name: str, does: Callable, text: str) -> argparse.ArgumentParser:
+        added = actions.add_parser(name, help=text, description=text)
+        added.set_defaults(does=does)
+        return added
+
+    draft = action(
+        "draft",
+        lambda m, o: m.draft(
+            o.table, o.output, label=o.label, identifiers=o.id, categories=o.categories, owner=o.owner
+        ),
+        "write a problem file from a table, with what was guessed and why, and no cell of it",
+    )
+    draft.add_argument("table", type=Path, help="a CSV file with a header")
+    draft.add_argument("--label", required=True, help="the column to be learnt, of 0 and 1")
+    draft.add_argument("--id", nargs="+", default=[], help="columns that name a row's subject; they reach no model")
+    draft.add_argument("--categories", nargs="+", default=[], help="columns whose words every client may read")
+    draft.add_argument("--owner", default="", help="the column that says whose row it is, if there are several owners")
+    draft.add_argument("--output", type=Path, help="the file to write, such as my.toml; else it is printed")
+    check = action("check", lambda m, o: m.check(o.problem, o.table), "tell all that is wrong with a table, at once")
+    statistics = action(
+        "statistics",
+        lambda m, o: m.statistics(o.problem, o.table, o.output),
+        "write what synthetic rows can be drawn from: marginals and correlations",
+    )
+    for added in (check, statistics):
+        added.add_argument("problem", type=Path, help="a problem file, such as my.toml")
+        added.add_argument("table", type=Path, help="a CSV file")
+    statistics.add_argument("--output", type=Path, required=True, help="the file to write: my.statistics.json")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,11 @@ def path(name: str = FRAUD) -> Path:
     return file
 
 
+def statistics(name: str = FRAUD) -> Path:
+    """Return where the statistics of a problem's table are, if it has any: beside its file."""
+    return path(name).with_suffix(".statistics.json")
+
+
 def load(name: str = FRAUD) -> Problem:
     """Read a problem of this kit.
 

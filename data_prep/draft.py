@@ -1,0 +1,228 @@
+"""Schema inference: a problem file drafted from a table, with what was guessed and why; no cell of the table is in it.
+
+The words of a category are cells: only those of columns that the owner names are written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from client_code import schema
+from data_prep.errors import DataError
+
+MISSING_WORDS = ("?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-")
+MOST_WORDS = 20  # of a category; a column with more is text
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T].*)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}")
+_FLOORS = {"shared": 50, "training": 2, "validation": 1, "test": 5, "rare": 5, "category": 5}
+
+
+class DraftError(DataError):
+    """No problem can be drafted from a table; says why."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What one column is taken for: a kind, or why it is none; whether cells are missing; its words."""
+
+    name: str
+    kind: str  # empty: it reaches no model
+    why: str
+    missing: bool = False
+    words: tuple[str, ...] = ()
+    before: bool = False  # the label
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether it is a category whose words the owner has not let out."""
+        return self.kind == "category" and not self.words
+
+
+@dataclass(frozen=True)
+class _About:
+    """A table, as its owner has described it."""
+
+    file: str
+    rows: int
+    positives: int
+    label: str
+    identifiers: tuple[str, ...]
+    owner: str
+    missing: tuple[str, ...]
+
+
+def draft(
+    path: Path, *, label: str, identifiers: Sequence[str] = (), categories: Sequence[str] = (), owner: str = ""
+) -> str:
+    """Return the text of a problem file for a table.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file with a header.
+    label : str
+        The column to be learnt, of 0 and 1.
+    identifiers : sequence of str
+        Columns that name a row's subject and must not reach a model.
+    categories : sequence of str
+        Columns of words whose words may be written into the file: every client will read them.
+    owner : str
+        The column that says whose row it is, where the table is of several owners.
+
+    Raises
+    ------
+    DraftError
+        If a column that is named is not there, or the label is none.
+    client_code.schema.TableError
+        If the file is no table.
+    """
+    table, missing = _read(path)
+    kept = tuple(dict.fromkeys(filter(None, (*identifiers, owner))))
+    if absent := [name for name in (label, *kept, *categories) if name not in table.columns]:
+        raise DraftError(f"{path.name} has no column {absent[0]}; it has {', '.join(table.columns)}")
+    _check_label(table[label], path.name)
+    names = list(table.columns)
+    guesses = [
+        replace(_guess(table[name], name in categories), before=names.index(name) < names.index(label))
+        for name in names
+        if name not in (label, *kept)
+    ]
+    if all(guess.unconfirmed or not guess.kind for guess in guesses):
+        raise DraftError(f"{path.name}: no column but the label is of a kind that a model can learn from")
+    positives = int((pd.to_numeric(table[label]) == 1).sum())
+    about = _About(path.name, len(table), positives, label, kept, owner, tuple(missing))
+    return "\n".join(_lines(about, guesses)) + "\n"
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Return all cells as text, with NaN for what is missing, and the words that stand for that."""
+    names, skipped = schema.header_of(path)
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise DraftError(f"{path.name}: column {min(twice)} stands there twice: keep one of the two")
+    table = pd.read_csv(
+        path, skiprows=skipped, dtype=object, index_col=False, encoding="utf-8-sig", na_values=[""],
+        keep_default_na=False,
+    )  # fmt: skip
+    if not len(table):
+        raise DraftError(f"{path.name}: there is no row below the header")
+    words = [word for word in MISSING_WORDS if any(_means_nothing(cells, word) for _, cells in table.items())]
+    return table.replace(dict.fromkeys(words, pd.NA)), words
+
+
+def _means_nothing(cells: pd.Series, word: str) -> bool:
+    """Tell whether a word stands for nothing: among numbers, or where it is one that nobody uses for something."""
+    found = cells == word
+    return bool(found.any()) and (word != "-" or _numbers(cells[~found]))
+
+
+def _numbers(cells: pd.Series) -> bool:
+    known = cells.dropna().astype(str)
+    return len(known) > 0 and bool(known.map(schema.is_number).all())
+
+
+def _check_label(cells: pd.Series, file: str) -> None:
+    if empty := int(cells.isna().sum()):
+        raise DraftError(f"{file}, label {cells.name}: {empty:,} cells are empty; leave these rows out")
+    if not _numbers(cells) or set(pd.to_numeric(cells)) != {0, 1}:
+        what = f"{cells.nunique():,} different {'numbers' if _numbers(cells) else 'words'}"
+        raise DraftError(
+            f"{file}, label {cells.name}: {what} stand there; write 1 for what you look for and 0 for the rest"
+        )
+
+
+def _guess(cells: pd.Series, confirmed: bool) -> Guess:
+    """Say what a column is taken for."""
+    name, known, gaps = str(cells.name), cells.dropna(), bool(cells.isna().any())
+    if not len(known):
+        return Guess(name, "", "no row has a value")
+    if _numbers(cells) and not confirmed:
+        return _guess_number(name, pd.to_numeric(known), gaps)
+    words = known.astype(str)
+    distinct = words.nunique()
+    if words.map(lambda word: bool(_DATE.fullmatch(word))).mean() > 0.9:
+        return Guess(name, "", "dates: make a number of it, such as days before the day of the label")
+    if confirmed or distinct <= MOST_WORDS:
+        spellings = words.str.strip().str.casefold().nunique()
+        odd = f"; {distinct - spellings} of them differ by capitals or blanks alone" if spellings < distinct else ""
+        kept = tuple(sorted(words.unique())) if confirmed else ()
+        return Guess(name, "category", f"{distinct} different words{odd}", gaps, kept)
+    return Guess(name, "", f"{distinct:,} different words: text, or something that names the row")
+
+
+def _guess_number(name: str, values: pd.Series, gaps: bool) -> Guess:
+    whole, distinct = bool((values % 1 == 0).all()), values.nunique()
+    if set(values) <= {0, 1}:
+        return Guess(name, "flag", "0 and 1 alone", gaps)
+    if whole and distinct == len(values) and len(values) > MOST_WORDS:
+        return Guess(name, "", "a whole number that is another one in every row: it names the row")
+    if (values < 0).any():
+        return Guess(name, "number", "some are negative", gaps)
+    if whole:
+        return Guess(name, "count", "whole numbers from 0 on; a code (such as a region) would be a category", gaps)
+    return Guess(name, "amount", "numbers from 0 on", gaps)
+
+
+def _lines(about: _About, guesses: Sequence[Guess]) -> Iterator[str]:
+    """Yield the lines of the problem file."""
+    label = about.label
+    yield f"# Drafted from {about.file}, {about.rows:,} rows, {about.positives:,} with {label} = 1: read every line."
+    left_out = [guess for guess in guesses if not guess.kind or guess.unconfirmed]
+    yield f"name = {_quoted(re.sub('[^a-z0-9]+', '-', Path(about.file).stem.lower()).strip('-') or 'mine')}"
+    hidden = [*about.identifiers, *(guess.name for guess in left_out)]
+    if hidden:
+        yield f"identifiers = [{', '.join(map(_quoted, hidden))}] # they reach no model"
+    for guess in left_out:
+        more = f"; its words are cells of your table: confirm them, --categories {guess.name}" * guess.unconfirmed
+        yield f"# {guess.name} reaches no model: {guess.why}{more}"
+    if about.owner:
+        yield f"owner = {_quoted(about.owner)} # whose row it is: one client each"
+    if about.missing:
+        yield f"missing = [{', '.join(map(_quoted, about.missing))}] # what stands in a cell for nothing"
+    yield ""
+    yield "[words] # what rows and classes are called in messages, tables and figures"
+    words = {"subject": "row", "subjects": "rows", "negative": f"not {label}", "positive": label, "outcome": label}
+    yield from (f"{name} = {_quoted(word)}" for name, word in words.items())
+    yield ""
+    yield "[transform] # of each kind, before it is standardised: log1p where a few values are very large, else none"
+    kinds = {"amount": "log1p", "count": "log1p", "flag": "none", "number": "none"}
+    taken = [guess for guess in guesses if guess not in left_out]
+    used = {guess.kind for guess in taken}
+    yield from (f"{kind} = {_quoted(transform)}" for kind, transform in kinds.items() if kind in used)
+    yield ""
+    yield "[limits]"
+    yield "largest = 1e20 # no value is larger"
+    yield ""
+    yield "[floors] # the least rows: to share sums of; of each class to train, validate and test with; of a word"
+    yield from (f"{name} = {least}" for name, least in _FLOORS.items())
+    yield ""
+    yield "[label]"
+    yield f"name = {_quoted(label)}"
+    yield 'unit = "0 or 1"'
+    yield f"meaning = {_quoted(f'1: {label}')} # say what it means"
+    if place := sum(guess.before for guess in taken):
+        yield f"place = {place} # columns before it"
+    for guess in taken:
+        yield from _column(guess)
+
+
+def _column(guess: Guess) -> Iterator[str]:
+    yield ""
+    yield "[[columns]]"
+    yield f"name = {_quoted(guess.name)}"
+    yield f"kind = {_quoted(guess.kind)} # {guess.why}"
+    if guess.words:
+        yield f"categories = [{', '.join(map(_quoted, guess.words))}]"
+    yield f"unit = {_quoted({'flag': '0 or 1', 'category': 'word'}.get(guess.kind, guess.name))}"
+    yield f"meaning = {_quoted(guess.name)} # say what it means"
+    if guess.missing:
+        yield "missing = true"
+        yield "indicator = true # the model is told where it is missing; false where that says nothing"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
