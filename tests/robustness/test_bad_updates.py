@@ -157,8 +157,8 @@ def test_too_many_bad_updates_end_the_run_and_say_whose(three):
 
 class Liar(Member):
     def get_parameters(self, config):
-        rows, mean, squares = super().get_parameters(config)
-        return [rows, -mean, squares]
+        rows, values, mean, squares = super().get_parameters(config)
+        return [rows, values, -mean, squares]
 
 
 @pytest.mark.promise("R-01", "Who lies about the sums of its rows is left out, and the others begin without it")
@@ -178,6 +178,11 @@ def test_who_lies_about_its_sums_is_left_out_and_the_others_begin(three):
 FRAUD = problems.load()
 SUMS = [np.array([100.0]), np.full(49, 3.0), np.full(49, 100.0)]
 SUMS[1][0], SUMS[2][0] = np.log(2) / 2, 100 * np.log(2) ** 2 / 4
+
+
+def sent(n, mean, squares):
+    """Return what a client sends of rows without a gap."""
+    return ndarrays_to_parameters([n, np.full(len(mean), n[0]), mean, squares])
 
 
 def spread(factor):
@@ -212,9 +217,9 @@ def flag(value):
 @pytest.mark.promise("R-01", "Sums that no table can have make no scaler")
 def test_sums_for_the_scaler_are_looked_at_too(change, reason):
     for most in (1, 129.0):
-        updates.read_statistics(ndarrays_to_parameters([*SUMS[:2], SUMS[2] * spread(most)]), FRAUD)
+        updates.read_statistics(sent(*SUMS[:2], SUMS[2] * spread(most)), FRAUD)
     with pytest.raises(updates.BadUpdate, match=reason):
-        updates.read_statistics(ndarrays_to_parameters(change(*SUMS)), FRAUD)
+        updates.read_statistics(sent(*change(*SUMS)), FRAUD)
 
 
 def test_a_client_that_declares_a_trillion_rows_does_not_own_the_scaler():

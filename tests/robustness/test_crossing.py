@@ -12,8 +12,8 @@ from client_code import identity
 from workshop.federation import crossing
 
 N = len(FRAUD.feature_names)
-ARRAYS = {"sums": ("n", "mean", "squares"), "update": ("coef", "intercept")}
-SIZES = {"n": (1,), "mean": (N,), "squares": (N,), "coef": (1, N), "intercept": (1,)}
+ARRAYS = {"sums": ("n", "values", "mean", "squares"), "update": ("coef", "intercept")}
+SIZES = {"n": (1,), "values": (N,), "mean": (N,), "squares": (N,), "coef": (1, N), "intercept": (1,)}
 # Fields of Flower's own messages that hold others, or what the server has sent.
 OF_FLOWER = {"status", "parameters", "metrics", "properties"}
 
