@@ -1,7 +1,7 @@
-# Targets are listed by `make`. Options: DATA=synthetic|curated|PATH CLIENTS=3 ROUNDS=3 SEED=...
+# Targets are listed by `make`. Options: PROBLEM=fraud|heart|MY.toml DATA=synthetic|curated|PATH CLIENTS=3 ROUNDS=3 SEED=...
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
-export DATA CLIENTS ROUNDS SEED
+export PROBLEM DATA PARTITION BALANCE CLIENTS ROUNDS SEED
 # The embedded AWS has ten client accounts unless more are asked for.
 ACCOUNTS := $(if $(CLIENTS),--clients $(CLIENTS))
 # The kit calls nobody, and every machine computes the same sums.

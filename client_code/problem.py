@@ -119,6 +119,7 @@ class Problem:
     published: str = ""  # the source of the table that everybody can have, a word of data_prep/sources.py
     owner: str = ""  # the one of them that says whose row it is, where a table is of several owners
     label_place: int = 0  # where it stands among the columns of a file
+    pictured: tuple[str, ...] = ()  # columns that a lesson draws
     missing_words: tuple[str, ...] = ()  # what stands in a cell for nothing, beside nothing itself
 
     @cached_property
@@ -130,6 +131,12 @@ class Problem:
     def names(self) -> tuple[str, ...]:
         """Names of all columns in the table's order, the label first."""
         return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def shown(self) -> tuple[str, ...]:
+        """Columns that a lesson draws: the three that the problem names, or the first of numbers."""
+        numbers = [column.name for column in self.features if column.kind not in ("category", "flag")]
+        return (*self.pictured, *(name for name in numbers if name not in self.pictured))[:3]
 
     @cached_property
     def file_names(self) -> tuple[str, ...]:
@@ -283,7 +290,7 @@ def load(path: Path) -> Problem:
 
 def _problem(entries: dict[str, Any]) -> Problem:
     needed = {"name", "label", "columns", "words", "transform", "limits", "floors"}
-    parts = needed | {"identifiers", "missing", "owner", "published"}
+    parts = needed | {"identifiers", "missing", "owner", "published", "pictured"}
     if unknown := set(entries) - parts:
         raise ProblemError(f"{', '.join(sorted(unknown))}: unknown; there may be {', '.join(sorted(parts))}")
     if absent := needed - set(entries):
@@ -303,6 +310,10 @@ def _problem(entries: dict[str, Any]) -> Problem:
     for column in (label, *features):
         _check_column(column)
     identifiers = _texts(entries.get("identifiers", []), "identifiers")
+    pictured = _texts(entries.get("pictured", []), "pictured")
+    drawn = {column.name for column in features if column.kind not in ("category", "flag")}
+    if foreign := [name for name in pictured if name not in drawn]:
+        raise ProblemError(f"pictured: {foreign[0]} is no column of numbers")
     if (owner := entries.get("owner", "")) not in ("", *identifiers):
         raise ProblemError(f"owner {owner!r}: it must be one of the identifiers")
     names = [label.name, *(column.name for column in features), *identifiers]
@@ -319,7 +330,8 @@ def _problem(entries: dict[str, Any]) -> Problem:
         tuple("none" if column.categories else transforms[column.kind] for column in features),
         float(entries["limits"]["largest"]), _made(Floors, entries["floors"], "floors"), identifiers,
         entries.get("published", ""),
-        owner, place, _texts(entries.get("missing", []), "missing"),
+        owner, place, pictured,
+        _texts(entries.get("missing", []), "missing"),
     )  # fmt: skip
 
 

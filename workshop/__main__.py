@@ -72,6 +72,10 @@ def _agree(module: ModuleType, options: argparse.Namespace) -> int:
     return module.agree(options.clients, network=options.network, port=options.port, cidrs=options.cidr)
 
 
+def _prepare(module: ModuleType, options: argparse.Namespace) -> int:
+    return module.prepare(options.name, options.table, seed=options.seed, problem=options.problem)
+
+
 def _for_owners(command: Add) -> None:
     machine = "of this account's job: ml.m5.large (the default), ml.m5.xlarge, ml.t3.large or ml.t3.medium"
     agree = command("agree", OWNERS, _agree, "server: begin")
@@ -116,9 +120,10 @@ def _for_owners(command: Add) -> None:
     )  # fmt: skip
     deploy.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE", help="a tag of all that is made")
     deploy.add_argument("--yes", action="store_true", help="make changes to standing stacks without asking")
-    prepare = command("prepare", OWNERS, lambda m, o: m.prepare(o.name, o.table, seed=o.seed), "write your own files")
+    prepare = command("prepare", OWNERS, _prepare, "write your own files")
     prepare.add_argument("name", help="your account's name")
-    prepare.add_argument("table", help="your table: a CSV file with the columns of problems/fraud.toml")
+    prepare.add_argument("table", help="your table: a CSV file with the columns of the problem")
+    prepare.add_argument("--problem", default="", help="fraud (the default), heart, or the path of a .toml file")
     prepare.add_argument("--seed", type=int, default=0)
     upload = command(
         "upload", OWNERS, lambda m, o: m.upload(o.name, tell_again=o.tell_again), "upload your files; 01 wrote them"

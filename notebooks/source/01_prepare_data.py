@@ -19,9 +19,12 @@
 # ![Deduplicate, hold out the server's test table, give every row one owner, split in validation and training, apply SMOTE to training rows only](images/rows.svg)
 
 # %% tags=["parameters"]
-DATA = "synthetic"  # synthetic | curated | path of a CSV file with the same 50 columns
+PROBLEM = "fraud"  # fraud | heart | path of a .toml file that describes your own table
+DATA = "synthetic"  # synthetic | curated (fraud) | uci (heart) | path of a CSV file with these columns
 SEED = 0  # any whole number: every draw in the workshop follows from it
-PARTITION = "iid"  # iid | similar_providers | label_skew
+PARTITION = (
+    "iid"  # iid | similar_providers | label_skew; given: by the table's owner column
+)
 BALANCE = "smote"  # smote | smote_undersample | none
 
 # %% [markdown]
@@ -43,15 +46,18 @@ from workshop import problems, state
 from workshop.science import plots
 
 (target,) = state.load("target")
-problem = problems.load()
-table = sources.load(DATA, problem, seed=SEED, cache=state.home() / "cache")
-frauds = table.frame[problem.label.name].sum()
-print(f"{table.source} rows: {len(table.frame):,}, of them fraudulent: {frauds:,}")
+problem = problems.choose(PROBLEM)
+known = {"cache": state.home() / "cache", "statistics": problems.statistics()}
+table = sources.load(DATA, problem, seed=SEED, **known)
+rare = table.frame[problem.label.name].sum()
+print(
+    f"{table.source} rows: {len(table.frame):,}, of them {problem.words.positive}: {rare:,}"
+)
 
 # %%
 pd.set_option("display.max_colwidth", None)
 described = pd.DataFrame(problem.columns).set_index("name")[["unit", "meaning"]]
-described.iloc[[0, 1, 2, 3, 4, -3, -2, -1]]
+described.iloc[[*range(5), *range(-3, 0)]] if len(described) > 8 else described
 
 # %% [markdown]
 # ## Look at the amounts
@@ -60,10 +66,10 @@ described.iloc[[0, 1, 2, 3, 4, -3, -2, -1]]
 
 # %%
 plots.columns(
-    ["tot_suplr_srvcs_sum", "total_drug_cost_sum", "average_submitted_chrg_amt_sum"],
+    problem.shown,
     table.frame,
     problem,
-    title="Fraud hides in the crowd",
+    title=f"{problem.words.outcome.capitalize()} hides in the crowd",
 )
 
 # %% [markdown]
@@ -111,9 +117,9 @@ plots.smote(
     schema.read_table(folder / "train.csv", problem),
     schema.read_table(folder / "train_balanced.csv", problem),
     problem,
-    x="tot_suplr_srvcs_sum",
-    y="total_drug_cost_sum",
-    title="New rows lie between fraudulent neighbours",
+    x=problem.shown[0],
+    y=problem.shown[1],
+    title=f"New rows lie between {problem.words.positive} neighbours",
 )
 
 # %% [markdown]
@@ -144,7 +150,7 @@ assert (
 )
 assert (
     counts["balanced_positives"] >= counts["train_positives"]
-).all() or BALANCE != "smote", "SMOTE took fraud away"
+).all() or BALANCE != "smote", "SMOTE took rows away"
 assert leak.loc["before the split", "ROC AUC"] > leak.loc["after the split", "ROC AUC"], (
     "the leak does not show"
 )

@@ -163,7 +163,7 @@ plots.top_k(
     labels,
     probabilities,
     words=words,
-    title=f"{scores['global'].precision_at_k:.0%} of the {TOP_K} most suspicious are fraudulent",
+    title=f"{scores['global'].precision_at_k:.0%} of the {TOP_K} most suspicious are {words.positive}",
 )
 
 # %% [markdown]

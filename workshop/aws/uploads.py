@@ -13,12 +13,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from client_code import ledger
 from data_prep import owners
-from workshop import state
+from workshop import problems, state
 from workshop.aws import accounts
 from workshop.errors import AccountError, BundleError
 from workshop.packing import bundle, wheelhouse
 
 STATE = "state/state.json"
+PROBLEM = "state/problem.toml"
 
 
 def upload(name: str, session: boto3.Session, bucket: str, *, tell_again: bool = False) -> pd.DataFrame:
@@ -75,6 +76,7 @@ def publish(session: boto3.Session, bucket: str) -> list[str]:
     entries = dict(zip(names, state.load(*names), strict=True))
     try:
         session.client("s3").put_object(Bucket=bucket, Key=STATE, Body=json.dumps(entries).encode())
+        session.client("s3").put_object(Bucket=bucket, Key=PROBLEM, Body=problems.path().read_bytes())
     except (BotoCoreError, ClientError) as error:
         raise AccountError(f"account server: bucket {bucket} refused {STATE}: {error}") from error
     return names
@@ -102,12 +104,14 @@ def fetch(session: boto3.Session) -> list[str]:
     try:
         entries = json.loads(client.get_object(Bucket=bucket, Key=STATE)["Body"].read())
         test = client.get_object(Bucket=bucket, Key="data/test.csv")["Body"].read()
+        described = client.get_object(Bucket=bucket, Key=PROBLEM)["Body"].read()
     except (BotoCoreError, ClientError) as error:
         raise AccountError(
             f"account server: bucket {bucket} does not hold what this notebook needs ({error}): its owner runs "
             "`python -m workshop upload server` first"
         ) from error
     (folder / "test.csv").write_bytes(test)
+    (state.home() / "problem.toml").write_bytes(described)
     state.save(**entries)
     return [*entries, "test.csv"]
 

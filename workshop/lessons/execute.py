@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from workshop import state
+from workshop import problems, state
 from workshop.errors import WorkshopError
 from workshop.files import NOTEBOOKS, REPOSITORY, write_text
 from workshop.lessons import forked, kernels
@@ -32,7 +32,9 @@ from workshop.lessons import forked, kernels
 QUIET_KERNEL = ["--log-level=CRITICAL"]  # nothing about loopback sockets, and no traceback of zmq's after a Ctrl-C
 UNREACHABLE = 'Could not connect to the endpoint URL: "http://localhost:'  # botocore's words
 # What may be set from outside, as make variables or in the environment, and its type.
-OPTIONS: dict[str, Callable] = {"DATA": str, "CLIENTS": int, "ROUNDS": int, "SEED": int}
+OPTIONS: dict[str, Callable] = {
+    "PROBLEM": str, "DATA": str, "PARTITION": str, "BALANCE": str, "CLIENTS": int, "ROUNDS": int, "SEED": int,
+}  # fmt: skip
 
 
 class NotebookFailed(WorkshopError):
@@ -66,12 +68,17 @@ def options_from(environment: dict[str, str]) -> dict[str, object]:
     for name, least, most in (("CLIENTS", 1, 999), ("ROUNDS", 1, 10_000), ("SEED", 0, 2**32 - 1)):
         if not least <= chosen.get(name, least) <= most:
             raise WorkshopError(f"{name}={chosen[name]} is not between {least:,} and {most:,}")
-    data = chosen.get("DATA")
-    if data not in (None, "synthetic", "curated"):
+    described = problems.load(word) if (word := chosen.get("PROBLEM")) else None
+    if word and word.endswith(".toml"):
+        chosen["PROBLEM"] = str(Path(word).expanduser().resolve())
+    known = ("synthetic", described.published if described else "curated")
+    if (data := chosen.get("DATA")) and data not in known:
         path = Path(str(data)).expanduser().resolve()
-        if not path.is_file():
-            raise WorkshopError(f"DATA={data} is no file; give a path, synthetic or curated")
+        if not path.exists():
+            raise WorkshopError(f"DATA={data} is no file; give a path, {' or '.join(filter(None, known))}")
         chosen["DATA"] = str(path)
+    if described and described.owner:
+        chosen.setdefault("PARTITION", "given")
     return chosen
 
 

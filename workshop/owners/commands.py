@@ -122,12 +122,13 @@ def _pairs(given: Sequence[str], option: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in given)
 
 
-def prepare(name: str, table: str, *, seed: int) -> int:
+def prepare(name: str, table: str, *, seed: int, problem: str = "") -> int:
     """Split, balance and write an owner's own rows; of the server's the whole table is for testing."""
     if (known := agreement.members()) and name not in {"server", *known}:
         raise AgreementError(f"{name} is not in the agreement: {', '.join(sorted({'server', *known}))} are")
     try:
-        rows = sources.load(table, problems.load(), seed=seed, cache=state.home() / "cache")
+        described = problems.choose(problem) if problem else problems.load()
+        rows = sources.load(table, described, seed=seed, cache=state.home() / "cache", statistics=problems.statistics())
         counts = preparation.prepare_one(rows, name=name, seed=seed, folder=state.home() / "data")
     except schema.TableError as error:
         raise DataError(str(error)) from error

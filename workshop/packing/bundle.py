@@ -39,7 +39,7 @@ WHEELS = "wheels"  # folder of the wheels in source.tar.gz
 def source_archive(
     folder: Path = CLIENT_CODE,
     *,
-    problem: str = problems.FRAUD,
+    problem: str = "",
     wheels: Path | None = None,
     also: Mapping[str, bytes] | None = None,
 ) -> bytes:
@@ -50,7 +50,7 @@ def source_archive(
     Parameters
     ----------
     problem : str
-        What the rows are: ``problems/<problem>.toml`` travels as ``problem.toml``.
+        What the rows are, as ``problems.path`` takes it: its file travels as ``problem.toml``.
     wheels : Path
         A folder of wheels that travel too: ``requirements.txt`` is then installed from them and from nowhere else,
         which a job without internet needs.

@@ -105,6 +105,9 @@ def published_recipe(train: pd.DataFrame, test_features: np.ndarray, problem: Pr
     """
     recipe = (SMOTE(sampling_strategy=0.25, random_state=seed), RandomUnderSampler(random_state=seed))
     features, labels = schema.to_arrays(train, problem)
+    if not problem.plain:  # the sample knows neither words nor gaps: it gets them as everybody else does
+        mean = task.moments(problem.transform(features))[2]
+        features, test_features = (problem.filled(problem.transform(rows), mean) for rows in (features, test_features))
     for step in recipe:
         features, labels = step.fit_resample(features, labels)
     model = task.new_model(max_iter=10, seed=seed)

@@ -82,7 +82,7 @@ def class_balance(counts: pd.DataFrame, *, words: Words, title: str) -> None:
 
 
 def smote(real: pd.DataFrame, balanced: pd.DataFrame, problem: Problem, *, x: str, y: str, title: str) -> None:
-    """Draw one client's real rows and the rows that SMOTE put between those of label 1, on two log axes."""
+    """Draw one client's real rows and the rows that SMOTE put between those of label 1, in two columns."""
     made = balanced.iloc[len(real) :]
     negative, positive = (real[real[problem.label.name] == kind] for kind in (0, 1))
     words = problem.words
@@ -107,7 +107,8 @@ def smote(real: pd.DataFrame, balanced: pd.DataFrame, problem: Problem, *, x: st
             linewidths=0.4,
             label=f"{words.positive} ({len(positive):,})",
         )
-        ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y, title=title)
+        scale = {column.name: "log" if column.transform == "log1p" else "linear" for column in problem.encoding}
+        ax.set(xscale=scale[x], yscale=scale[y], xlabel=x, ylabel=y, title=title)
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
         plt.show()
 
@@ -268,18 +269,19 @@ def seeds(table: pd.DataFrame, *, title: str) -> Figure:
 
 
 def columns(names: Sequence[str], table: pd.DataFrame, problem: Problem, *, title: str) -> None:
-    """Draw the distribution of a few columns by class, on log axes."""
+    """Draw the distribution of a few columns by class; on log axes those whose logarithm the model sees."""
+    logs = {column.name: column.transform == "log1p" for column in problem.encoding}
     with plt.rc_context(STYLE):
         _, axes = plt.subplots(1, len(names), figsize=(8.4, 2.4), layout="constrained")
         for ax, name in zip(axes, names, strict=True):
-            edges = np.histogram_bin_edges(np.log10(table[name] + 1), bins=30)
+            shown = np.log10(table[name] + 1) if logs[name] else table[name]
+            edges = np.histogram_bin_edges(shown.dropna(), bins=30)
             for kind, colour, line, word in (
                 (0, "#666666", "-", problem.words.negative),
                 (1, VERMILION, "--", problem.words.positive),
             ):
-                logs = np.log10(table.loc[table[problem.label.name] == kind, name] + 1)
                 ax.hist(
-                    logs,
+                    shown[table[problem.label.name] == kind].dropna(),
                     bins=edges,
                     density=True,
                     histtype="step",
@@ -288,7 +290,7 @@ def columns(names: Sequence[str], table: pd.DataFrame, problem: Problem, *, titl
                     label=word,
                     linewidth=1.5,
                 )
-            ax.set(xlabel=f"log10(1 + {name})", yticks=[])
+            ax.set(xlabel=f"log10(1 + {name})" if logs[name] else name, yticks=[])
         axes[0].set(ylabel="density", title=title)
         axes[-1].legend()
         plt.show()

@@ -1,0 +1,172 @@
+"""A problem drafted from a table of a domain that is in no file of ours, then taken through the kit as it is."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from client_code import problem, schema
+from data_prep import draft, marginals, prepare, sources, split
+from data_prep.errors import DataError
+from workshop.science import baselines
+
+SECRETS = ("C000", "2020-", "note of")  # what stands in cells that must not be in a draft
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """3,000 customers: twelve numbers of both signs, three categories, gaps, an id, dates, text, a label at the end."""
+    rng, n = np.random.default_rng(3), 3000
+    table = pd.DataFrame({f"balance_{i}": rng.normal(0, 1 + i, n).round(3) for i in range(6)})
+    for i in range(6):
+        table[f"volume_{i}"] = rng.lognormal(i / 2, 1, n).round(2)
+    table["plan"] = rng.choice(["basic", "plus", "pro"], n)
+    table["region"] = rng.choice(["north", "south", "east", "west"], n)
+    table["channel"] = rng.choice(["shop", "web"], n)
+    table["since"] = pd.date_range("2020-01-01", periods=n, freq="h").strftime("%Y-%m-%d")
+    table["remark"] = [f"note of {number}" for number in range(n)]
+    table["visits"] = rng.poisson(4, n)
+    table["vip"] = rng.integers(0, 2, n)
+    risk = table["balance_0"] + 0.5 * table["balance_1"] + 1.2 * (table["plan"] == "basic")
+    risk += 0.7 * (table["channel"] == "web") - 0.5 * np.log1p(table["volume_2"]) + rng.normal(0, 1, n)
+    table.insert(0, "customer_id", [f"C{number:06d}" for number in range(n)])
+    table["churned"] = (risk > np.quantile(risk, 0.8)).astype(int)
+    for name in ("balance_3", "volume_1", "plan", "visits"):
+        table.loc[rng.random(n) < 0.02, name] = np.nan
+    return table
+
+
+@pytest.fixture(scope="module")
+def path(frame, tmp_path_factory):
+    path = tmp_path_factory.mktemp("customers") / "customers.csv"
+    frame.to_csv(path, index=False, na_rep="NA")
+    return path
+
+
+def drafted(path, *, categories=("plan", "region", "channel"), label="churned", **more):
+    text = draft.draft(path, label=label, identifiers=["customer_id"], categories=categories, **more)
+    file = path.with_name("mine.toml")
+    file.write_text(text)
+    return text, problem.load(file)
+
+
+def test_kinds_are_guessed_and_the_reason_told(path):
+    text, described = drafted(path)
+    kinds = {column.name: column.kind for column in described.features}
+    assert kinds == {
+        **{f"balance_{i}": "number" for i in range(6)},
+        **{f"volume_{i}": "amount" for i in range(6)},
+        **dict.fromkeys(("plan", "region", "channel"), "category"),
+        "visits": "count",
+        "vip": "flag",
+    }
+    gaps = [column.name for column in described.features if column.missing]
+    assert gaps == ["balance_3", "volume_1", "plan", "visits"]
+    assert described.missing_words == ("NA",)
+    assert described.identifiers == ("customer_id", "since", "remark")
+    assert "# since reaches no model: dates: make a number of it" in text
+    assert "# remark reaches no model: 3,000 different words: text, or something that names the row" in text
+    assert 'kind = "number" # some are negative' in text
+    assert "3,000 rows, 600 with churned = 1" in text
+
+
+def test_no_cell_is_in_it_but_categories_that_were_confirmed(path):
+    text, described = drafted(path, categories=["plan"])
+    for secret in (*SECRETS, "north", "shop"):
+        assert secret not in text
+    assert [column.name for column in described.features if column.kind == "category"] == ["plan"]
+    assert "# region reaches no model: 4 different words; its words are cells of your table" in text
+    assert "--categories region" in text
+
+
+def test_the_table_goes_through_the_kit_as_it_is(path, tmp_path):
+    _, described = drafted(path)
+    table = sources.load(str(path), described, seed=0, cache=tmp_path)
+    assert table.frame.shape == (3000, 18)
+    prepare.prepare(table, n_clients=3, how="iid", balance="smote", seed=0, folder=tmp_path)
+    clients = [baselines.ClientRows.read(tmp_path / f"client-{number}", described) for number in (1, 2, 3)]
+    test = schema.read_table(tmp_path / "server" / "test.csv", described)
+    features, labels = schema.to_arrays(test, described)
+    scores = baselines.federated_by_hand(clients, described).probabilities(features)
+    ranks = pd.Series(scores).rank()
+    positives = int(labels.sum())
+    auc = (ranks[labels == 1].sum() - positives * (positives + 1) / 2) / (positives * (len(labels) - positives))
+    assert 0.8 < auc < 0.95  # the risk's own noise leaves no more than about 0.9
+
+
+def test_an_owner_column_makes_clients(frame, tmp_path):
+    path = tmp_path / "customers.csv"
+    frame.assign(shop=np.where(np.arange(len(frame)) % 3 == 0, "A", "B")).to_csv(path, index=False)
+    _, described = drafted(path, owner="shop")
+    assert (described.owner, described.identifiers[:2]) == ("shop", ("customer_id", "shop"))
+    table = sources.load(str(path), described, seed=0, cache=tmp_path)
+    prepared = prepare.prepare(table, n_clients=2, how="given", balance="none", seed=0, folder=tmp_path)
+    assert prepared.whose == {"client-1": "A", "client-2": "B"}
+
+
+@pytest.mark.parametrize(
+    ("change", "label", "told"),
+    [
+        ({"churned": "yes"}, "churned", "label churned: 1 different words stand there; write 1 for what you look for"),
+        ({"churned": 7}, "churned", "label churned: 1 different numbers stand there"),
+        ({}, "gone", "has no column gone; it has customer_id, balance_0"),
+        ({"churned": ""}, "churned", "label churned: 3,000 cells are empty; leave these rows out"),
+    ],
+)
+def test_what_is_no_label_is_told(frame, tmp_path, change, label, told):
+    path = tmp_path / "customers.csv"
+    frame.assign(**change).to_csv(path, index=False)
+    with pytest.raises(draft.DraftError, match=told):
+        draft.draft(path, label=label)
+
+
+def test_a_name_that_stands_twice_and_a_table_without_rows_are_told(tmp_path):
+    (tmp_path / "twice.csv").write_text("a,b,a\n1,2,3\n")
+    with pytest.raises(draft.DraftError, match="column a stands there twice"):
+        draft.draft(tmp_path / "twice.csv", label="b")
+    (tmp_path / "none.csv").write_text("a,b\n")
+    with pytest.raises(draft.DraftError, match="there is no row below the header"):
+        draft.draft(tmp_path / "none.csv", label="b")
+    (tmp_path / "packed.csv").write_bytes(b"\x1f\x8b" + bytes(50))
+    with pytest.raises(schema.TableError, match="compressed"):
+        draft.draft(tmp_path / "packed.csv", label="b")
+
+
+def test_what_looks_like_a_key_reaches_no_model(tmp_path):
+    path = tmp_path / "keys.csv"
+    rows = pd.DataFrame({"number": range(100), "code": [1, 2] * 50, "minus": ["-", "x"] * 50, "y": [0, 1] * 50})
+    rows.to_csv(path, index=False)
+    text = draft.draft(path, label="y", categories=["code"])
+    assert "# number reaches no model: a whole number that is another one in every row" in text
+    assert 'categories = ["1", "2"]' in text
+    assert "missing" not in text  # among words "-" is a word
+
+
+def test_synthetic_rows_are_like_the_table_and_nobody_of_it(path, frame, tmp_path):
+    _, described = drafted(path)
+    table = sources.load(str(path), described, seed=0, cache=tmp_path)
+    derived = marginals.derive(split.deduplicate(table.frame, described), described)
+    drawn = marginals.generate(derived, described, seed=1)
+    assert list(schema.findings(drawn, described, file="drawn")) == []
+    assert drawn["churned"].sum() == 600
+    for column in described.features:
+        real, made = table.frame[column.name], drawn[column.name]
+        assert abs(real.isna().mean() - made.isna().mean()) < 0.02
+        if column.categories:
+            shares = [cells.value_counts(normalize=True) for cells in (real, made)]
+            assert (shares[0] - shares[1]).abs().max() < 0.04
+        elif column.kind != "flag":
+            spread = real.quantile(0.9) - real.quantile(0.1)
+            assert abs(real.median() - made.median()) < 0.1 * spread
+    features = [schema.to_features(rows, described) for rows in (table.frame, drawn)]
+    assert not {tuple(row) for row in features[0]} & {tuple(row) for row in features[1]}
+    pd.testing.assert_frame_equal(drawn, marginals.generate(derived, described, seed=1))
+    assert not drawn.equals(marginals.generate(derived, described, seed=2))
+    with pytest.raises(DataError, match="the statistics are of problem customers, whose columns are others"):
+        marginals.generate(derived, drafted(path, categories=["plan"])[1], seed=1)
+
+
+def test_statistics_of_a_few_rows_are_not_derived(path, tmp_path):
+    _, described = drafted(path)
+    few = sources.load(str(path), described, seed=0, cache=tmp_path).frame.groupby("churned").head(4)
+    with pytest.raises(DataError, match="4 not churned rows are too few for statistics of them"):
+        marginals.derive(few, described)
