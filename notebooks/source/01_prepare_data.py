@@ -22,9 +22,7 @@
 PROBLEM = "fraud"  # fraud | heart | path of a .toml file that describes your own table
 DATA = "synthetic"  # synthetic | curated (fraud) | uci (heart) | path of a CSV file with these columns
 SEED = 0  # any whole number: every draw in the workshop follows from it
-PARTITION = (
-    "iid"  # iid | similar_providers | label_skew; given: by the table's owner column
-)
+PARTITION = "iid"  # iid | similar_providers | label_skew | given (by its owner column)
 BALANCE = "smote"  # smote | smote_undersample | none
 
 # %% [markdown]

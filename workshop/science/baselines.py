@@ -103,8 +103,10 @@ def published_recipe(train: pd.DataFrame, test_features: np.ndarray, problem: Pr
 
     Source: aws-samples/wwps-payment-integrity-solutions, ``Federated-Learning/`` (2023).
     """
-    recipe = (SMOTE(sampling_strategy=0.25, random_state=seed), RandomUnderSampler(random_state=seed))
     features, labels = schema.to_arrays(train, problem)
+    recipe = [SMOTE(sampling_strategy=0.25, random_state=seed), RandomUnderSampler(random_state=seed)]
+    if int(0.25 * (labels == 0).sum()) <= labels.sum():  # nothing to add where label 1 is that frequent
+        recipe = recipe[1:]
     if not problem.plain:  # the sample knows neither words nor gaps: it gets them as everybody else does
         mean = task.moments(problem.transform(features))[2]
         features, test_features = (problem.filled(problem.transform(rows), mean) for rows in (features, test_features))
