@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
+import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
@@ -33,6 +35,29 @@ def real_heart_path() -> Path:
     if not (shared / "uci_heart").is_dir():
         pytest.skip("UCI's heart files are not at hand; set WORKSHOP_SHARED_DATA to the folder of uci_heart")
     return shared / "uci_heart"
+
+
+@pytest.fixture(scope="session")
+def customers() -> pd.DataFrame:
+    """3,000 customers: twelve numbers of both signs, three categories, gaps, an id, dates, text, a label at the end."""
+    rng, n = np.random.default_rng(3), 3000
+    table = pd.DataFrame({f"balance_{i}": rng.normal(0, 1 + i, n).round(3) for i in range(6)})
+    for i in range(6):
+        table[f"volume_{i}"] = rng.lognormal(i / 2, 1, n).round(2)
+    table["plan"] = rng.choice(["basic", "plus", "pro"], n)
+    table["region"] = rng.choice(["north", "south", "east", "west"], n)
+    table["channel"] = rng.choice(["shop", "web"], n)
+    table["since"] = pd.date_range("2020-01-01", periods=n, freq="h").strftime("%Y-%m-%d")
+    table["remark"] = [f"note of {number}" for number in range(n)]
+    table["visits"] = rng.poisson(4, n)
+    table["vip"] = rng.integers(0, 2, n)
+    risk = table["balance_0"] + 0.5 * table["balance_1"] + 1.2 * (table["plan"] == "basic")
+    risk += 0.7 * (table["channel"] == "web") - 0.5 * np.log1p(table["volume_2"]) + rng.normal(0, 1, n)
+    table.insert(0, "customer_id", [f"C{number:06d}" for number in range(n)])
+    table["churned"] = (risk > np.quantile(risk, 0.8)).astype(int)
+    for name in ("balance_3", "volume_1", "plan", "visits"):
+        table.loc[rng.random(n) < 0.02, name] = np.nan
+    return table
 
 
 @pytest.fixture(scope="module")

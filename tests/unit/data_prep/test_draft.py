@@ -13,32 +13,9 @@ SECRETS = ("C000", "2020-", "note of")  # what stands in cells that must not be 
 
 
 @pytest.fixture(scope="module")
-def frame():
-    """3,000 customers: twelve numbers of both signs, three categories, gaps, an id, dates, text, a label at the end."""
-    rng, n = np.random.default_rng(3), 3000
-    table = pd.DataFrame({f"balance_{i}": rng.normal(0, 1 + i, n).round(3) for i in range(6)})
-    for i in range(6):
-        table[f"volume_{i}"] = rng.lognormal(i / 2, 1, n).round(2)
-    table["plan"] = rng.choice(["basic", "plus", "pro"], n)
-    table["region"] = rng.choice(["north", "south", "east", "west"], n)
-    table["channel"] = rng.choice(["shop", "web"], n)
-    table["since"] = pd.date_range("2020-01-01", periods=n, freq="h").strftime("%Y-%m-%d")
-    table["remark"] = [f"note of {number}" for number in range(n)]
-    table["visits"] = rng.poisson(4, n)
-    table["vip"] = rng.integers(0, 2, n)
-    risk = table["balance_0"] + 0.5 * table["balance_1"] + 1.2 * (table["plan"] == "basic")
-    risk += 0.7 * (table["channel"] == "web") - 0.5 * np.log1p(table["volume_2"]) + rng.normal(0, 1, n)
-    table.insert(0, "customer_id", [f"C{number:06d}" for number in range(n)])
-    table["churned"] = (risk > np.quantile(risk, 0.8)).astype(int)
-    for name in ("balance_3", "volume_1", "plan", "visits"):
-        table.loc[rng.random(n) < 0.02, name] = np.nan
-    return table
-
-
-@pytest.fixture(scope="module")
-def path(frame, tmp_path_factory):
+def path(customers, tmp_path_factory):
     path = tmp_path_factory.mktemp("customers") / "customers.csv"
-    frame.to_csv(path, index=False, na_rep="NA")
+    customers.to_csv(path, index=False, na_rep="NA")
     return path
 
 
@@ -93,9 +70,9 @@ def test_the_table_goes_through_the_kit_as_it_is(path, tmp_path):
     assert 0.8 < auc < 0.95  # the risk's own noise leaves no more than about 0.9
 
 
-def test_an_owner_column_makes_clients(frame, tmp_path):
+def test_an_owner_column_makes_clients(customers, tmp_path):
     path = tmp_path / "customers.csv"
-    frame.assign(shop=np.where(np.arange(len(frame)) % 3 == 0, "A", "B")).to_csv(path, index=False)
+    customers.assign(shop=np.where(np.arange(len(customers)) % 3 == 0, "A", "B")).to_csv(path, index=False)
     _, described = drafted(path, owner="shop")
     assert (described.owner, described.identifiers[:2]) == ("shop", ("customer_id", "shop"))
     table = sources.load(str(path), described, seed=0, cache=tmp_path)
@@ -112,9 +89,9 @@ def test_an_owner_column_makes_clients(frame, tmp_path):
         ({"churned": ""}, "churned", "label churned: 3,000 cells are empty; leave these rows out"),
     ],
 )
-def test_what_is_no_label_is_told(frame, tmp_path, change, label, told):
+def test_what_is_no_label_is_told(customers, tmp_path, change, label, told):
     path = tmp_path / "customers.csv"
-    frame.assign(**change).to_csv(path, index=False)
+    customers.assign(**change).to_csv(path, index=False)
     with pytest.raises(draft.DraftError, match=told):
         draft.draft(path, label=label)
 
@@ -141,7 +118,7 @@ def test_what_looks_like_a_key_reaches_no_model(tmp_path):
     assert "missing" not in text  # among words "-" is a word
 
 
-def test_synthetic_rows_are_like_the_table_and_nobody_of_it(path, frame, tmp_path):
+def test_synthetic_rows_are_like_the_table_and_nobody_of_it(path, tmp_path):
     _, described = drafted(path)
     table = sources.load(str(path), described, seed=0, cache=tmp_path)
     derived = marginals.derive(split.deduplicate(table.frame, described), described)
