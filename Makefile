@@ -55,8 +55,8 @@ reliability: .venv/ready  ## run the tests that promise something, write docs/re
 bench: .venv/ready  ## measure the federation against the plain loop, in one run
 	@$(BIN)/python -m embedded_aws --home build/bench $(ACCOUNTS) run -- $(BIN)/python -m workshop bench
 
-results: .venv/ready  ## render docs/results.md from five seeds of DATA=PATH, the curated table
-	@$(BIN)/python -m workshop results "$(DATA)"
+results: .venv/ready  ## render docs/results.md from DATA=PATH, the curated table, and HEART=FOLDER, UCI's files
+	@$(BIN)/python -m workshop results "$(DATA)" $(HEART)
 
 rooms: .venv/ready  ## draw docs/rooms.md from the imports
 	@$(BIN)/python -m workshop rooms

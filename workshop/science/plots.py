@@ -132,26 +132,30 @@ def rounds(history: pd.DataFrame, *, base_rate: float, title: str) -> None:
         plt.show()
 
 
-def comparison(scores: pd.DataFrame, *, title: str) -> None:
-    """Draw ROC AUC and average precision of every model, beside what chance gives."""
+def comparison(table: pd.DataFrame, *, base_rate: float, title: str) -> None:
+    """Draw ROC AUC and average precision of every model with their intervals, beside what chance gives.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From ``evaluation.intervals``.
+    """
     with plt.rc_context(STYLE):
-        _, axes = plt.subplots(1, 2, figsize=(8, 0.4 * len(scores) + 1.2), sharey=True, layout="constrained")
-        floors = {"roc_auc": 0.5, "average_precision": float(scores["base_rate"].iloc[0])}
-        labels = {
-            "roc_auc": "ROC AUC on the test table",
-            "average_precision": "average precision on the test table",
-        }
-        for ax, (column, floor) in zip(axes, floors.items(), strict=True):
-            colours = [BLUE if name == "global" else SKY for name in scores.index]
-            ax.barh(scores.index, scores[column], color=colours, height=0.65)
+        figure, axes = plt.subplots(1, 2, figsize=(8, 0.36 * len(table) + 1.4), sharey=True, layout="constrained")
+        figure.supxlabel("dot: this test table; line: where 95 % of test tables like it lie", fontsize=9)
+        panels = {"roc_auc": ("ROC AUC", 0.5), "average_precision": ("average precision", base_rate)}
+        for ax, (measure, (label, floor)) in zip(axes, panels.items(), strict=True):
+            for place, (name, line) in enumerate(table[measure].iterrows()):
+                colour = BLUE if name == "global" else "#666666"
+                ax.plot([line["low"], line["high"]], [place, place], color=colour, linewidth=2)
+                ax.plot(line["value"], place, "o", color=colour, markersize=6)
+                ax.annotate(f"{line['value']:.3f}", (line["value"], place - 0.16), ha="center", va="bottom", fontsize=8)
             ax.axvline(floor, color="black", linestyle=":", linewidth=1.2)
-            for place, value in enumerate(scores[column]):
-                ax.annotate(f" {value:.3f}", (value, place), va="center")
-            ax.set(xlabel=labels[column])
+            ax.annotate(" chance", (floor, len(table) - 0.55), va="bottom", color="#666666", fontsize=8)
+            ax.set(xlabel=label)
             ax.grid(axis="y", visible=False)
-            ax.margins(x=0.14)
-        axes[0].set_xlim(0.4, None)
-        axes[0].invert_yaxis()
+        axes[0].set_yticks(range(len(table)), table.index)
+        axes[0].set_ylim(len(table) - 0.4, -0.6)
         axes[0].set_title(title)
         plt.show()
 

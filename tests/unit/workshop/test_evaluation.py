@@ -2,7 +2,9 @@
 
 import made_problems
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from workshop.science import evaluation
 
@@ -44,3 +46,53 @@ def test_the_record_for_scripts_puts_local_models_under_their_clients():
     metrics = evaluation.record(scores)["metrics"]
     assert set(metrics) == {"global", "local"}
     assert metrics["local"]["client-1"]["base_rate"] == pytest.approx(0.4)
+
+
+@pytest.fixture(scope="module")
+def ranked():
+    """Labels of 600 rows, and three models of one signal: a good one, nearly the same one, and a poor one."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random(600) < 0.2).astype(int)
+    signal = labels + rng.normal(0, 1, 600)
+    models = {
+        "global": signal,
+        "client-1 alone": signal + rng.normal(0, 0.02, 600),
+        "client-2 alone": signal + rng.normal(0, 3, 600),
+    }
+    return labels, {name: 1 / (1 + np.exp(-scores)) for name, scores in models.items()}
+
+
+def test_paired_differences_are_narrower_than_the_scores_own_intervals(ranked):
+    labels, models = ranked
+    table = evaluation.intervals(labels, models, seed=3)
+    for measure in ("roc_auc", "average_precision"):
+        lines = table[measure]
+        assert (lines["low"] < lines["value"]).all()
+        assert (lines["value"] < lines["high"]).all()
+        assert lines.loc["global", ["gain", "gain_low", "gain_high"]].tolist() == [0, 0, 0]
+        near = lines.loc["client-1 alone"]
+        assert near["gain_high"] - near["gain_low"] < 0.2 * (near["high"] - near["low"])
+        assert near["gain_low"] < 0 < near["gain_high"]
+        assert lines.loc["client-2 alone", "gain_low"] > 0.05
+    assert table.loc["global", ("roc_auc", "value")] == pytest.approx(roc_auc_score(labels, models["global"]))
+    pd.testing.assert_frame_equal(table, evaluation.intervals(labels, models, seed=3))
+
+
+def test_who_gains_is_said_in_a_sentence(ranked):
+    labels, models = ranked
+    said = evaluation.gains(evaluation.intervals(labels, models | {"best alone": labels * 0.5 + 0.2}))
+    assert "for client-1 this test table does not say" in said
+    assert "client-2 gains +0." in said
+    assert "best loses -0." in said
+    assert "global" not in said
+
+
+def test_a_site_of_one_class_has_no_roc_auc(ranked):
+    labels, models = ranked
+    sites = np.where(np.arange(600) < 300, "north", np.where(labels == 1, "sick ward", "south"))
+    table = evaluation.by_site(labels, models, sites)
+    assert table["rows"].sum() == 600
+    assert table.loc["sick ward", "positives"] == table.loc["sick ward", "rows"]
+    assert table.loc[["sick ward", "south"], list(models)].isna().all(axis=None)
+    first = labels[:300], models["global"][:300]
+    assert table.loc["north", "global"] == pytest.approx(roc_auc_score(*first))

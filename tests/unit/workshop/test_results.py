@@ -45,3 +45,28 @@ def test_the_readme_shows_the_numbers_of_the_real_table():
         auc, precision = published("curated", "iid")[model]
         assert re.search(rf"\| {model} \|.*{auc:.3f}.*{precision:.3f}", readme), model
     assert np.isfinite(published("synthetic", "iid")["global"][0])
+
+
+def hospital_rows() -> dict[str, float]:
+    section = (DOCS / "results.md").read_text().split("## Heart disease, four hospitals\n")[1].split("By whose")[0]
+    rows = re.findall(r"^\| ([A-Za-z ]+) \| ([\d.]+) ± ", section, re.MULTILINE)
+    return {model: float(auc) for model, auc in rows}
+
+
+@pytest.mark.slow
+def test_the_hospitals_figures_come_out_again(real_heart_path):
+    measured = results.hospitals(str(real_heart_path))
+    page = hospital_rows()
+    assert set(page) == set(measured["all"].columns)
+    for model, auc in page.items():
+        assert measured["all"][model].mean() == pytest.approx(auc, abs=0.0015)
+    sites = measured["sites"]
+    assert sites["defined in"].max() == 20
+    assert (sites["global"] > sites["Zurich and Basel alone"]).all()
+
+
+def test_the_figures_of_the_design_hold_on_the_hospitals():
+    """All 920 rows: the global model at least .865, within .005 of the centralised one."""
+    page = hospital_rows()
+    assert page["global"] >= 0.865
+    assert abs(page["global"] - page["centralised"]) <= 0.005
