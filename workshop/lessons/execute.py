@@ -33,7 +33,8 @@ QUIET_KERNEL = ["--log-level=CRITICAL"]  # nothing about loopback sockets, and n
 UNREACHABLE = 'Could not connect to the endpoint URL: "http://localhost:'  # botocore's words
 # What may be set from outside, as make variables or in the environment, and its type.
 OPTIONS: dict[str, Callable] = {
-    "PROBLEM": str, "DATA": str, "PARTITION": str, "BALANCE": str, "CLIENTS": int, "ROUNDS": int, "SEED": int,
+    "PROBLEM": str, "DATA": str, "PARTITION": str, "BALANCE": str, "CLIENTS": int, "ROUNDS": int, "MAX_ITER": int,
+    "SEED": int,
 }  # fmt: skip
 
 
@@ -65,7 +66,12 @@ def options_from(environment: dict[str, str]) -> dict[str, object]:
                 chosen[name] = kind(text)
             except ValueError as error:
                 raise WorkshopError(f"{name}={text} is not a whole number") from error
-    for name, least, most in (("CLIENTS", 1, 999), ("ROUNDS", 1, 10_000), ("SEED", 0, 2**32 - 1)):
+    for name, least, most in (
+        ("CLIENTS", 1, 999),
+        ("ROUNDS", 1, 10_000),
+        ("MAX_ITER", 1, 1000),
+        ("SEED", 0, 2**32 - 1),
+    ):
         if not least <= chosen.get(name, least) <= most:
             raise WorkshopError(f"{name}={chosen[name]} is not between {least:,} and {most:,}")
     described = problems.load(word) if (word := chosen.get("PROBLEM")) else None
