@@ -62,7 +62,8 @@ def test_the_hospitals_figures_come_out_again(real_heart_path):
         assert measured["all"][model].mean() == pytest.approx(auc, abs=0.0015)
     sites = measured["sites"]
     assert sites["defined in"].max() == 20
-    assert (sites["global"] > sites["Zurich and Basel alone"]).all()
+    elsewhere = sites.drop(index="Zurich and Basel")  # of its own few rows its own model knows as much
+    assert (elsewhere["global"] > elsewhere["Zurich and Basel alone"]).all()
 
 
 def test_the_figures_of_the_design_hold_on_the_hospitals():
