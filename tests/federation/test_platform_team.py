@@ -188,6 +188,11 @@ def test_the_owner_s_role_deletes_nothing_of_others(stage, owners, platform):
     mine = owners["client-1"].client("ec2")
     assert "UnauthorizedOperation" in refused(mine.delete_security_group, GroupId=group)
     assert "UnauthorizedOperation" in refused(mine.delete_vpc, VpcId=vpc)
+    # Nor does it make them its own by a tag, and opens nothing in them.
+    ours = [{"Key": "workshop", "Value": "federated-learning"}]
+    assert "UnauthorizedOperation" in refused(mine.create_tags, Resources=[vpc, group], Tags=ours)
+    door = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
+    assert "UnauthorizedOperation" in refused(mine.authorize_security_group_ingress, GroupId=group, IpPermissions=door)
     bucket = "others-rows-of-444455556666"
     platform["client-1"].client("s3").create_bucket(Bucket=bucket)
     assert "AccessDenied" in refused(owners["client-1"].client("s3").list_objects_v2, Bucket=bucket)

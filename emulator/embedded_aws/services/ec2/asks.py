@@ -72,7 +72,7 @@ def asks(call: Call, caller: Principal) -> Iterator[Ask]:
             specification.get("ResourceType", "*") for specification in call.parameters.get("TagSpecifications", [])
         }
         for kind in sorted(kinds):
-            yield Ask("ec2:CreateTags", f"{here}:{kind}/*", context)
+            yield Ask("ec2:CreateTags", f"{here}:{kind}/*", context | {"ec2:createaction": (call.operation,)})
 
 
 def _ids(value: Any) -> Iterator[str]:

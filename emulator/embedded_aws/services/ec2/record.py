@@ -35,7 +35,7 @@ EC2 = Service(
     asks=asks.asks,
     install=network.install,
     keys=ConditionKeys(
-        known="acceptervpc|requestervpc|vpc|region|vpceservicename|vpcpeeringconnectionid|subnet|resourcetag/.+"
+        known="acceptervpc|createaction|requestervpc|vpc|region|vpceservicename|vpcpeeringconnectionid|subnet|resourcetag/.+"
     ),
     tags=lambda region, account, _, name: ec2_backends[account][region].tags[name.rpartition("/")[2]],
     passes={"DeliverLogsPermissionArn": "vpc-flow-logs.amazonaws.com"},
