@@ -39,10 +39,12 @@ def test_a_table_of_ones_own_goes_from_the_draft_to_the_last_notebook(customers,
     assert "file rows: 3,000, of them churned: 600" in shown(tmp_path, "01_prepare_data")
 
 
-def test_the_heart_track_has_its_own_settings_and_what_is_set_by_hand_stays():
+@pytest.mark.parametrize("above", [{}, {"PROBLEM": "", "MAX_ITER": "", "BALANCE": ""}], ids=["alone", "below a make"])
+def test_the_heart_track_has_its_own_settings_and_what_is_set_by_hand_stays(above):
     def asked(*options):
         command = ["make", "--dry-run", "--eval=show: ; @echo $(PROBLEM) $(CLIENTS) $(ROUNDS) $(MAX_ITER) $(BALANCE)."]
-        given = {name: value for name, value in os.environ.items() if name not in ("CLIENTS", "ROUNDS", "MAKEFLAGS")}
+        options_of_make = ("PROBLEM", "CLIENTS", "ROUNDS", "MAX_ITER", "BALANCE", "MAKEFLAGS")
+        given = {name: value for name, value in os.environ.items() if name not in options_of_make} | above
         return subprocess.run([*command, "show", *options], cwd=ROOT, env=given, capture_output=True, text=True).stdout
 
     assert "echo heart 4 20 2 none." in asked("TRACK=heart")
