@@ -1,16 +1,7 @@
-# Targets are listed by `make`. Options: TRACK=heart PROBLEM=fraud|heart|MY.toml DATA=synthetic|curated|PATH CLIENTS=3 ROUNDS=3 SEED=...
+# Targets are listed by `make`. Options: TRACK=fraud|heart PROBLEM=fraud|heart|MY.toml DATA=synthetic|curated|PATH CLIENTS=3 ROUNDS=3 SEED=...
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
-# Four hospitals: many short rounds, for they are very unlike (docs/results.md). What is set by hand stays;
-# a make above this one exports its options empty, which is not set.
-ifeq ($(TRACK),heart)
-PROBLEM := $(or $(PROBLEM),heart)
-CLIENTS := $(or $(CLIENTS),4)
-ROUNDS := $(or $(ROUNDS),20)
-MAX_ITER := $(or $(MAX_ITER),2)
-BALANCE := $(or $(BALANCE),none)
-endif
-export PROBLEM DATA PARTITION BALANCE CLIENTS ROUNDS MAX_ITER SEED
+export TRACK PROBLEM DATA PARTITION BALANCE CLIENTS ROUNDS MAX_ITER SEED
 # The embedded AWS has ten client accounts unless more are asked for.
 ACCOUNTS := $(if $(CLIENTS),--clients $(CLIENTS))
 # The kit calls nobody, and every machine computes the same sums.

@@ -85,6 +85,7 @@ class Words:
     negative: str  # label 0: "honest"
     positive: str  # label 1: "fraudulent"
     outcome: str  # what there is a share of: "fraud"
+    about: str = ""  # a sentence: what one row is
 
     @property
     def classes(self) -> tuple[str, str]:

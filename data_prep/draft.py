@@ -187,6 +187,7 @@ def _lines(about: _About, guesses: Sequence[Guess]) -> Iterator[str]:
     yield "[words] # what rows and classes are called in messages, tables and figures"
     words = {"subject": "row", "subjects": "rows", "negative": f"not {label}", "positive": label, "outcome": label}
     yield from (f"{name} = {_quoted(word)}" for name, word in words.items())
+    yield f"about = {_quoted(f'One row is one row of {about.file}.')} # a sentence for the notebooks: say what a row is"
     yield ""
     yield "[transform] # of each kind, before it is standardised: log1p where a few values are very large, else none"
     kinds = {"amount": "log1p", "count": "log1p", "flag": "none", "number": "none"}

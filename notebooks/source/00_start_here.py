@@ -8,15 +8,15 @@
 # %% [markdown]
 # # Start here: choose where the workshop runs
 #
-# Several organisations want one model that finds fraudulent Medicare providers. None of them may show its rows to
-# another. In this workshop you train that model all the same: every organisation is an AWS account of its own, every
-# account trains on its own rows, and only the numbers of the model travel.
+# Several organisations want one model that tells ${positive} ${subjects} from ${negative} ones. None of them may show
+# its rows to another. In this workshop you train that model all the same: every organisation is an AWS account of its
+# own, every account trains on its own rows, and only the numbers of the model travel.
 #
 # - **You will** choose a target, look at the installed versions, and see every account answer.
 # - **You will learn** what runs where, and which one parameter takes you from a laptop to AWS.
 # - **You need** two minutes. For the embedded target nothing else; for AWS, one profile per account.
 #
-# ![The server account exchanges fifty numbers per round with a training job in each of three client accounts; rows stay where they are](images/federation.svg)
+# ![The server account exchanges the numbers of a model per round with a training job in each of three client accounts; rows stay where they are](images/federation.svg)
 
 # %% tags=["parameters"]
 TARGET = "embedded"  # embedded | aws
@@ -93,4 +93,5 @@ print(f"{len(names)} accounts answer, each with its own id")
 # the usage reports of the libraries are switched off.
 # </details>
 #
-# **Next:** [01_prepare_data](01_prepare_data.ipynb) decides which row belongs to whom.
+# **Next:** [01_prepare_data](01_prepare_data.ipynb) decides which row belongs to whom. The same with four hospitals
+# begins at [heart/01_prepare_data](heart/01_prepare_data.ipynb): choose `CLIENTS = 4` above.

@@ -8,8 +8,8 @@
 # %% [markdown]
 # # Prepare the data: who owns which row
 #
-# One row is one Medicare provider: what it billed for visits, drugs and equipment, and whether it was later excluded
-# for fraud. You follow the rows from the table to their owners, and see where a careless step would spoil every result.
+# ${about}
+# You follow the rows from the table to their owners, and see where a careless step would spoil every result.
 #
 # - **You will** read a table, deduplicate it, hold out a test table, give every other row one owner, and balance the
 #   training rows with SMOTE.
@@ -31,9 +31,10 @@ BALANCE = "smote"  # smote | smote_undersample | none
 # | the accounts chosen in 00 | a folder of CSV files and a manifest for the server and for every client |
 #
 # ## Read the table
-# `synthetic` rows are drawn from a generator that knows the published table's shape, and nobody's row; they are
-# stamped as synthetic wherever they go. `curated` is the published table itself. Either way the 50 columns are checked
-# against `problems/fraud.toml`: a table that breaks it is refused with file, column, rule and row count.
+# `synthetic` rows are drawn from a generator that knows a table's shape, and nobody's row; they are stamped as
+# synthetic wherever they go. `curated` is the published table of the fraud problem. Either way the ${n_columns} columns
+# are checked against the problem's file (${name}): a table that breaks it is refused with file, column, rule and row
+# count.
 
 # %%
 import pandas as pd
@@ -58,9 +59,9 @@ described = pd.DataFrame(problem.columns).set_index("name")[["unit", "meaning"]]
 described.iloc[[*range(5), *range(-3, 0)]] if len(described) > 8 else described
 
 # %% [markdown]
-# ## Look at the amounts
-# Amounts reach over several powers of ten, so the model will see their logarithm. No single column tells fraud from
-# honest business: the curves overlap almost everywhere.
+# ## Look at the numbers
+# Amounts reach over several powers of ten, so the model sees their logarithm. How far would one column alone tell
+# ${positive} ${subjects} from ${negative} ones? Where the curves overlap, not at all.
 
 # %%
 plots.columns(
@@ -74,11 +75,11 @@ plots.columns(
 # ## Give every row one owner
 # The steps run in this order, all from one seed:
 #
-# 1. **Deduplicate.** The exclusion list names some providers twice. A copy in training and its twin in the test table
-#    would be an exam whose questions were handed out before.
+# 1. **Deduplicate.** A table may hold a ${subject} twice (the list of excluded providers does). A copy in training and
+#    its twin in the test table would be an exam whose questions were handed out before.
 # 2. **Hold out** the server's test table: rows as they stand, never resampled, seen by no client.
 # 3. **Assign** every other row to one client. `iid` deals them like cards; `similar_providers` gives each client its
-#    own kind of provider; `label_skew` gives some clients much more fraud than others.
+#    own kind of ${subject}; `label_skew` gives some clients much more ${outcome} than others.
 # 4. **Split** each client's rows in training and validation.
 # 5. **Balance** the training rows, and only these.
 
@@ -98,9 +99,9 @@ prepared.counts
 
 # %% [markdown]
 # ## What SMOTE does
-# Fraud is rare, and a model that calls everybody honest would be right most of the time. SMOTE puts new rows on the
-# lines between fraudulent neighbours. It works on logarithms here, or the largest amounts would choose the neighbours
-# alone.
+# Where ${outcome} is rare, a model that calls everybody ${negative} is right most of the time. SMOTE puts new rows on
+# the lines between ${positive} neighbours. It works on what the model sees, of amounts on logarithms, or the largest
+# amounts would choose the neighbours alone.
 
 # %%
 plots.class_balance(
@@ -156,8 +157,8 @@ print("every row has exactly one owner, and the test table was never resampled")
 
 # %% [markdown]
 # ## What you saw
-# Each owner has a folder with its rows and a manifest: rows, fraud, SHA-256, source and seed. Nothing else of this
-# notebook is handed on.
+# Each owner has a folder with its rows and a manifest: rows, those of label 1, SHA-256, source and seed. Nothing else of
+# this notebook is handed on.
 #
 # ## Three questions
 # <details><summary>Which rows may SMOTE look at, and which not?</summary>
@@ -170,7 +171,7 @@ print("every row has exactly one owner, and the test table was never resampled")
 # </details>
 # <details><summary>What changes when you set <code>PARTITION = "label_skew"</code>?</summary>
 #
-# Some clients see hardly any fraud. Their local models suffer most, and they gain most from the federation.
+# Some clients see hardly any ${outcome}. Their local models suffer most, and they gain most from the federation.
 # </details>
 #
 # **Next:** [02_connect_accounts](02_connect_accounts.ipynb) brings the files to their owners' buckets.

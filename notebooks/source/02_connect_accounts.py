@@ -313,4 +313,5 @@ print(
 # once and need nobody's permission.
 # </details>
 #
-# **Next:** [03_run_federation](03_run_federation.ipynb) starts the jobs and trains the model.
+# **Next:** [03_run_federation](03_run_federation.ipynb) starts the jobs and trains the model; with four hospitals it is
+# [heart/03_run_federation](heart/03_run_federation.ipynb).

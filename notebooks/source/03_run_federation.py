@@ -49,7 +49,7 @@ clients = [jobs.ClientAccount.of(entry) for entry in connection["clients"]]
 problem = problems.load()
 test = schema.read_table(state.home() / "data" / "server" / "test.csv", problem)
 print(
-    f"{len(clients)} clients; {len(test):,} test rows, {test[problem.label.name].sum()} of them fraudulent"
+    f"{len(clients)} clients; {len(test):,} test rows, {test[problem.label.name].sum()} of them {problem.words.positive}"
 )
 
 # %% [markdown]
@@ -280,7 +280,7 @@ told[["how often", "could be learnt", "done about it"]]
 # %% [markdown]
 # ## What you saw
 # Jobs in accounts that are not yours trained on rows you never saw. What came over the line: mean and spread of every column,
-# fifty numbers and three scores per round and client, a row count and a threshold.
+# ${n_numbers} numbers and three scores per round and client, a row count and a threshold.
 #
 # ## Three questions
 # <details><summary>Why is the average weighted by real rows, and not by the rows after SMOTE?</summary>
@@ -295,8 +295,8 @@ told[["how often", "could be learnt", "done about it"]]
 # </details>
 # <details><summary>Why does the scaler need a round of its own?</summary>
 #
-# Amounts reach from a few dollars to millions. Every client must scale them in the same way, and the right way is
-# the mean and spread of everybody's rows, which nobody has. Sums can be added up without showing a row; only the sums of
+# Columns have units of their own: one reaches from a few dollars to millions, another from 0 to 1. Every client must
+# scale them in the same way, and the right way is the mean and spread of everybody's rows, which nobody has. Sums can be added up without showing a row; only the sums of
 # two sets of rows that differ by one row show that one, so a job does not tell the second.
 # </details>
 #

@@ -16,7 +16,7 @@
 # - **You need** two minutes, and notebook 03.
 
 # %% tags=["parameters"]
-TOP_K = 50  # providers that an investigator has time for, 1 or more
+TOP_K = 50  # rows that somebody has time to look at, 1 or more
 
 # %% [markdown]
 # | needs | makes |
@@ -24,8 +24,8 @@ TOP_K = 50  # providers that an investigator has time for, 1 or more
 # | `model.joblib` (03), the test table (01) | the table of all models |
 #
 # ## Load the model
-# The manifest's checksum is compared before the file is opened. The pipeline takes the 49 raw columns as they stand in
-# the table.
+# The manifest's checksum is compared before the file is opened. The pipeline takes the ${n_features} raw columns as they
+# stand in the table.
 
 # %%
 import numpy as np
@@ -51,7 +51,7 @@ evaluation.comparison(scores).T.round(3)
 
 # %% [markdown]
 # Read every line beside the last one, the base rate: it is what picking at random would score in *average precision*
-# and in *precision at k*. Accuracy is not in the table: calling everybody honest would reach one minus the base rate.
+# and in *precision at k*. Accuracy is not in the table: calling everybody ${negative} would reach one minus the base rate.
 #
 # ## Train what it must be compared with
 # Only a workshop can do this, since it needs everybody's rows in one place. The same ten-line loop trains all of them:
@@ -121,7 +121,7 @@ print(evaluation.gains(spread).replace("; ", "\n"))
 # %%
 if problem.owner:
     path = state.home() / "data" / "server" / "test.csv"
-    whose = pd.read_csv(path, comment="#")[problem.owner]
+    whose = list(schema.read_identifier(path, problem, problem.owner))
     sites = evaluation.by_site(labels, ranked, whose).round(3)
 else:
     sites = "this table does not say whose each row is"
@@ -129,8 +129,8 @@ sites
 
 # %% [markdown]
 # ## Where the model is right
-# Both curves show every threshold at once. The left one hardly notices how rare fraud is; the right one does, and that
-# is what an investigator feels.
+# Both curves show every threshold at once. The left one hardly notices how rare ${outcome} is; the right one does, and
+# that is what an investigator feels.
 
 # %%
 curves = {
@@ -153,8 +153,8 @@ plots.confusion(counts, words=words, title=f"At threshold {trained.threshold:.2f
 
 # %% [markdown]
 # ## Can the probabilities be taken at their word?
-# Trained on balanced rows, the model believes that fraud is common. Its ranking is fine, its probabilities are not.
-# Two numbers that the clients may share, the share of fraud before and after SMOTE, are enough to correct them.
+# Trained on balanced rows, the model believes that ${outcome} is common. Its ranking is fine, its probabilities are not.
+# Two numbers that the clients may share, the share of ${outcome} before and after SMOTE, are enough to correct them.
 
 # %%
 totals = pd.DataFrame(data["clients"].values()).sum(numeric_only=True)
@@ -180,7 +180,7 @@ pd.Series(
 
 # %% [markdown]
 # ## What an investigator gets
-# Nobody investigates a thousand providers. Take the most suspicious first: how many of them are fraudulent?
+# Nobody looks into a thousand ${subjects}. Take the most suspicious first: how many of them are ${positive}?
 
 # %%
 plots.top_k(
@@ -193,7 +193,7 @@ plots.top_k(
 # %% [markdown]
 # ## What the corrections are worth
 # The sample that this workshop grew from trains on raw amounts, undersamples, and stops after the same number of
-# iterations. Here amounts become logarithms on a common scale, and every honest row is kept.
+# iterations. Here amounts become logarithms, all columns get a common scale, and no row is thrown away.
 
 # %%
 real = pd.concat(
@@ -237,7 +237,7 @@ print("the federation is what it claims to be, and the global model beats doing 
 # ## Three questions
 # <details><summary>Why is there no accuracy in the table?</summary>
 #
-# The model that flags nobody is right about every honest provider, which is nearly all of them, and useless.
+# The model that flags nobody is right about every ${subject} that is ${negative}, which may be nearly all, and useless.
 # </details>
 # <details><summary>Does SMOTE make the ranking better?</summary>
 #

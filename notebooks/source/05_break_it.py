@@ -259,7 +259,7 @@ print("six accidents, six models that are still worth something")
 #
 # In our tests honest clients came up to 3.8 over five seeds, and with a single solver iteration a round up to 4.8. A gate
 # that leaves out honest clients is worse than one that is coarse: it would leave out just those whose rows nobody else
-# has. The price: where the clients' shares of fraud differ much, an update turned round and ten times as large may pass.
+# has. The price: where the clients' shares of ${outcome} differ much, an update turned round and ten times as large may pass.
 # </details>
 #
 # **Next:** [99_clean_up](99_clean_up.ipynb) takes everything down again.

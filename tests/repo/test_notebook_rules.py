@@ -9,9 +9,14 @@ import nbformat
 import pytest
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-SOURCES = sorted((NOTEBOOKS / "source").glob("*.py"))
-RENDERED = sorted(NOTEBOOKS.glob("*.ipynb"))
+SOURCES = sorted((NOTEBOOKS / "source").rglob("*.py"))
+RENDERED = sorted(NOTEBOOKS.rglob("*.ipynb"))
 FORBIDDEN = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Try, ast.Lambda, ast.For, ast.While)
+
+
+def lesson(path: Path) -> str:
+    """Return a notebook's or a source's name below its folder: "01_prepare_data", "heart/01_prepare_data"."""
+    return path.relative_to(NOTEBOOKS / "source" if path.suffix == ".py" else NOTEBOOKS).with_suffix("").as_posix()
 
 
 def code_cells(notebook):
@@ -22,19 +27,19 @@ def tags(cell) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
-@pytest.fixture(params=RENDERED, ids=lambda path: path.stem)
+@pytest.fixture(params=RENDERED, ids=lesson)
 def notebook(request):
     return nbformat.read(request.param, as_version=4)
 
 
 def test_every_source_is_rendered_and_every_notebook_has_a_source():
-    assert [path.stem for path in SOURCES] == [path.stem for path in RENDERED]
-    assert len(SOURCES) >= 6
+    assert sorted(map(lesson, SOURCES)) == sorted(map(lesson, RENDERED))
+    assert len(SOURCES) >= 10
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", SOURCES, ids=lesson)
 def test_a_notebook_carries_the_checksum_of_its_source(source):
-    notebook = nbformat.read(NOTEBOOKS / f"{source.stem}.ipynb", as_version=4)
+    notebook = nbformat.read(NOTEBOOKS / f"{lesson(source)}.ipynb", as_version=4)
     assert notebook.metadata.workshop.sha256 == hashlib.sha256(source.read_bytes()).hexdigest(), "run make notebooks"
 
 
@@ -84,6 +89,7 @@ def test_it_follows_the_shape_of_a_lesson(notebook):
     assert places == sorted(places)
     assert text.count("<details>") == 3
     assert not re.search(r"!\[\]\(", text), "a picture without words for those who cannot see it"
+    assert "${" not in text, "a word that no problem has"
 
 
 def test_prose_comes_before_every_code_cell_but_one_in_a_row(notebook):

@@ -24,10 +24,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from client_code.problem import Problem
 from workshop import problems, state
 from workshop.errors import WorkshopError
 from workshop.files import NOTEBOOKS, REPOSITORY, write_text
-from workshop.lessons import forked, kernels
+from workshop.lessons import forked, kernels, tracks
 
 QUIET_KERNEL = ["--log-level=CRITICAL"]  # nothing about loopback sockets, and no traceback of zmq's after a Ctrl-C
 UNREACHABLE = 'Could not connect to the endpoint URL: "http://localhost:'  # botocore's words
@@ -88,6 +89,23 @@ def options_from(environment: dict[str, str]) -> dict[str, object]:
     return chosen
 
 
+def track_from(environment: dict[str, str]) -> tuple[str, dict[str, object]]:
+    """Read which track is to run, and the options: those that are set, and else what the track asks for.
+
+    Raises
+    ------
+    WorkshopError
+        If there is no such track, it has another problem, or for what :func:`options_from` refuses.
+    """
+    track = environment.get("TRACK") or "fraud"
+    tracks.check(track)
+    problem = environment.get("PROBLEM")
+    if track != "fraud" and problem not in (None, "", track):
+        raise WorkshopError(f"TRACK={track} has a problem of its own: leave out TRACK, or PROBLEM={problem}")
+    own = {"PROBLEM": track} if track != "fraud" else {}
+    return track, tracks.SETTINGS[track] | options_from(environment | own)
+
+
 def write_page(notebook: Path) -> None:
     """Write an executed notebook as HTML beside it."""
     notebook.with_suffix(".html").write_text(page(nbformat.read(notebook, 4)))
@@ -99,9 +117,10 @@ def execute(
     parameters: dict[str, object],
     on_cell: Callable[[str], None],
     *,
+    folder: Path = NOTEBOOKS,
     show_page: Callable[[Path], object] = write_page,
 ) -> Executed:
-    """Run one notebook through papermill with those of the parameters that it declares; write notebook and page.
+    """Run one notebook in a folder, with those of the parameters that it declares; write notebook and page.
 
     Raises
     ------
@@ -123,7 +142,7 @@ def execute(
             notebook,
             output,
             parameters={name: value for name, value in parameters.items() if name in declared},
-            cwd=NOTEBOOKS,
+            cwd=folder,
             progress_bar=False,
             kernel_name="python3",
             execution_timeout=900,
@@ -158,18 +177,18 @@ def page(notebook: nbformat.NotebookNode) -> str:
     text, _ = exporter.from_notebook_node(_linked(notebook))
 
     def inside(match: re.Match[str]) -> str:
-        picture = base64.b64encode((NOTEBOOKS / match[1]).read_bytes()).decode()
+        picture = base64.b64encode((NOTEBOOKS / match[1]).read_bytes()).decode()  # all tracks' are there
         return f'src="data:image/svg+xml;base64,{picture}"'
 
     # nbconvert's own embedding of pictures unfolds what is folded.
-    return re.sub(r'src="(images/\w+\.svg)"', inside, text)
+    return re.sub(r'src="(?:\.\./)?(images/\w+\.svg)"', inside, text)
 
 
 def _linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Let links to other notebooks lead to their pages."""
+    """Let links to other notebooks lead to their pages, which lie in one folder."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\]\((\w+)\.ipynb\)", r"](\1.html)", cell.source)
+            cell.source = re.sub(r"\]\((?:\w+/|\.\./)?(\w+)\.ipynb\)", r"](\1.html)", cell.source)
     return notebook
 
 
@@ -184,8 +203,8 @@ def headings(notebook: nbformat.NotebookNode) -> dict[str, str]:
     return titles
 
 
-def run_all(output: Path, parameters: dict[str, object]) -> dict:
-    """Run all notebooks from a clean start, write executed copies, pages and the summary; return the summary."""
+def run_all(output: Path, parameters: dict[str, object], track: str) -> dict:
+    """Run a track's notebooks from a clean start, write executed copies, pages and the summary; return the summary."""
     output.mkdir(parents=True, exist_ok=True)
     olds = [
         *output.glob("*.ipynb"),
@@ -197,9 +216,9 @@ def run_all(output: Path, parameters: dict[str, object]) -> dict:
         old.unlink(missing_ok=True)
     for folder in ("data", "model"):
         shutil.rmtree(state.home() / folder, ignore_errors=True)
-    notebooks = sorted(NOTEBOOKS.glob("*.ipynb"))
+    notebooks = _in_words(tracks.sources(track), problems.load(str(parameters.get("PROBLEM", track))), output)
     if parameters.get("CLIENTS") == 1:  # there is nobody who could go on when the only client is disturbed
-        notebooks = [path for path in notebooks if path.stem != "05_break_it"]
+        notebooks = [pair for pair in notebooks if pair[0].stem != "05_break_it"]
     started, executed = time.monotonic(), []
     pages: list[Future[None]] = []  # written while the next notebook runs
     with ThreadPoolExecutor(max_workers=1) as writer, _display(len(notebooks)) as show:
@@ -207,12 +226,13 @@ def run_all(output: Path, parameters: dict[str, object]) -> dict:
         def show_page(path: Path) -> None:
             pages.append(writer.submit(write_page, path))
 
-        for number, notebook in enumerate(notebooks, start=1):
+        for number, (notebook, folder) in enumerate(notebooks, start=1):
             label = f"notebook {number} of {len(notebooks)}  {notebook.stem}"
             show(label, "starting its kernel", number - 1)
             executed.append(
                 execute(notebook, output / notebook.name, parameters,
-                        lambda doing, label=label, number=number: show(label, doing, number - 1), show_page=show_page)
+                        lambda doing, label=label, number=number: show(label, doing, number - 1), folder=folder,
+                        show_page=show_page)
             )  # fmt: skip
         for written in pages:
             written.result()
@@ -220,6 +240,19 @@ def run_all(output: Path, parameters: dict[str, object]) -> dict:
     summary = summarise(executed, time.monotonic() - started)
     write_text(output.parent / "summary.json", json.dumps(summary, indent=1))
     return summary
+
+
+def _in_words(sources: list[Path], problem: Problem, output: Path) -> list[tuple[Path, Path]]:
+    """Return notebooks to run, each with its folder; of those that speak of another problem, copies in its words."""
+    found = []
+    for source in sources:
+        notebook = tracks.notebook_of(source)
+        found.append((notebook, notebook.parent))
+        if tracks.problem_of(source) != problem:
+            copy = output / notebook.name
+            nbformat.write(tracks.convert(source, problem), copy)
+            found[-1] = copy, notebook.parent
+    return found
 
 
 def summarise(executed: list[Executed], seconds: float) -> dict:
@@ -263,9 +296,10 @@ def main(output: Path) -> int:
     """Run the workshop; print the closing table and the paths to open; return the exit status."""
     console = Console(width=None if sys.stdout.isatty() else 110)
     try:
+        track, parameters = track_from(dict(os.environ))
         kernels.settle()
         forked.use()
-        summary = run_all(output, options_from(dict(os.environ)))
+        summary = run_all(output, parameters, track)
     except WorkshopError as error:
         console.print(f"\n[bold]The workshop stopped.[/bold] {error}", highlight=False, soft_wrap=True)
         return 1

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import secrets
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import boto3
+import numpy as np
 import pandas as pd
 from botocore.exceptions import ClientError
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from client_code import schema
+from client_code import schema, task
 from client_code.problem import Problem
 from data_prep import balance, split
 from workshop.aws import accounts, connections, deployment, stacks
@@ -25,6 +27,7 @@ from workshop.aws.kickoff import REFUSED, OwnersMachine, job_name, machine_input
 from workshop.aws.members import Members
 from workshop.aws.steps import Placement
 from workshop.errors import AccountError, JobError
+from workshop.science.baselines import ClientRows
 
 DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
@@ -59,6 +62,45 @@ def smote_before_and_after_the_split(frame: pd.DataFrame, problem: Problem, *, s
             "average precision": average_precision_score(labels, probabilities),
         }
     return pd.DataFrame(lines).T.rename_axis("SMOTE")
+
+
+def running_apart(
+    folders: Mapping[str, Path], problem: Problem, *, iterations: Sequence[int], seed: int
+) -> pd.DataFrame:
+    """Say how far clients' models lie from their weighted mean after one round of local training (client drift).
+
+    Parameters
+    ----------
+    folders : mapping
+        By owner, the folder of its files.
+    iterations : sequence of int
+        Of the solver, from one common start.
+
+    Returns
+    -------
+    DataFrame
+        One line per owner and one column per number of iterations: the distance as a share of the mean's length.
+
+    Source: Karimireddy et al. 2020, SCAFFOLD: Stochastic Controlled Averaging for Federated Learning, section 4.
+    """
+    clients = {owner: ClientRows.read(folder, problem) for owner, folder in folders.items()}
+    rows = list(clients.values())
+    scaler = task.pooled_scaler([task.statistics(own.real[0], problem) for own in rows], problem)
+    weights = [len(own.real[1]) for own in rows]
+    columns = {}
+    for often in iterations:
+        model = task.new_model(max_iter=often, seed=seed)
+        start = [np.zeros((1, len(scaler.mean))), np.zeros(1)]
+        ends = [task.fit(model, start, task.transform(own.train[0], scaler, problem), own.train[1]) for own in rows]
+        flat = np.array([np.concatenate([coef[0], intercept]) for coef, intercept in ends])
+        mean = np.average(flat, axis=0, weights=weights)
+        columns[f"{often} iterations"] = np.linalg.norm(flat - mean, axis=1) / np.linalg.norm(mean)
+    return pd.DataFrame(columns, index=pd.Index(clients, name="owner"))
+
+
+def without_indicators(problem: Problem) -> Problem:
+    """Return the problem of a model that is not told where a value is missing."""
+    return replace(problem, features=tuple(replace(column, indicator=False) for column in problem.features))
 
 
 def refused(call: Callable, **request: object) -> str:

@@ -1,39 +1,20 @@
-"""Rendering of ``notebooks/source/NN_*.py`` to executed, committed notebooks (``make notebooks``)."""
+"""Rendering of ``notebooks/source/**/NN_*.py`` to executed, committed notebooks (``make notebooks``)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import jupytext
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from workshop.files import NOTEBOOKS, sha256
-from workshop.lessons import forked, kernels
+from workshop import state
+from workshop.lessons import execute, forked, kernels, tracks
 from workshop.lessons.execute import QUIET_KERNEL, NotebookFailed
-
-KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-
-
-def stamp(source: Path) -> str:
-    """Return the SHA-256 that ties a rendered notebook to its source."""
-    return sha256(source)
-
-
-def convert(source: Path) -> nbformat.NotebookNode:
-    """Turn a percent file into a notebook without outputs: fixed cell ids, tags, the stamp, nothing else."""
-    notebook = jupytext.read(source)
-    notebook.metadata = {"kernelspec": KERNEL, "workshop": {"source": source.name, "sha256": stamp(source)}}
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"{source.stem[:2]}-{number:02d}"
-        tags = cell.metadata.get("tags")
-        cell.metadata = {"tags": tags} if tags else {}
-    return notebook
 
 
 def render(source: Path) -> Path:
-    """Execute a source from top to bottom and write the notebook beside the folder of sources.
+    """Execute a source from top to bottom and write its notebook.
 
     Raises
     ------
@@ -42,31 +23,41 @@ def render(source: Path) -> Path:
     NotebookFailed
         If a cell draws and shows nothing.
     """
-    notebook = convert(source)
+    notebook, target = tracks.convert(source, tracks.problem_of(source)), tracks.notebook_of(source)
+    target.parent.mkdir(exist_ok=True)
     client = NotebookClient(
         notebook, timeout=900, kernel_name="python3", record_timing=False,
         extra_arguments=QUIET_KERNEL,
-        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        resources={"metadata": {"path": str(target.parent)}},
     )  # fmt: skip
     client.execute()
     if hidden := kernels.undrawn(notebook):
         raise NotebookFailed(f"{source.name}: the cell that begins with {hidden[0]!r} draws, and no picture came out")
     notebook.metadata.pop("language_info", None)
-    target = NOTEBOOKS / f"{source.stem}.ipynb"
     nbformat.write(notebook, target)
     return target
 
 
-def main(names: list[str]) -> int:
-    """Render all sources in order, or those whose names begin with one of the given."""
+def main(names: list[str], track: str = "") -> int:
+    """Render all sources in order, of one track or of all; or those whose names begin with one of the given.
+
+    Between a track's own notebooks the shared ones are executed, and not written.
+    """
     kernels.settle()
     forked.use()
-    for source in sorted((NOTEBOOKS / "source").glob("*.py")):
-        if names and not source.stem.startswith(tuple(names)):
-            continue
-        try:
-            print(f"rendered {render(source).name}", flush=True)
-        except CellExecutionError as error:
-            print(f"{source.name} fails:\n{error}")
-            return 1
+    for each in [track] if track else tracks.FOLDERS:
+        tracks.check(each)
+        for source in tracks.sources(each):
+            if names and not source.stem.startswith(tuple(names)):
+                continue
+            try:
+                if tracks.is_own(source, each):
+                    print(f"rendered {render(source).relative_to(tracks.NOTEBOOKS)}", flush=True)
+                else:
+                    copy = state.home() / f"{source.stem}.ipynb"
+                    notebook = tracks.notebook_of(source)
+                    execute.execute(notebook, copy, tracks.SETTINGS[each], lambda _: None, show_page=Path.unlink)
+            except CellExecutionError as error:
+                print(f"{source.name} fails:\n{error}")
+                return 1
     return 0

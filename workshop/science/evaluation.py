@@ -121,25 +121,30 @@ def gains(table: pd.DataFrame, *, of: str = " alone") -> str:
     return "; ".join(said)
 
 
-def by_site(labels: np.ndarray, models: Mapping[str, np.ndarray], sites: Sequence[str]) -> pd.DataFrame:
+def by_site(
+    labels: np.ndarray, models: Mapping[str, np.ndarray], sites: Sequence[str], *, measure: str = "roc_auc"
+) -> pd.DataFrame:
     """Score every model on every owner's test rows alone.
 
     Parameters
     ----------
     sites : sequence of str, shape (n_rows,)
         Whose row each is.
+    measure : {"roc_auc", "average_precision"}
+        What of.
 
     Returns
     -------
     DataFrame
-        One line per site: rows, rows of label 1, and per model the ROC AUC; NaN where the site's rows are of one class,
+        One line per site: rows, rows of label 1, and per model the score; NaN where the site's rows are of one class,
         for which there is none.
     """
     lines = {}
     for site in dict.fromkeys(sites):
         here = np.array([name == site for name in sites])
         both = len(np.unique(labels[here])) == 2
-        scores = {name: roc_auc_score(labels[here], all_[here]) if both else np.nan for name, all_ in models.items()}
+        function = _RANKED[measure]
+        scores = {name: function(labels[here], all_[here]) if both else np.nan for name, all_ in models.items()}
         lines[site] = {"rows": int(here.sum()), "positives": int(labels[here].sum()), **scores}
     return pd.DataFrame(lines).T.rename_axis("site").astype({"rows": int, "positives": int})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -297,4 +298,70 @@ def columns(names: Sequence[str], table: pd.DataFrame, problem: Problem, *, titl
             ax.set(xlabel=f"log10(1 + {name})" if logs[name] else name, yticks=[])
         axes[0].set(ylabel="density", title=title)
         axes[-1].legend()
+        plt.show()
+
+
+def grid(table: pd.DataFrame, *, title: str, form: str = ".0%", low: float = 0.0) -> None:
+    """Draw a table of numbers from ``low`` to 1, darker where larger; a cell without a number says so.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One line per row of cells; names stand at its sides.
+    form : str
+        How a number is written.
+    """
+    values = table.to_numpy(dtype=float)
+    with plt.rc_context(STYLE):
+        size = 2.6 + 1.05 * table.shape[1], 1.0 + 0.27 * len(table)
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+        ax.imshow(values, cmap="Blues", vmin=low, vmax=1.1, aspect="auto")
+        for (row, column), value in np.ndenumerate(values):
+            text = "none" if np.isnan(value) else f"{value:{form}}"
+            dark = value > low + 0.65 * (1.1 - low)
+            ax.text(column, row, text, ha="center", va="center", color="white" if dark else "#333333")
+        ax.set_xticks(range(table.shape[1]), [textwrap.fill(str(name), 16) for name in table.columns])
+        ax.set_yticks(range(len(table)), table.index)
+        ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+        ax.spines[:].set_visible(False)
+        ax.grid(visible=False)
+        ax.set_title(title, loc="left", pad=10)
+        plt.show()
+
+
+def by_owner(table: pd.DataFrame, name: str, problem: Problem, *, title: str, seed: int = 0) -> None:
+    """Draw one column of numbers owner by owner: a dot per row, by class, and the mean as a bar."""
+    owners = list(dict.fromkeys(table[problem.owner]))
+    rng, words = np.random.default_rng(seed), problem.words
+    unit = next(column.unit for column in problem.columns if column.name == name)
+    with plt.rc_context(STYLE):
+        _, ax = plt.subplots(figsize=(7.5, 0.8 + 0.55 * len(owners)), layout="constrained")
+        for place, owner in enumerate(owners):
+            rows = table[table[problem.owner] == owner]
+            for kind, colour, mark in ((0, BLUE, "o"), (1, VERMILION, "x")):
+                values = rows.loc[rows[problem.label.name] == kind, name].dropna()
+                away = place + rng.uniform(-0.28, 0.28, len(values))
+                label = words.classes[kind] if place == 0 else None
+                ax.scatter(values, away, s=10, color=colour, marker=mark, linewidths=0.8, alpha=0.6, label=label)
+            if rows[name].notna().any():
+                ax.plot([rows[name].mean()] * 2, [place - 0.4, place + 0.4], color="black", linewidth=2.5)
+            else:
+                ax.annotate("nobody measured it", (0.5, place), xycoords=("axes fraction", "data"), ha="center")
+        ax.set_yticks(range(len(owners)), owners)
+        ax.set_ylim(len(owners) - 0.5, -0.5)
+        ax.set(xlabel=f"{name}, {unit}; black: the owner's mean", title=title)
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        plt.show()
+
+
+def lines(table: pd.DataFrame, *, label: str, title: str) -> None:
+    """Draw one line per column over the rounds, each with its name at its end."""
+    with plt.rc_context(STYLE):
+        _, ax = plt.subplots(figsize=(7.5, 3.0), layout="constrained")
+        styles = zip(table, (BLUE, VERMILION, ORANGE, SKY, GREY, "black"), [*LINES, "-", "--"], strict=False)
+        for name, colour, style in styles:
+            ax.plot(table.index, table[name], color=colour, linestyle=style, label=name)
+        ax.set(xlabel="round", ylabel=label, title=title)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
         plt.show()

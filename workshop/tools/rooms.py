@@ -37,7 +37,7 @@ def page(root: Path = REPOSITORY) -> str:
 def imports(root: Path = REPOSITORY) -> dict[str, set[str]]:
     """Return which rooms each room imports: a folder of a package is a room, and so is what lies beside the folders."""
     graph: dict[str, set[str]] = {NOTEBOOKS: set()}
-    for source in sorted((root / NOTEBOOKS / "source").glob("*.py")):
+    for source in sorted((root / NOTEBOOKS / "source").rglob("*.py")):
         graph[NOTEBOOKS] |= {_room(root, name) for name in _imported(source, root)}
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
