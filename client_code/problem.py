@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ class Column:
     indicator : bool
         Whether the model is told where one is.
     categories : tuple of str
-        The words of a category, in the order in which they are counted.
+        The words of a category, in the order in which they are counted; of a label, what files say for 0 and for 1.
     low, high : float or None
         The smallest and the largest value, where the kind's own limits are too wide.
     """
@@ -296,19 +296,11 @@ def _problem(entries: dict[str, Any]) -> Problem:
         raise ProblemError(f"{', '.join(sorted(unknown))}: unknown; there may be {', '.join(sorted(parts))}")
     if absent := needed - set(entries):
         raise ProblemError(f"{', '.join(sorted(absent))} must be there")
-    place = entries["label"].get("place", 0)
-    if not isinstance(place, int) or not 0 <= place <= len(entries["columns"]):
-        raise ProblemError(f"the label: place is {place!r}; it is the number of columns before it, or left out")
-    described = {name: value for name, value in entries["label"].items() if name != "place"}
-    label = _made(Column, described | {"kind": "flag"}, "the label")
-    if label.missing:
-        raise ProblemError(
-            f"label {label.name}: it may not be missing: nothing is learnt from such a row, leave it out"
-        )
+    label, place = _label(entries)
     features = tuple(_made(Column, entry, f"column number {n}") for n, entry in enumerate(entries["columns"], 1))
     if not features:
         raise ProblemError("columns: there must be one at least")
-    for column in (label, *features):
+    for column in (replace(label, kind="category") if label.categories else label, *features):
         _check_column(column)
     identifiers = _texts(entries.get("identifiers", []), "identifiers")
     pictured = _texts(entries.get("pictured", []), "pictured")
@@ -334,6 +326,22 @@ def _problem(entries: dict[str, Any]) -> Problem:
         owner, place, pictured,
         _texts(entries.get("missing", []), "missing"),
     )  # fmt: skip
+
+
+def _label(entries: dict[str, Any]) -> tuple[Column, int]:
+    """Return the label, and how many columns of a file stand before it."""
+    place = entries["label"].get("place", 0)
+    if not isinstance(place, int) or not 0 <= place <= len(entries["columns"]):
+        raise ProblemError(f"the label: place is {place!r}; it is the number of columns before it, or left out")
+    described = {name: value for name, value in entries["label"].items() if name != "place"}
+    label = _made(Column, described | {"kind": "flag"}, "the label")
+    if len(label.categories) not in (0, 2):
+        raise ProblemError(f"label {label.name}: categories are two words, that of 0 first; or leave them out")
+    if label.missing:
+        raise ProblemError(
+            f"label {label.name}: it may not be missing: nothing is learnt from such a row, leave it out"
+        )
+    return label, place
 
 
 def _made(kind: type, entry: dict[str, Any], where: str) -> Any:

@@ -10,7 +10,7 @@ import csv
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -92,29 +92,6 @@ def read_table(path: str | Path, problem: Problem, *, minimum_rows: int = 1, bot
     return frame
 
 
-def read_loosely(path: Path, problem: Problem) -> pd.DataFrame:
-    """Read a file for :func:`findings`: what is no number stays text, identifiers stay.
-
-    Raises
-    ------
-    TableError
-        For what is wrong with the file as a whole: what it is, its header, the lengths of its rows.
-    """
-    header, skipped = header_of(path)
-    _check_names([name for name in header if name not in problem.identifiers], problem, file=path.name)
-    if _ragged(path, header, skipped) or _foreign(path, skipped):
-        raise _explain(path, header, skipped, problem)
-    cells = pd.read_csv(
-        path, skiprows=skipped, dtype=object, index_col=False, encoding="utf-8-sig",
-        na_values=["", *problem.missing_words], keep_default_na=False,
-    )  # fmt: skip
-    for column in problem.columns:
-        known = cells[column.name].dropna()
-        if not column.categories and all(map(is_number, known)):
-            cells[column.name] = pd.to_numeric(cells[column.name])
-    return cells
-
-
 def _foreign(path: Path, skipped: int) -> bool:
     """Tell whether there are bytes that are not UTF-8."""
     return any("\udc80" <= character <= "\udcff" for cells in _rows(path, skipped) for character in "".join(cells))
@@ -160,6 +137,12 @@ def _read(path: Path, problem: Problem) -> pd.DataFrame:
     return frame
 
 
+def together(found: Sequence[TableError]) -> TableError:
+    """Return the first of several findings, whose message tells all of them, one a line."""
+    found[0].args = ("\n".join(map(str, found)),)
+    return found[0]
+
+
 def check_table(
     frame: pd.DataFrame, problem: Problem, *, file: str, minimum_rows: int = 1, both_classes: bool = True
 ) -> None:
@@ -179,29 +162,69 @@ def findings(
 ) -> Iterator[TableError]:
     """Yield every rule that a table in memory breaks; raise what is wrong with its columns' names."""
     _check_names([str(name) for name in frame.columns if name not in problem.identifiers], problem, file=file)
-    if not len(frame):
+    return _findings([frame], problem, file=file, minimum_rows=minimum_rows, both_classes=both_classes)
+
+
+def findings_in(path: Path, problem: Problem) -> Iterator[TableError]:
+    """Yield every rule that a file breaks, read piece by piece: a large one needs no more memory than a small one.
+
+    Of a file that is wrong as a whole (what it is, its header, the lengths of its rows) that is all there is to say.
+    """
+    try:
+        header, skipped = header_of(path)
+        _check_names([name for name in header if name not in problem.identifiers], problem, file=path.name)
+        if _ragged(path, header, skipped) or _foreign(path, skipped):
+            raise _explain(path, header, skipped, problem)
+    except TableError as error:
+        yield error
+        return
+    pieces = pd.read_csv(
+        path, skiprows=skipped, dtype=object, index_col=False, encoding="utf-8-sig", usecols=list(problem.names),
+        na_values=["", *problem.missing_words], keep_default_na=False, chunksize=10 * PIECE,
+    )  # fmt: skip
+    with pieces:
+        yield from _findings(pieces, problem, file=path.name)
+
+
+def _findings(
+    pieces: Iterable[pd.DataFrame], problem: Problem, *, file: str, minimum_rows: int = 1, both_classes: bool = True
+) -> Iterator[TableError]:
+    """Yield the rules that a table breaks which comes in pieces, each with how many rows break it in all."""
+    broken: Counter[tuple[str, str, str]] = Counter()
+    n_rows, label = 0, problem.label
+    classes: set = set()
+    for piece in pieces:
+        n_rows += len(piece)
+        seen = piece[label.name]
+        classes.update((seen if label.categories else pd.to_numeric(seen, errors="coerce")).dropna().unique())
+        for column in problem.columns:
+            for count, rule, remedy in _wrong(piece[column.name], column, problem):
+                broken[column.name, rule, remedy] += count
+    if not n_rows:
         yield TableError(file, "there is no row below the header", "at least one row is needed")
         return
-    if len(frame) < minimum_rows:
-        rule = f"only {len(frame)} rows, {minimum_rows} are needed"
+    if n_rows < minimum_rows:
+        rule = f"only {n_rows} rows, {minimum_rows} are needed"
         yield TableError(file, rule, "add rows, or leave this client out")
-    for column in problem.columns:
-        check = _wrong_words if column.categories else _wrong_numbers
-        for broken, rule, remedy in check(frame[column.name], column, problem):
-            if broken:
-                yield TableError(file, rule, remedy, column=column.name, rows=broken)
-    label = problem.label.name
-    if both_classes and frame[label].nunique() < 2:
-        yield TableError(
-            file, "all rows are of one class", "rows of both classes are needed", column=label, rows=len(frame)
-        )
+    for (name, rule, remedy), count in broken.items():
+        if count:
+            yield TableError(file, rule, remedy, column=name, rows=count)
+    if both_classes and len(classes) < 2:
+        rule, remedy = "all rows are of one class", "rows of both classes are needed"
+        yield TableError(file, rule, remedy, column=label.name, rows=n_rows)
 
 
 Broken = tuple[int, str, str]  # rows that break a rule, the rule, what to do
 
 
-def _wrong_words(cells: pd.Series, column: Column, problem: Problem) -> Iterator[Broken]:
-    """Yield the rules of a category, each with how many rows break it."""
+def _wrong(cells: pd.Series, column: Column, problem: Problem) -> Iterator[Broken]:
+    """Yield the rules of a column, each with how many rows break it; a label that was read is numbers."""
+    spoken = column.kind == "category" or (column.categories and not pd.api.types.is_numeric_dtype(cells))
+    return _wrong_words(cells, column) if spoken else _wrong_numbers(cells, column, problem)
+
+
+def _wrong_words(cells: pd.Series, column: Column) -> Iterator[Broken]:
+    """Yield the rules of words."""
     empty = cells.isna()
     if not column.missing:
         yield int(empty.sum()), "a cell is empty", "fill it or drop the rows"
@@ -209,24 +232,24 @@ def _wrong_words(cells: pd.Series, column: Column, problem: Problem) -> Iterator
     unknown = words[~words.isin(column.categories)]
     by_plain = {word.strip().casefold() for word in column.categories}
     close = int(unknown.str.strip().str.casefold().isin(by_plain).sum())
-    hint = f" ({close} of them but for capitals or blanks)" if close else ""
-    yield len(unknown), f"a word is none of the {len(column.categories)} categories{hint}", _one_of(column)
-
-
-def _one_of(column: Column) -> str:
-    return f"write one of: {_listed(column.categories)}; or add the word to the problem, for every client"
+    known = f"write one of: {_listed(column.categories)}"
+    none_of = f"a word is none of the {len(column.categories)} categories"
+    yield close, f"{none_of} but for capitals or blanks", known
+    remedy = f"{known}; or add the word to the problem, for every client" if column.kind == "category" else known
+    yield len(unknown) - close, none_of, remedy
 
 
 def _wrong_numbers(cells: pd.Series, column: Column, problem: Problem) -> Iterator[Broken]:
-    """Yield the rules of a number, each with how many rows break it."""
-    if not pd.api.types.is_numeric_dtype(cells):
-        bad = int((pd.to_numeric(cells, errors="coerce").isna() & cells.notna()).sum())
-        yield bad or len(cells), "text stands in a number column", "write plain numbers"
-        return
-    values = cells.to_numpy(dtype=np.float64)
+    """Yield the rules of numbers."""
+    numbers = pd.to_numeric(cells, errors="coerce")
+    strange = cells[numbers.isna() & cells.notna()].astype(str)
+    text = ~strange.map(is_number).astype(bool)
+    yield int(text.sum()), "text stands in a number column", "write plain numbers, without separators for thousands"
+    values = numbers.to_numpy(dtype=np.float64)
     low, high = problem.limits_of(column)
     if not column.missing:
-        yield int(np.isnan(values).sum()), "a cell is empty or not a number (NaN)", "fill it or drop the rows"
+        empty = int(np.isnan(values).sum() - text.sum())
+        yield empty, "a cell is empty or not a number (NaN)", "fill it or drop the rows"
     yield int(np.isinf(values).sum()), "a value is infinite", "correct it or drop the rows"
     largest = problem.largest if column.high is None else high
     remedy = "no amount or count is that large: correct it" if column.high is None else "correct it or drop the rows"
@@ -258,11 +281,16 @@ def to_features(frame: pd.DataFrame, problem: Problem) -> np.ndarray:
     for number, column in enumerate(problem.features):
         cells = features[column.name]
         if column.categories:
-            codes = pd.Categorical(cells, categories=list(column.categories)).codes
-            values[:, number] = np.where(codes < 0, np.nan, codes)
+            values[:, number] = _coded(cells, column)
         else:
             values[:, number] = cells
     return values
+
+
+def _coded(cells: pd.Series, column: Column) -> np.ndarray:
+    """Return the codes of words, from 0 on; NaN for what is missing or none of them."""
+    codes = pd.Index(column.categories, dtype=object).get_indexer(pd.Index(cells, dtype=object))
+    return np.where(codes < 0, np.nan, codes)
 
 
 def of_features(features: np.ndarray, problem: Problem) -> pd.DataFrame:
@@ -383,7 +411,7 @@ def _read_cells(path: Path, problem: Problem, header: Sequence[str], skipped: in
 
     A file may be large, and ``pd.read_csv`` by itself takes more than twice the memory.
     """
-    words = {column.name: column for column in problem.features if column.categories}
+    words = {column.name: column for column in problem.columns if column.categories}
     as_text = dict.fromkeys([*words, *set(header).intersection(problem.identifiers)], object)
     cells: dict = {"dtype": np.float64}
     if as_text or problem.missing_words:
@@ -403,19 +431,21 @@ def _read_cells(path: Path, problem: Problem, header: Sequence[str], skipped: in
         columns, n_rows = np.empty((len(problem.names), most)), 0  # what is never written to takes no memory
         for piece in pieces:
             for name, column in words.items():
-                codes = pd.Categorical(piece[name], categories=list(column.categories)).codes
-                unknown[name].append(piece[name][(codes < 0) & piece[name].notna()])
-                piece[name] = np.where(codes < 0, np.nan, codes)
+                coded = _coded(piece[name], column)
+                unknown[name].append(piece[name][np.isnan(coded) & piece[name].notna()])
+                piece[name] = coded
             ordered = piece[list(problem.names)] if tuple(piece.columns) != problem.names else piece
             columns[:, n_rows : n_rows + len(piece)] = ordered.to_numpy(dtype=np.float64).T
             n_rows += len(piece)
     for name, found in unknown.items():
         if len(strange := pd.concat(found)):
-            ((count, rule, remedy),) = list(_wrong_words(strange, words[name], problem))[-1:]
-            raise TableError(path.name, rule, remedy, column=name, rows=count)
+            broken = [TableError(path.name, rule, remedy, column=name, rows=count)
+                      for count, rule, remedy in _wrong_words(strange, words[name]) if count]  # fmt: skip
+            raise broken[0]
     frame = pd.DataFrame(columns[1:, :n_rows].T, columns=list(problem.feature_names), copy=False)
-    for name, column in words.items():
-        frame[name] = _words(frame[name].to_numpy(), column)
+    for column in problem.features:
+        if column.categories:
+            frame[column.name] = _words(frame[column.name].to_numpy(), column)
     frame.insert(0, problem.label.name, columns[0, :n_rows].copy())
     return frame
 
@@ -426,7 +456,7 @@ def _ragged(path: Path, header: Sequence[str], skipped: int) -> int:
 
 def _explain(path: Path, header: Sequence[str], skipped: int, problem: Problem) -> TableError:
     """Go through a file that pandas refused, cell by cell, and say which rule it breaks in how many rows."""
-    free = {column.name for column in problem.features if column.categories} | set(problem.identifiers)
+    free = {column.name for column in problem.columns if column.categories} | set(problem.identifiers)
     foreign = ragged = 0
     text: Counter[str] = Counter()
     for cells in _rows(path, skipped):

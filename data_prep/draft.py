@@ -51,13 +51,20 @@ class _About:
     rows: int
     positives: int
     label: str
+    label_words: tuple[str, ...]  # for 0 and for 1, where these are words
     identifiers: tuple[str, ...]
     owner: str
     missing: tuple[str, ...]
 
 
 def draft(
-    path: Path, *, label: str, identifiers: Sequence[str] = (), categories: Sequence[str] = (), owner: str = ""
+    path: Path,
+    *,
+    label: str,
+    positive: str = "",
+    identifiers: Sequence[str] = (),
+    categories: Sequence[str] = (),
+    owner: str = "",
 ) -> str:
     """Return the text of a problem file for a table.
 
@@ -66,7 +73,9 @@ def draft(
     path : Path
         A CSV file with a header.
     label : str
-        The column to be learnt, of 0 and 1.
+        The column to be learnt, of 0 and 1, or of two words.
+    positive : str
+        Of two words the one that is looked for; both are written into the file then.
     identifiers : sequence of str
         Columns that name a row's subject and must not reach a model.
     categories : sequence of str
@@ -85,7 +94,7 @@ def draft(
     kept = tuple(dict.fromkeys(filter(None, (*identifiers, owner))))
     if absent := [name for name in (label, *kept, *categories) if name not in table.columns]:
         raise DraftError(f"{path.name} has no column {absent[0]}; it has {', '.join(table.columns)}")
-    _check_label(table[label], path.name)
+    words = _label_words(table[label], positive, path.name)
     names = list(table.columns)
     guesses = [
         replace(_guess(table[name], name in categories), before=names.index(name) < names.index(label))
@@ -94,8 +103,8 @@ def draft(
     ]
     if all(guess.unconfirmed or not guess.kind for guess in guesses):
         raise DraftError(f"{path.name}: no column but the label is of a kind that a model can learn from")
-    positives = int((pd.to_numeric(table[label]) == 1).sum())
-    about = _About(path.name, len(table), positives, label, kept, owner, tuple(missing))
+    positives = int((table[label] == words[1] if words else pd.to_numeric(table[label]) == 1).sum())
+    about = _About(path.name, len(table), positives, label, words, kept, owner, tuple(missing))
     return "\n".join(_lines(about, guesses)) + "\n"
 
 
@@ -125,14 +134,22 @@ def _numbers(cells: pd.Series) -> bool:
     return len(known) > 0 and bool(known.map(schema.is_number).all())
 
 
-def _check_label(cells: pd.Series, file: str) -> None:
+def _label_words(cells: pd.Series, positive: str, file: str) -> tuple[str, ...]:
+    """Return what a label says for 0 and for 1; nothing where these are the numbers themselves."""
+    where = f"{file}, label {cells.name}"
     if empty := int(cells.isna().sum()):
-        raise DraftError(f"{file}, label {cells.name}: {empty:,} cells are empty; leave these rows out")
-    if not _numbers(cells) or set(pd.to_numeric(cells)) != {0, 1}:
-        what = f"{cells.nunique():,} different {'numbers' if _numbers(cells) else 'words'}"
-        raise DraftError(
-            f"{file}, label {cells.name}: {what} stand there; write 1 for what you look for and 0 for the rest"
-        )
+        raise DraftError(f"{where}: {empty:,} cells are empty; leave these rows out")
+    if not positive and _numbers(cells) and set(pd.to_numeric(cells)) == {0, 1}:
+        return ()
+    words = sorted(cells.unique())
+    if positive in words and len(words) == 2:
+        return next(word for word in words if word != positive), positive
+    what = f"{len(words):,} different {'numbers' if _numbers(cells) else 'words'} stand there"
+    if positive and len(words) == 2:
+        raise DraftError(f"{where}: {what}, and {positive!r} is none of them, with its capitals and blanks")
+    if len(words) == 2:
+        raise DraftError(f"{where}: {what}; say which of them you look for: --positive WORD")
+    raise DraftError(f"{where}: {what}; write 1 for what you look for and 0 for the rest")
 
 
 def _guess(cells: pd.Series, confirmed: bool) -> Guess:
@@ -185,7 +202,10 @@ def _lines(about: _About, guesses: Sequence[Guess]) -> Iterator[str]:
         yield f"missing = [{', '.join(map(_quoted, about.missing))}] # what stands in a cell for nothing"
     yield ""
     yield "[words] # what rows and classes are called in messages, tables and figures"
-    words = {"subject": "row", "subjects": "rows", "negative": f"not {label}", "positive": label, "outcome": label}
+    no, yes = ("no", "yes") if not about.label_words else about.label_words
+    plain = {no.casefold(), yes.casefold()} <= {"no", "yes", "n", "y", "false", "true", "0", "1", "2", "-1"}
+    classes = {"negative": f"not {label}", "positive": label} if plain else {"negative": no, "positive": yes}
+    words = {"subject": "row", "subjects": "rows", **classes, "outcome": label}
     yield from (f"{name} = {_quoted(word)}" for name, word in words.items())
     yield f"about = {_quoted(f'One row is one row of {about.file}.')} # a sentence for the notebooks: say what a row is"
     yield ""
@@ -205,6 +225,8 @@ def _lines(about: _About, guesses: Sequence[Guess]) -> Iterator[str]:
     yield f"name = {_quoted(label)}"
     yield 'unit = "0 or 1"'
     yield f"meaning = {_quoted(f'1: {label}')} # say what it means"
+    if about.label_words:
+        yield f"categories = [{', '.join(map(_quoted, about.label_words))}] # what stands in the table for 0 and for 1"
     if place := sum(guess.before for guess in taken):
         yield f"place = {place} # columns before it"
     for guess in taken:

@@ -58,13 +58,21 @@ def write_owner(
     stamp = STAMP.format(subject=problem.words.subject) if source == "synthetic" else ""
     files = {}
     for name, frame in tables.items():
-        body = csv_bytes(frame, stamp=stamp)
+        body = csv_bytes(_in_words(frame, problem), stamp=stamp)
         _write(folder / name, body)
         positives = int(frame[problem.label.name].sum())
         files[name] = {"rows": len(frame), "positives": positives, "sha256": hashlib.sha256(body).hexdigest()}
     manifest = {"owner": owner, "source": source, "source_sha256": source_sha256, "seed": seed, "files": files}
     _write(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
     return manifest
+
+
+def _in_words(frame: pd.DataFrame, problem: Problem) -> pd.DataFrame:
+    """Return a table as its files say it: a label of two words in its words."""
+    label = problem.label
+    if not label.categories:
+        return frame
+    return frame.assign(**{label.name: frame[label.name].map(dict(enumerate(label.categories)))})
 
 
 def verify_owner(folder: Path) -> dict:

@@ -52,7 +52,7 @@ def load(data: str, problem: Problem, *, seed: int, cache: Path, statistics: Pat
     download.DownloadError
         If the published table cannot be fetched.
     client_code.schema.TableError
-        If the table breaks the schema.
+        If the table breaks the schema; tells all that is wrong with it.
     """
     if data == "synthetic":
         if statistics is not None and statistics.is_file():
@@ -71,7 +71,10 @@ def load(data: str, problem: Problem, *, seed: int, cache: Path, statistics: Pat
         raise SourceError(f"{data!r} is no file; choose {choices} or the path of a CSV file")
     sha256 = download.checksum(path)
     source = "curated" if sha256 == curated.TABLE.sha256 else "synthetic" if is_stamped(path) else "file"
-    frame = _stored_types(schema.read_table(path, problem), problem)
+    try:
+        frame = _stored_types(schema.read_table(path, problem), problem)
+    except schema.TableError as error:
+        raise schema.together(list(schema.findings_in(path, problem)) or [error]) from None
     if problem.owner:
         frame[problem.owner] = schema.read_identifier(path, problem, problem.owner)
     return Table(frame, source, sha256, problem)

@@ -160,12 +160,19 @@ def _for_tables(command: Add) -> None:
     draft = action(
         "draft",
         lambda m, o: m.draft(
-            o.table, o.output, label=o.label, identifiers=o.id, categories=o.categories, owner=o.owner
+            o.table,
+            o.output,
+            label=o.label,
+            identifiers=o.id,
+            categories=o.categories,
+            owner=o.owner,
+            positive=o.positive,
         ),
         "write a problem file from a table, with what was guessed and why, and no cell of it",
     )
     draft.add_argument("table", type=Path, help="a CSV file with a header")
-    draft.add_argument("--label", required=True, help="the column to be learnt, of 0 and 1")
+    draft.add_argument("--label", required=True, help="the column to be learnt, of 0 and 1, or of two words")
+    draft.add_argument("--positive", default="", metavar="WORD", help="of a label of two words the one looked for")
     draft.add_argument("--id", nargs="+", default=[], help="columns that name a row's subject; they reach no model")
     draft.add_argument("--categories", nargs="+", default=[], help="columns whose words every client may read")
     draft.add_argument("--owner", default="", help="the column that says whose row it is, if there are several owners")

@@ -18,11 +18,20 @@ from workshop.errors import WorkshopError
 
 
 def draft(
-    table: Path, output: Path | None, *, label: str, identifiers: Sequence[str], categories: Sequence[str], owner: str
+    table: Path,
+    output: Path | None,
+    *,
+    label: str,
+    identifiers: Sequence[str],
+    categories: Sequence[str],
+    owner: str,
+    positive: str = "",
 ) -> int:
     """Write a problem file from a table, to be read line by line; without ``output`` print it."""
     try:
-        text = drafting.draft(table, label=label, identifiers=identifiers, categories=categories, owner=owner)
+        text = drafting.draft(
+            table, label=label, positive=positive, identifiers=identifiers, categories=categories, owner=owner
+        )
     except schema.TableError as error:
         raise DataError(str(error)) from error
     if output is None:
@@ -63,23 +72,26 @@ def statistics(problem: Path, table: Path, output: Path) -> int:
 
 def findings(table: Path, problem: Problem) -> Iterator[str]:
     """Yield all that is wrong with a table, each with file, column, rule, count and remedy, and no cell."""
-    try:
-        frame = schema.read_loosely(table, problem)
-        yield from map(str, schema.findings(frame, problem, file=table.name))
-    except schema.TableError as error:  # of the file as a whole: nothing can be said of its cells
-        yield str(error)
-        return
-    for name in problem.identifiers:
-        if name in frame and name != problem.owner:
-            yield from _repeated(frame, name, problem, table.name)
-    rows = split.deduplicate(frame, problem)
-    if len(rows) < (least := problem.floors.shared):
-        yield f"{table.name}: {len(rows)} different rows; sums over fewer than {least} are not shared: add rows"
+    found = list(schema.findings_in(table, problem))
+    yield from map(str, found)
+    if any(finding.column is None for finding in found):
+        return  # of the file as a whole: nothing can be said of its rows
+    header, skipped = schema.header_of(table)
+    names = [name for name in header if name in problem.identifiers]
+    whose = pd.read_csv(table, skiprows=skipped, usecols=names, dtype=object, index_col=False, encoding="utf-8-sig")
+    for name in names:
+        if name != problem.owner:
+            yield from _repeated(whose, name, problem, table.name)
+    if not found:
+        distinct = len(split.deduplicate(schema.read_table(table, problem), problem))
+        if distinct < (least := problem.floors.shared):
+            rule = f"{distinct} different rows; sums over fewer than {least} are not shared"
+            yield f"{table.name}: {rule}: add rows"
 
 
-def _repeated(frame: pd.DataFrame, name: str, problem: Problem, file: str) -> Iterator[str]:
+def _repeated(whose: pd.DataFrame, name: str, problem: Problem, file: str) -> Iterator[str]:
     """Say whether a subject stands in several rows: on both sides of a split it would be known before the test."""
-    cells = frame[name].dropna()
+    cells = whose[name].dropna()
     again = int(cells.duplicated(keep=False).sum())
     if 0 < again < len(cells) / 2:
         subject = problem.words.subject
@@ -87,8 +99,8 @@ def _repeated(frame: pd.DataFrame, name: str, problem: Problem, file: str) -> It
             f"{file}, column {name}: it names a {subject} in most rows, and the same one in {again:,} rows; keep one "
             f"row of each, or the same {subject} may be trained on and tested with"
         )
-    if problem.owner and problem.owner in frame:
-        shared = int((frame.groupby(name)[problem.owner].nunique() > 1).sum())
+    if problem.owner and problem.owner in whose:
+        shared = int((whose.groupby(name)[problem.owner].nunique() > 1).sum())
         if shared:
             yield (
                 f"{file}, column {name}: {shared:,} {problem.words.subjects} stand in the rows of two owners "

@@ -206,7 +206,7 @@ def test_a_file_is_read_with_words_gaps_and_without_its_identifiers(tmp_path, em
     ("column", "cell", "told"),
     [
         ("site", "west", "column site: a word is none of the 3 categories in 1 row; write one of: north, south, sea"),
-        ("site", "North ", "a word is none of the 3 categories (1 of them but for capitals or blanks) in 1 row"),
+        ("site", "North ", "column site: a word is none of the 3 categories but for capitals or blanks in 1 row"),
         ("maker", "", "column maker: a cell is empty in 1 row"),
         ("heat", "", "column heat: a cell is empty or not a number (NaN) in 1 row"),
         ("heat", "401", "column heat: a value is above 400 in 1 row"),

@@ -147,3 +147,51 @@ def test_statistics_of_a_few_rows_are_not_derived(path, tmp_path):
     few = sources.load(str(path), described, seed=0, cache=tmp_path).frame.groupby("churned").head(4)
     with pytest.raises(DataError, match="4 not churned rows are too few for statistics of them"):
         marginals.derive(few, described)
+
+
+@pytest.mark.parametrize(("words", "positive"), [(("no", "yes"), "yes"), (("1", "2"), "2"), (("gone", "kept"), "gone")])
+def test_a_label_of_two_words_is_learnt_as_0_and_1(customers, words, positive, tmp_path):
+    no = next(word for word in words if word != positive)
+    path = tmp_path / "customers.csv"
+    customers.assign(churned=customers["churned"].map({0: no, 1: positive})).to_csv(path, index=False, na_rep="NA")
+    _, described = drafted(path, positive=positive)
+    assert described.label.categories == (no, positive)
+    table = sources.load(str(path), described, seed=0, cache=tmp_path)
+    assert table.frame["churned"].tolist() == customers["churned"].tolist()
+    prepared = prepare.prepare(table, n_clients=2, how="iid", balance="smote", seed=0, folder=tmp_path / "data")
+    train = tmp_path / "data" / "client-1" / "train.csv"
+    assert set(pd.read_csv(train, comment="#", dtype=str)["churned"]) == set(words)  # as the owner writes it
+    counted = schema.read_table(train, described)["churned"]
+    assert (len(counted), counted.sum()) == tuple(prepared.counts.loc["client-1", ["train_rows", "train_positives"]])
+
+
+def test_a_label_of_two_words_is_asked_for_and_no_cell_is_told(customers, tmp_path):
+    path = tmp_path / "customers.csv"
+    customers.assign(churned=customers["churned"].map({0: "stayed", 1: "left"})).to_csv(path, index=False)
+    with pytest.raises(
+        DataError, match="2 different words stand there; say which of them you look for: --positive"
+    ) as no:
+        drafted(path)
+    assert "stayed" not in str(no.value)
+    with pytest.raises(DataError, match="'Left' is none of them, with its capitals and blanks"):
+        drafted(path, positive="Left")
+    text, described = drafted(path, positive="left")
+    assert (described.words.negative, described.words.positive) == ("stayed", "left")
+    assert "3,000 rows, 600 with churned = 1" in text
+
+
+def test_other_spellings_of_a_labels_words_are_told_apart(customers, tmp_path):
+    path = tmp_path / "customers.csv"
+    words = customers["churned"].map({0: "no", 1: "yes"})
+    customers.assign(churned=words).to_csv(path, index=False)
+    _, described = drafted(path, positive="yes")
+    words[:3], words[3], words[4] = "Yes", "maybe", None
+    customers.assign(churned=words).to_csv(path, index=False)
+    assert [str(finding).partition(": ")[2] for finding in schema.findings_in(path, described)] == [
+        "a cell is empty in 1 row; fill it or drop the rows",
+        "a word is none of the 2 categories but for capitals or blanks in 3 rows; write one of: no, yes",
+        "a word is none of the 2 categories in 1 row; write one of: no, yes",
+    ]
+    with pytest.raises(schema.TableError) as error:  # at once, as the command tells them
+        sources.load(str(path), described, seed=0, cache=tmp_path)
+    assert len(str(error.value).splitlines()) == 3

@@ -8,8 +8,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from workshop import problems
 from workshop.errors import WorkshopError
-from workshop.lessons import execute, kernels, render
+from workshop.lessons import execute, kernels, render, tracks
 
 pytestmark = pytest.mark.slow  # it starts processes
 
@@ -80,11 +81,13 @@ def test_a_notebook_shows_its_figure_whatever_the_shell_says(tmp_path, backend):
 
 
 def test_a_run_and_a_rendering_fail_where_a_figure_is_not_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracks, "SOURCES", tmp_path)
+    monkeypatch.setattr(tracks, "NOTEBOOKS", tmp_path)
     source = tmp_path / "01_x.py"
     source.write_text("# %%\nclass Plots:\n    def rounds(self):\n        pass\n\nplots = Plots()\nplots.rounds()\n")
     with pytest.raises(WorkshopError, match=r"01_x\.py: the cell that begins with 'class Plots:' draws"):
         render.render(source)
-    book = render.convert(source)
+    book = tracks.convert(source, problems.load("fraud"))
     nbformat.write(book, tmp_path / "01_x.ipynb")
     with pytest.raises(execute.NotebookFailed, match="draws a figure, and no picture came out"):
         execute.execute(tmp_path / "01_x.ipynb", tmp_path / "out.ipynb", {}, on_cell=lambda under: None)

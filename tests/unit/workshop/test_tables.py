@@ -52,9 +52,11 @@ def test_all_that_is_wrong_is_told_at_once_and_without_a_cell(path, mine, capsys
     assert tables.check(mine, path) == 1
     told = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in told] == [
-        "WRONG rows.csv, column ill", "WRONG rows.csv, column age", "WRONG rows.csv, column ward",
-        "WRONG rows.csv, column patient",
+        "WRONG rows.csv, column ill", "WRONG rows.csv, column age", "WRONG rows.csv, column age",
+        "WRONG rows.csv, column ward", "WRONG rows.csv, column patient",
     ]  # fmt: skip
+    assert "text stands in a number column in 1 row" in told[1]
+    assert "a value is negative in 1 row" in told[2]
     assert "the same one in 2 rows" in told[-1]
     assert not any("old" in line or "p5" in line for line in told)
     rows.drop(columns="age").to_csv(path, index=False)
