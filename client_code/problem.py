@@ -206,6 +206,12 @@ class Problem:
                 low[place], high[place] = ends[0][number], ends[1][number]
         return low, high
 
+    def parts(self, most: int) -> Iterator[tuple[Problem, slice]]:
+        """Yield the problem in parts of so many features, each with their places: what goes column by column."""
+        for begin in range(0, len(self.features), most):
+            own = slice(begin, begin + most)
+            yield replace(self, features=self.features[own], transforms=self.transforms[own]), own
+
     def transform(self, features: np.ndarray) -> np.ndarray:
         """Return the inputs, ``(..., n_inputs)``, of features, ``(..., n_features)``, before they are standardised.
 
@@ -216,13 +222,14 @@ class Problem:
         if self.plain:
             return changed
         inputs = np.empty((*changed.shape[:-1], len(self.input_names)))
+        numbers = [number for number, column in enumerate(self.features) if not column.categories]
+        inputs[..., [self.places[number].start for number in numbers]] = changed[..., numbers]
         for number, (column, place) in enumerate(zip(self.features, self.places, strict=True)):
-            cells = changed[..., number, None]
-            empty = np.isnan(cells)
-            codes = np.arange(len(column.categories))
-            inputs[..., place] = np.where(empty, np.nan, cells == codes) if column.categories else cells
+            if column.categories:
+                codes = changed[..., number, None]
+                inputs[..., place] = np.where(np.isnan(codes), np.nan, codes == np.arange(len(column.categories)))
             if column.indicator:
-                inputs[..., place.stop] = empty[..., 0]
+                inputs[..., place.stop] = np.isnan(changed[..., number])
         return inputs
 
     def inverse(self, inputs: np.ndarray) -> np.ndarray:

@@ -147,9 +147,8 @@ def statistics(features: np.ndarray, problem: Problem) -> Parameters:
             f"{len(features)} training rows: sums over fewer than {floor} rows are not shared; "
             "add rows to the training file or leave this client out"
         )
-    n_rows, values, mean, squares = moments(problem.transform(features))
-    if problem.plain:
-        return [n_rows, values, mean, squares]
+    parts = [moments(part.transform(features[:, place])) for part, place in problem.parts(PART)]
+    n_rows, (values, mean, squares) = parts[0][0], (np.concatenate(each) for each in list(zip(*parts, strict=True))[1:])
     for column, place in zip(problem.features, problem.places, strict=True):
         if column.categories:
             few = np.round(values[place] * mean[place]) < problem.floors.category
@@ -277,6 +276,7 @@ def predict(parameters: Parameters, features: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-np.clip(features @ coef[0] + intercept[0], -500, 500)))
 
 
+PART = 64  # features whose moments are taken at a time: a wide table needs little more memory than its rows
 METRICS = ("training_loss", "validation_loss", "validation_auc")
 
 
