@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from client_code import problem as problems
@@ -51,6 +52,8 @@ def check(problem: Path, table: Path) -> int:
     if found:
         return 1
     frame = schema.read_table(table, described)
+    for remark in remarks(frame, described, file=table.name):
+        print(f"look  {remark}")
     label = frame[described.label.name]
     print(f"ok    {len(frame):,} rows, {len(described.features)} columns, {len(described.input_names)} inputs")
     print(f"ok    {described.words.positive}: {int(label.sum()):,} ({label.mean():.1%})")
@@ -87,6 +90,31 @@ def findings(table: Path, problem: Problem) -> Iterator[str]:
         if distinct < (least := problem.floors.shared):
             rule = f"{distinct} different rows; sums over fewer than {least} are not shared"
             yield f"{table.name}: {rule}: add rows"
+
+
+def remarks(frame: pd.DataFrame, problem: Problem, *, file: str) -> Iterator[str]:
+    """Yield what breaks no rule and is worth a look: columns of two units, or with a number that means something else.
+
+    In such a column positive values lie in two groups, and the empty stretch between them is wider, in powers of ten,
+    than either group.
+    """
+    for column in problem.features:
+        values = frame[column.name].dropna()
+        if column.kind in ("flag", "category") or values.nunique() < 10:
+            continue
+        powers = np.sort(np.log10(values[values > 0].to_numpy(dtype=float)))
+        few = max(3, len(values) // 200)  # a single slip is no second unit
+        if len(powers) < 2 * few:
+            continue
+        steps = np.diff(powers[few - 1 : len(powers) - few + 1])
+        place = few - 1 + int(steps.argmax())
+        widest = powers[place + 1] - powers[place]
+        if widest > max(0.5, powers[place] - powers[0], powers[-1] - powers[place + 1]):
+            rows = min(place + 1, len(powers) - place - 1)
+            yield (
+                f"{file}, column {column.name}: values lie in two groups far apart, {rows:,} rows in the smaller; if "
+                "that is another unit, write all in one; if it stands for nothing, leave the cells empty"
+            )
 
 
 def _repeated(whose: pd.DataFrame, name: str, problem: Problem, file: str) -> Iterator[str]:

@@ -1,10 +1,13 @@
 """``fl table``: the commands with which somebody brings a table of the own."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from client_code import problem
+from data_prep import marginals, synthetic
 from workshop import problems, state
 from workshop.errors import WorkshopError
 from workshop.owners import tables
@@ -97,3 +100,34 @@ def test_a_problem_that_is_chosen_holds_for_what_follows(path, mine, tmp_path, m
     assert problems.load() == problem.load(problems.FOLDER / "fraud.toml")
     assert not problems.statistics().is_file()
     assert (state.home() / "problem.toml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("other", "rows"),
+    [
+        (lambda age: age * 365.25, 40),  # days for years
+        (lambda age: age * 0 + 9999.0, 12),  # a code for "unknown"
+        (lambda age: age, 0),
+        (lambda age: age * 1.4, 0),  # older patients
+        (lambda age: 10 ** (age / 20), 0),  # a long tail without a gap
+    ],
+)
+def test_a_column_of_two_units_is_worth_a_look_and_breaks_no_rule(path, mine, capsys, other, rows):
+    table = pd.read_csv(path)
+    some = slice(0, rows or 30)
+    table["age"] = table["age"].astype(float)
+    table.loc[table.index[some], "age"] = other(table["age"].iloc[some])
+    table.to_csv(path, index=False)
+    capsys.readouterr()
+    assert tables.check(mine, path) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("look")]
+    assert len(told) == (rows > 0)
+    assert not rows or f"column age: values lie in two groups far apart, {rows} rows in the smaller" in told[0]
+
+
+def test_the_hospitals_measurements_are_in_one_unit_each():
+    heart = problems.load("heart")
+    drawn = marginals.generate(json.loads(problems.statistics("heart").read_text()), heart, seed=3)
+    assert list(tables.remarks(drawn, heart, file="heart")) == []
+    fraud = problems.load("fraud")
+    assert list(tables.remarks(synthetic.generate(fraud, seed=3), fraud, file="fraud")) == []
