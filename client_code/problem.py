@@ -221,7 +221,7 @@ class Problem:
         changed = self._changed(features, np.log1p)
         if self.plain:
             return changed
-        inputs = np.empty((*changed.shape[:-1], len(self.input_names)))
+        inputs = np.empty((*changed.shape[:-1], len(self.input_names)), order="F")  # written column by column
         numbers = [number for number, column in enumerate(self.features) if not column.categories]
         inputs[..., [self.places[number].start for number in numbers]] = changed[..., numbers]
         for number, (column, place) in enumerate(zip(self.features, self.places, strict=True)):

@@ -279,7 +279,7 @@ def to_features(frame: pd.DataFrame, problem: Problem) -> np.ndarray:
     features = frame.iloc[:, 1:] if ordered else frame[list(problem.feature_names)]
     if not any(column.categories for column in problem.features):
         return features.to_numpy(dtype=np.float64)
-    values = np.empty(features.shape)
+    values = np.empty(features.shape, order="F")  # columns are written one by one
     for number, column in enumerate(problem.features):
         cells = features[column.name]
         if column.categories:
