@@ -4,7 +4,7 @@ import made_problems
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from workshop.science import evaluation
 
@@ -96,3 +96,14 @@ def test_a_site_of_one_class_has_no_roc_auc(ranked):
     assert table.loc[["sick ward", "south"], list(models)].isna().all(axis=None)
     first = labels[:300], models["global"][:300]
     assert table.loc["north", "global"] == pytest.approx(roc_auc_score(*first))
+
+
+def test_scores_of_many_resampled_tables_are_scikit_learns():
+    rng = np.random.default_rng(4)
+    labels = (rng.uniform(size=300) < 0.2).astype(int)
+    scores = np.round(np.clip(0.3 * labels + rng.uniform(size=300), 0, 1), 2)  # with ties
+    rows = [rng.integers(0, 300, 300) for _ in range(20)]
+    often = np.array([np.bincount(drawn, minlength=300) for drawn in rows]).T
+    seen = evaluation._weighted(labels, scores, often)
+    expected = [(roc_auc_score(labels[i], scores[i]), average_precision_score(labels[i], scores[i])) for i in rows]
+    np.testing.assert_allclose(np.array(list(seen.values())).T, expected, rtol=0, atol=1e-12)
