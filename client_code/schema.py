@@ -225,18 +225,17 @@ def _wrong(cells: pd.Series, column: Column, problem: Problem) -> Iterator[Broke
 
 def _wrong_words(cells: pd.Series, column: Column) -> Iterator[Broken]:
     """Yield the rules of words."""
-    empty = cells.isna()
     if not column.missing:
-        yield int(empty.sum()), "a cell is empty", "fill it or drop the rows"
-    words = cells[~empty].astype(str)
-    unknown = words[~words.isin(column.categories)]
+        yield int(cells.isna().sum()), "a cell is empty", "fill it or drop the rows"
+    rows = cells.value_counts()
     by_plain = {word.strip().casefold() for word in column.categories}
-    close = int(unknown.str.strip().str.casefold().isin(by_plain).sum())
+    unknown = {str(word): count for word, count in rows.items() if str(word) not in column.categories}
+    close = sum(count for word, count in unknown.items() if word.strip().casefold() in by_plain)
     known = f"write one of: {_listed(column.categories)}"
     none_of = f"a word is none of the {len(column.categories)} categories"
     yield close, f"{none_of} but for capitals or blanks", known
     remedy = f"{known}; or add the word to the problem, for every client" if column.kind == "category" else known
-    yield len(unknown) - close, none_of, remedy
+    yield sum(unknown.values()) - close, none_of, remedy
 
 
 def _wrong_numbers(cells: pd.Series, column: Column, problem: Problem) -> Iterator[Broken]:

@@ -276,7 +276,7 @@ def predict(parameters: Parameters, features: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-np.clip(features @ coef[0] + intercept[0], -500, 500)))
 
 
-PART = 64  # features whose moments are taken at a time: a wide table needs little more memory than its rows
+PART = 10  # features whose moments are taken at a time: a wide table needs little more memory than its rows
 METRICS = ("training_loss", "validation_loss", "validation_auc")
 
 

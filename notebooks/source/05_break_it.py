@@ -20,7 +20,7 @@
 
 # %% tags=["parameters"]
 ROUNDS_EACH = 3  # rounds of each of the small federations, 2 or more
-CUT = 10  # seconds without a route
+CUT = 5  # seconds without a route
 
 # %% [markdown]
 # | needs | makes |
