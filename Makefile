@@ -23,13 +23,15 @@ lab: .venv/ready  ## JupyterLab with the embedded AWS up, to follow step by step
 	@$(BIN)/python -m embedded_aws $(ACCOUNTS) run -- $(BIN)/python -m workshop lab
 
 # The pure part comes first and is measured: a tracer would slow the rest, whose work is done in other processes anyway.
-FAST_TESTS := tests/unit tests/repo emulator/tests/gate emulator/tests/policies emulator/tests/network/test_reachability.py \
+FAST_TESTS := tests/unit emulator/tests/gate emulator/tests/policies emulator/tests/network/test_reachability.py \
   emulator/embedded_aws client_code data_prep workshop
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
-test: .venv/ready  ## everything that proves the kit works; FAST=1: what is pure, in a minute or two
-	@$(PYTEST) $(FAST_TESTS) -m "not slow" --cov
+test: .venv/ready  ## everything that proves the kit works; FAST=1: what is pure, in a minute
+	@$(PYTEST) $(FAST_TESTS) -m "not slow" $(if $(FAST),,--cov)
+ifndef FAST
 	@echo "coverage is that of the pure part: what jobs, kernels and the embedded AWS run in their processes is not in it"
-	@$(if $(FAST),,$(PYTEST) -m slow)
+	@$(PYTEST) -m slow
+endif
 
 check: .venv/ready  ## lint, format, types and repository rules, under 30 seconds
 	@$(MAKE) --no-print-directory --jobs 4 check-style check-types check-templates check-rules

@@ -25,7 +25,7 @@ FIRST = ("tests/robustness", "tests/notebooks", "tests/federation")
 
 # Where pure tests are, as in the Makefile: `make test FAST=1` runs these but for what is marked slow.
 PURE = (
-    "tests/unit tests/repo emulator/tests/gate emulator/tests/policies emulator/tests/network/test_reachability.py "
+    "tests/unit emulator/tests/gate emulator/tests/policies emulator/tests/network/test_reachability.py "
     "emulator/embedded_aws client_code data_prep workshop"
 )
 

@@ -48,6 +48,7 @@ def test_honest_clients_pass_in_silence(tables, how, n_clients):
         assert apart.compare(moments(clients(frame, n_clients, how, seed)), FRAUD) == []
 
 
+@pytest.mark.slow
 def test_honest_clients_of_the_published_table_pass_in_silence(real_table_path):
     frame = split.deduplicate(schema.read_table(real_table_path, FRAUD), FRAUD)
     for seed in range(4):
