@@ -99,6 +99,26 @@ def test_a_resource_that_cannot_be_made_is_named_with_a_remedy_and_the_rest_can_
     assert set(deployment.deploy(federation)["did"]) == {"created"}
 
 
+def test_what_one_account_does_not_delete_holds_up_no_other(sessions, federation):
+    deployment.deploy(federation)
+    iam, role = sessions["client-1"].client("iam"), "FL-client-job-execution"
+    by_hand = iam.create_policy(
+        PolicyName="by-hand", PolicyDocument=json.dumps({
+            "Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}
+        }),
+    )["Policy"]["Arn"]  # fmt: skip
+    iam.attach_role_policy(RoleName=role, PolicyArn=by_hand)
+    with pytest.raises(StackError, match=f"account client-1, stack fl-client-job: .*{role}"):
+        cleanup.delete_all(sessions)
+    left = cleanup.left_over(sessions)
+    assert set(left["account"]) == {"client-1"}
+    assert {"fl-client-job", "fl-network"} <= set(left["name"])
+    iam.detach_role_policy(RoleName=role, PolicyArn=by_hand)
+    iam.delete_policy(PolicyArn=by_hand)
+    cleanup.delete_all(sessions)
+    assert cleanup.left_over(sessions).empty
+
+
 def test_after_a_failed_attempt_the_same_cell_goes_on_where_it_stopped(sessions, federation):
     iam = sessions["client-1"].client("iam")
     iam.create_role(RoleName="FL-accept-peering", AssumeRolePolicyDocument=json.dumps(NOBODY))

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import boto3
 import pandas as pd
@@ -17,7 +18,7 @@ from workshop.aws import blueprint, choices, refusals, stacks
 from workshop.aws.jobs import LOG_GROUP
 from workshop.aws.pace import pauses
 from workshop.aws.stacks import Stack
-from workshop.errors import AccountError, StackError
+from workshop.errors import AccountError, StackError, WorkshopError
 
 PREFIX = "fl-"
 NOTEBOOK_LOGS = "/aws/sagemaker/NotebookInstances"
@@ -74,22 +75,38 @@ def delete_all(
 
     Raises
     ------
-    StackError
-        Names the first stack and resource that could not be deleted.
-    AccountError
-        Names the first account that did not answer, or refused.
+    StackError, AccountError
+        Names the stack and resource that could not be deleted, or the account that did not answer, for each account;
+        what the others have is deleted all the same.
     """
+    refused: dict[str, WorkshopError] = {}
     with ThreadPoolExecutor(max_workers=8) as pool:
-        jobs = dict(zip(sessions, pool.map(_asked(delete_jobs), *_pairs(sessions)), strict=True))
-        stack_names = dict(zip(sessions, map(_asked(stacks.names), *_pairs(sessions)), strict=True))
-        for wave in _waves(stack_names):
+
+        def each(names: Iterable[str], work: Callable[[str], object]) -> dict[str, Any]:
+            """Do it for every account that has not refused yet; one that does holds up no other."""
+
+            def one(name: str) -> object:
+                try:
+                    return work(name)
+                except (AccountError, StackError) as error:
+                    return refused.setdefault(name, error)
+
+            left = [name for name in dict.fromkeys(names) if name not in refused]
+            return dict(zip(left, pool.map(one, left), strict=True))
+
+        jobs = each(sessions, lambda name: _asked(delete_jobs)(name, sessions[name]))
+        stack_names = each(sessions, lambda name: _asked(stacks.names)(name, sessions[name]))
+        for wave in _waves({name: names for name, names in stack_names.items() if name not in refused}):
+            by_account = {name: [stack for owner, stack in wave if owner == name] for name, _ in wave}
             if any(stack in _NEEDED_BY_INTERFACES for _, stack in wave):
-                owners = list({name: None for name, _ in wave})
-                list(pool.map(lambda name: _wait_for_interfaces(name, sessions[name], progress, deadline), owners))
-            if networks := {name: sessions[name] for name, stack in wave if stack == "fl-network"}:
-                list(pool.map(_asked(end_peerings), *_pairs(networks)))
-            list(pool.map(lambda entry: _delete_stack(sessions, entry[0], entry[1], progress), wave))
-        list(pool.map(_asked(_delete_logs), *_pairs(sessions)))
+                each(by_account, lambda name: _wait_for_interfaces(name, sessions[name], progress, deadline))
+            networks = [name for name, stack in wave if stack == "fl-network"]
+            each(networks, lambda name: _asked(end_peerings)(name, sessions[name]))
+            each(by_account, lambda name, own=by_account: _delete_stacks(sessions[name], name, own[name], progress))
+        each(sessions, lambda name: _asked(_delete_logs)(name, sessions[name]))
+    if refused:
+        first = next(iter(refused.values()))
+        raise type(first)("\n".join(map(str, refused.values())))
     lines = [(name, jobs[name], len(stack_names[name])) for name in sessions]
     return pd.DataFrame(lines, columns=["account", "jobs", "stacks"]).set_index("account")
 
@@ -110,12 +127,18 @@ def _pairs(sessions: Mapping[str, boto3.Session]) -> tuple[Iterable[str], Iterab
     return sessions.keys(), sessions.values()
 
 
-def _delete_stack(sessions: Mapping, account: str, stack: str, progress: Callable) -> None:
-    stacks.delete(
-        sessions[account], stack, account=account,
-        progress=lambda status, done, of: progress(account, stack, status, done, of),
-        again=f"`python -m workshop delete {account}` (or 99_clean_up)",
-    )  # fmt: skip
+def _delete_stacks(session: boto3.Session, account: str, names: Iterable[str], progress: Callable) -> None:
+    """Delete stacks of one account at once."""
+
+    def delete(stack: str) -> None:
+        stacks.delete(
+            session, stack, account=account,
+            progress=lambda status, done, of: progress(account, stack, status, done, of),
+            again=f"`python -m workshop delete {account}` (or 99_clean_up)",
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(delete, names))
 
 
 def _waves(stack_names: Mapping[str, list[str]]) -> Iterator[list[tuple[str, str]]]:
