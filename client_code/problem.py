@@ -116,10 +116,10 @@ class Problem:
     transforms: tuple[str, ...]  # of every feature, before it is standardised
     largest: float  # no value is larger
     floors: Floors
-    identifiers: tuple[str, ...] = ()  # columns that may stand in a file and reach no model
+    identifiers: tuple[str, ...] = ()  # columns that name whose row it is; they reach no model
+    ignored: tuple[str, ...] = ()  # other columns that may stand in a file and reach no model
     published: str = ""  # the source of the table that everybody can have, a word of data_prep/sources.py
     owner: str = ""  # the one of them that says whose row it is, where a table is of several owners
-    label_place: int = 0  # where it stands among the columns of a file
     pictured: tuple[str, ...] = ()  # columns that a lesson draws
     missing_words: tuple[str, ...] = ()  # what stands in a cell for nothing, beside nothing itself
 
@@ -140,9 +140,9 @@ class Problem:
         return (*self.pictured, *(name for name in numbers if name not in self.pictured))[:3]
 
     @cached_property
-    def file_names(self) -> tuple[str, ...]:
-        """Names of all columns in the order of a file that an owner brings."""
-        return (*self.feature_names[: self.label_place], self.label.name, *self.feature_names[self.label_place :])
+    def left_out(self) -> tuple[str, ...]:
+        """Columns of a file that reach no model."""
+        return (*self.identifiers, *self.ignored)
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
@@ -298,57 +298,53 @@ def load(path: Path) -> Problem:
 
 def _problem(entries: dict[str, Any]) -> Problem:
     needed = {"name", "label", "columns", "words", "transform", "limits", "floors"}
-    parts = needed | {"identifiers", "missing", "owner", "published", "pictured"}
+    parts = needed | {"identifiers", "ignored", "missing", "owner", "published", "pictured"}
     if unknown := set(entries) - parts:
         raise ProblemError(f"{', '.join(sorted(unknown))}: unknown; there may be {', '.join(sorted(parts))}")
     if absent := needed - set(entries):
         raise ProblemError(f"{', '.join(sorted(absent))} must be there")
-    label, place = _label(entries)
+    label = _label(entries["label"])
     features = tuple(_made(Column, entry, f"column number {n}") for n, entry in enumerate(entries["columns"], 1))
     if not features:
         raise ProblemError("columns: there must be one at least")
     for column in (replace(label, kind="category") if label.categories else label, *features):
         _check_column(column)
-    identifiers = _texts(entries.get("identifiers", []), "identifiers")
+    identifiers, ignored = (_texts(entries.get(which, []), which) for which in ("identifiers", "ignored"))
     pictured = _texts(entries.get("pictured", []), "pictured")
     drawn = {column.name for column in features if column.kind not in ("category", "flag")}
     if foreign := [name for name in pictured if name not in drawn]:
         raise ProblemError(f"pictured: {foreign[0]} is no column of numbers")
     if (owner := entries.get("owner", "")) not in ("", *identifiers):
         raise ProblemError(f"owner {owner!r}: it must be one of the identifiers")
-    names = [label.name, *(column.name for column in features), *identifiers]
+    names = [label.name, *(column.name for column in features), *identifiers, *ignored]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ProblemError(f"column {min(twice)} stands there twice")
     transforms = entries["transform"]
     for kind in sorted({column.kind for column in features} - {"category"}):
         if transforms.get(kind) not in TRANSFORMS:
-            raise ProblemError(f"transform of kind {kind}: choose one of {', '.join(TRANSFORMS)}")
+            raise ProblemError(
+                f"[transform] must say what becomes of kind {kind}: add {kind} = one of {', '.join(TRANSFORMS)}"
+            )
     if transforms.get("number") == "log1p":
         raise ProblemError("transform of kind number: a number may be negative and has no logarithm then; choose none")
     return Problem(
         entries["name"], label, features, _made(Words, entries["words"], "words"),
         tuple("none" if column.categories else transforms[column.kind] for column in features),
         float(entries["limits"]["largest"]), _made(Floors, entries["floors"], "floors"), identifiers,
-        entries.get("published", ""),
-        owner, place, pictured,
+        ignored, entries.get("published", ""), owner, pictured,
         _texts(entries.get("missing", []), "missing"),
     )  # fmt: skip
 
 
-def _label(entries: dict[str, Any]) -> tuple[Column, int]:
-    """Return the label, and how many columns of a file stand before it."""
-    place = entries["label"].get("place", 0)
-    if not isinstance(place, int) or not 0 <= place <= len(entries["columns"]):
-        raise ProblemError(f"the label: place is {place!r}; it is the number of columns before it, or left out")
-    described = {name: value for name, value in entries["label"].items() if name != "place"}
-    label = _made(Column, described | {"kind": "flag"}, "the label")
+def _label(entry: dict[str, Any]) -> Column:
+    label = _made(Column, entry | {"kind": "flag"}, "the label")
     if len(label.categories) not in (0, 2):
         raise ProblemError(f"label {label.name}: categories are two words, that of 0 first; or leave them out")
     if label.missing:
         raise ProblemError(
             f"label {label.name}: it may not be missing: nothing is learnt from such a row, leave it out"
         )
-    return label, place
+    return label
 
 
 def _made(kind: type, entry: dict[str, Any], where: str) -> Any:

@@ -10,8 +10,9 @@ import csv
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,8 @@ except ImportError:  # in a job the modules lie side by side and are no package
 _EXACT = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
 
 PIECE = 4_000_000  # cells that are read at a time
+
+_PLAIN = "write plain numbers, without separators for thousands, and leave a cell empty where nothing is known"
 
 # What counts as a number in a file; an empty cell is missing, not text.
 _NUMBER = re.compile(
@@ -46,7 +49,11 @@ class TableError(ValueError):
         Which column, where the rule is about one.
     rows : int or None
         How many rows break the rule.
+    first : tuple of int
+        Up to three of them, counted from 1 below the header, where that is known; not in the message.
     """
+
+    first: tuple[int, ...] = ()
 
     def __init__(self, file: str, rule: str, remedy: str, *, column: str | None = None, rows: int | None = None):
         self.file, self.column, self.rule, self.rows = file, column, rule, rows
@@ -120,7 +127,7 @@ def read_identifier(path: Path, problem: Problem, name: str) -> pd.Series:
 def _read(path: Path, problem: Problem) -> pd.DataFrame:
     """Read a file into float64 columns; raise what is wrong with its header, its cells or its rows' lengths."""
     header, skipped = _header(path)
-    _check_names([name for name in header if name not in problem.identifiers], problem, file=path.name)
+    _check_names([name for name in header if name not in problem.left_out], problem, file=path.name)
     if len(next(_rows(path, skipped), header)) != len(header):
         raise _explain(path, header, skipped, problem)  # pandas takes a comma too many in every row for an index
     try:
@@ -161,7 +168,7 @@ def findings(
     frame: pd.DataFrame, problem: Problem, *, file: str, minimum_rows: int = 1, both_classes: bool = True
 ) -> Iterator[TableError]:
     """Yield every rule that a table in memory breaks; raise what is wrong with its columns' names."""
-    _check_names([str(name) for name in frame.columns if name not in problem.identifiers], problem, file=file)
+    _check_names([str(name) for name in frame.columns if name not in problem.left_out], problem, file=file)
     return _findings([frame], problem, file=file, minimum_rows=minimum_rows, both_classes=both_classes)
 
 
@@ -172,7 +179,11 @@ def findings_in(path: Path, problem: Problem) -> Iterator[TableError]:
     """
     try:
         header, skipped = header_of(path)
-        _check_names([name for name in header if name not in problem.identifiers], problem, file=path.name)
+        names = [name for name in header if name not in problem.left_out]
+        if sorted(names) == sorted(problem.names):  # what cells say can be told whatever the order of the columns
+            yield from _told(_check_names, names, problem, file=path.name)
+        else:
+            _check_names(names, problem, file=path.name)
         if _ragged(path, header, skipped) or _foreign(path, skipped):
             raise _explain(path, header, skipped, problem)
     except TableError as error:
@@ -186,20 +197,31 @@ def findings_in(path: Path, problem: Problem) -> Iterator[TableError]:
         yield from _findings(pieces, problem, file=path.name)
 
 
+def _told(check: Callable[..., None], *arguments: Any, **more: Any) -> Iterator[TableError]:
+    """Yield what a check raises."""
+    try:
+        check(*arguments, **more)
+    except TableError as error:
+        yield error
+
+
 def _findings(
     pieces: Iterable[pd.DataFrame], problem: Problem, *, file: str, minimum_rows: int = 1, both_classes: bool = True
 ) -> Iterator[TableError]:
     """Yield the rules that a table breaks which comes in pieces, each with how many rows break it in all."""
     broken: Counter[tuple[str, str, str]] = Counter()
+    first: dict[tuple[str, str, str], list[int]] = {}
     n_rows, label = 0, problem.label
     classes: set = set()
     for piece in pieces:
-        n_rows += len(piece)
         seen = piece[label.name]
         classes.update((seen if label.categories else pd.to_numeric(seen, errors="coerce")).dropna().unique())
         for column in problem.columns:
-            for count, rule, remedy in _wrong(piece[column.name], column, problem):
-                broken[column.name, rule, remedy] += count
+            for where, rule, remedy in _wrong(piece[column.name], column, problem):
+                what = (column.name, rule, remedy)
+                broken[what] += int(where.sum())
+                first.setdefault(what, []).extend((n_rows + 1 + np.flatnonzero(where)[:3]).tolist())
+        n_rows += len(piece)
     if not n_rows:
         yield TableError(file, "there is no row below the header", "at least one row is needed")
         return
@@ -208,17 +230,19 @@ def _findings(
         yield TableError(file, rule, "add rows, or leave this client out")
     for (name, rule, remedy), count in broken.items():
         if count:
-            yield TableError(file, rule, remedy, column=name, rows=count)
+            finding = TableError(file, rule, remedy, column=name, rows=count)
+            finding.first = tuple(first[name, rule, remedy][:3])
+            yield finding
     if both_classes and len(classes) < 2:
         rule, remedy = "all rows are of one class", "rows of both classes are needed"
         yield TableError(file, rule, remedy, column=label.name, rows=n_rows)
 
 
-Broken = tuple[int, str, str]  # rows that break a rule, the rule, what to do
+Broken = tuple[np.ndarray, str, str]  # which rows break a rule, the rule, what to do
 
 
 def _wrong(cells: pd.Series, column: Column, problem: Problem) -> Iterator[Broken]:
-    """Yield the rules of a column, each with how many rows break it; a label that was read is numbers."""
+    """Yield the rules of a column, each with the rows that break it; a label that was read is numbers."""
     spoken = column.kind == "category" or (column.categories and not pd.api.types.is_numeric_dtype(cells))
     return _wrong_words(cells, column) if spoken else _wrong_numbers(cells, column, problem)
 
@@ -226,45 +250,47 @@ def _wrong(cells: pd.Series, column: Column, problem: Problem) -> Iterator[Broke
 def _wrong_words(cells: pd.Series, column: Column) -> Iterator[Broken]:
     """Yield the rules of words."""
     if not column.missing:
-        yield int(cells.isna().sum()), "a cell is empty", "fill it or drop the rows"
-    rows = cells.value_counts()
+        yield cells.isna().to_numpy(), "a cell is empty", "fill it or drop the rows"
     by_plain = {word.strip().casefold() for word in column.categories}
-    unknown = {str(word): count for word, count in rows.items() if str(word) not in column.categories}
-    close = sum(count for word, count in unknown.items() if word.strip().casefold() in by_plain)
+    unknown = [word for word in cells.unique() if not pd.isna(word) and str(word) not in column.categories]
+    close = [word for word in unknown if str(word).strip().casefold() in by_plain]
     known = f"write one of: {_listed(column.categories)}"
     none_of = f"a word is none of the {len(column.categories)} categories"
-    yield close, f"{none_of} but for capitals or blanks", known
+    yield _among(cells, close), f"{none_of} but for capitals or blanks", known
     remedy = f"{known}; or add the word to the problem, for every client" if column.kind == "category" else known
-    yield sum(unknown.values()) - close, none_of, remedy
+    yield _among(cells, [word for word in unknown if word not in close]), none_of, remedy
+
+
+def _among(cells: pd.Series, words: Sequence[object]) -> np.ndarray:
+    return cells.isin(words).to_numpy() if words else np.zeros(len(cells), dtype=bool)
 
 
 def _wrong_numbers(cells: pd.Series, column: Column, problem: Problem) -> Iterator[Broken]:
     """Yield the rules of numbers."""
-    text = 0
+    text = np.zeros(len(cells), dtype=bool)
     if not pd.api.types.is_numeric_dtype(cells):
         numbers = pd.to_numeric(cells, errors="coerce")
-        text = sum(not is_number(str(cell)) for cell in cells[numbers.isna() & cells.notna()])
+        strange = (numbers.isna() & cells.notna()).to_numpy()
+        text[strange] = [not is_number(str(cell)) for cell in cells[strange]]
         cells = numbers
-    yield text, "text stands in a number column", "write plain numbers, without separators for thousands"
+    yield text, "text stands in a number column", _PLAIN
     values = cells.to_numpy(dtype=np.float64)
     low, high = problem.limits_of(column)
     if not column.missing:
-        empty = int(np.isnan(values).sum()) - text
-        yield empty, "a cell is empty or not a number (NaN)", "fill it or drop the rows"
-    yield int(np.isinf(values).sum()), "a value is infinite", "correct it or drop the rows"
+        yield np.isnan(values) & ~text, "a cell is empty or not a number (NaN)", "fill it or drop the rows"
+    yield np.isinf(values), "a value is infinite", "correct it or drop the rows"
     largest = problem.largest if column.high is None else high
     remedy = "no amount or count is that large: correct it" if column.high is None else "correct it or drop the rows"
-    yield int((values > largest).sum()), f"a value is above {largest:g}", remedy
+    yield values > largest, f"a value is above {largest:g}", remedy
     if column.low is not None:
-        yield int((values < low).sum()), f"a value is below {low:g}", "correct it or drop the rows"
+        yield values < low, f"a value is below {low:g}", "correct it or drop the rows"
     elif column.kind == "number":
-        yield int((values < low).sum()), f"a value is below {low:g}", "no number is that small: correct it"
+        yield values < low, f"a value is below {low:g}", "no number is that small: correct it"
     else:
         remedy = "amounts and counts start at 0: correct or drop the rows"
-        yield int((values < 0).sum()), "a value is negative", remedy
+        yield values < 0, "a value is negative", remedy
     if column.kind == "flag":
-        broken = ~np.isin(values, (0, 1)) & ~np.isnan(values)
-        yield int(broken.sum()), "a value is neither 0 nor 1", "code it as 0 or 1"
+        yield ~np.isin(values, (0, 1)) & ~np.isnan(values), "a value is neither 0 nor 1", "code it as 0 or 1"
 
 
 def to_arrays(frame: pd.DataFrame, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
@@ -313,9 +339,9 @@ def _check_names(names: Sequence[str], problem: Problem, *, file: str) -> None:
 
     A name that the schema does not know could be a value, in a file without a header: it is not quoted.
     """
-    if tuple(names) in (problem.names, problem.file_names):
-        return
     label = problem.label.name
+    if tuple(name for name in names if name != label) == problem.feature_names and list(names).count(label) == 1:
+        return
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         raise TableError(
             file, "no commas between the names of the columns", "write the table with commas between cells"
@@ -330,14 +356,15 @@ def _check_names(names: Sequence[str], problem: Problem, *, file: str) -> None:
     strange = [str(number) for number, name in enumerate(meant, start=1) if name is None]
     spelling = [name for name, given in zip(meant, names, strict=True) if name is not None and name != given]
     twice = [name for name, count in Counter(known).items() if count > 1]
-    expected = [name for name in problem.file_names if name in known]
-    moved = [name for name, other in zip(dict.fromkeys(known), expected, strict=True) if name != other]
+    there = [name for name in dict.fromkeys(known) if name != label]
+    expected = [name for name in problem.feature_names if name in known]
+    moved = [name for name, other in zip(there, expected, strict=True) if name != other]
     differences = (
         (missing, _missing(missing, label), "add what is missing in its place"),
         (strange, f"column number {_listed(strange)} has a name that the schema does not know", "leave it out"),
         (twice, f"the column stands there twice: {_listed(twice)}", "keep one of the two"),
         (spelling, f"blanks or capitals in the names of columns: {_listed(spelling)}", "write them as the schema does"),
-        (moved, f"columns stand in another order, from {moved[0] if moved else ''} on", "put them into the schema's"),
+        (moved, f"columns stand in another order, from {moved[0] if moved else ''} on", "put them into the problem's"),
     )
     told = [(rule, remedy) for which, rule, remedy in differences if which]
     named = [*missing, *twice, *spelling]
@@ -439,9 +466,11 @@ def _read_cells(path: Path, problem: Problem, header: Sequence[str], skipped: in
             n_rows += len(piece)
     for name, found in unknown.items():
         if len(strange := pd.concat(found)):
-            broken = [TableError(path.name, rule, remedy, column=name, rows=count)
-                      for count, rule, remedy in _wrong_words(strange, words[name]) if count]  # fmt: skip
-            raise broken[0]
+            raise next(
+                TableError(path.name, rule, remedy, column=name, rows=int(where.sum()))
+                for where, rule, remedy in _wrong_words(strange, words[name])
+                if where.any()
+            )
     frame = pd.DataFrame(columns[1:, :n_rows].T, columns=list(problem.feature_names), copy=False)
     for column in problem.features:
         if column.categories:
@@ -461,7 +490,7 @@ def _ragged(path: Path, header: Sequence[str], skipped: int) -> int:
 
 def _explain(path: Path, header: Sequence[str], skipped: int, problem: Problem) -> TableError:
     """Go through a file that pandas refused, cell by cell, and say which rule it breaks in how many rows."""
-    free = {column.name for column in problem.columns if column.categories} | set(problem.identifiers)
+    free = {column.name for column in problem.columns if column.categories} | set(problem.left_out)
     foreign = ragged = 0
     text: Counter[str] = Counter()
     for cells in _rows(path, skipped):
@@ -479,6 +508,5 @@ def _explain(path: Path, header: Sequence[str], skipped: int, problem: Problem) 
         return TableError(path.name, rule, "write one cell per column", rows=ragged)
     if text:
         column = next(name for name in header if text[name])
-        remedy = "write plain numbers, without separators for thousands"
-        return TableError(path.name, "text stands in a number column", remedy, column=column, rows=text[column])
+        return TableError(path.name, "text stands in a number column", _PLAIN, column=column, rows=text[column])
     return TableError(path.name, "it cannot be read as a table of numbers", "compare it with the schema")

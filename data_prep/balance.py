@@ -45,7 +45,8 @@ def smote(
     Returns
     -------
     DataFrame
-        The rows of ``frame``, as they were, and the new ones below them; with ``undersample`` fewer of label 0.
+        The rows of ``frame``, as they were but for columns that reach no model, and the new ones below them; with
+        ``undersample`` fewer of label 0.
 
     Raises
     ------
@@ -54,6 +55,7 @@ def smote(
 
     Source: Chawla, Bowyer, Hall and Kegelmeyer 2002, SMOTE.
     """
+    frame = frame[[name for name in frame.columns if name not in problem.left_out]]
     positives = int(frame[problem.label.name].sum())
     missing = int(ratio * (len(frame) - positives) + 1e-9) - positives  # 0.29 of 100 are 29
     if missing > 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -16,9 +16,11 @@ import pandas as pd
 from client_code import schema
 from data_prep.errors import DataError
 
-MISSING_WORDS = ("?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-")
+# What stands for nothing, in any capitals; what is empty to one of these eyes alone is told, and not guessed at.
+MISSING_WORDS = {"?", "na", "n/a", "#n/a", "nan", "null", "none", "missing", "unknown", "-", "--", "."}
 MOST_WORDS = 20  # of a category; a column with more is text
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T].*)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}")
+_WIDE = 20  # the 95th percentile of an amount is at least so many times the 5th
 _FLOORS = {"shared": 50, "training": 2, "validation": 1, "test": 5, "rare": 5, "category": 5}
 
 
@@ -35,7 +37,6 @@ class Guess:
     why: str
     missing: bool = False
     words: tuple[str, ...] = ()
-    before: bool = False  # the label
 
     @property
     def unconfirmed(self) -> bool:
@@ -95,12 +96,7 @@ def draft(
     if absent := [name for name in (label, *kept, *categories) if name not in table.columns]:
         raise DraftError(f"{path.name} has no column {absent[0]}; it has {', '.join(table.columns)}")
     words = _label_words(table[label], positive, path.name)
-    names = list(table.columns)
-    guesses = [
-        replace(_guess(table[name], name in categories), before=names.index(name) < names.index(label))
-        for name in names
-        if name not in (label, *kept)
-    ]
+    guesses = [_guess(table[name], name in categories) for name in table.columns if name not in (label, *kept)]
     if all(guess.unconfirmed or not guess.kind for guess in guesses):
         raise DraftError(f"{path.name}: no column but the label is of a kind that a model can learn from")
     positives = int((table[label] == words[1] if words else pd.to_numeric(table[label]) == 1).sum())
@@ -119,14 +115,27 @@ def _read(path: Path) -> tuple[pd.DataFrame, list[str]]:
     )  # fmt: skip
     if not len(table):
         raise DraftError(f"{path.name}: there is no row below the header")
-    words = [word for word in MISSING_WORDS if any(_means_nothing(cells, word) for _, cells in table.items())]
+    strange = {word for _, cells in table.items() for word in _no_numbers(cells) if word.casefold() in MISSING_WORDS}
+    words = sorted(word for word in strange if any(_means_nothing(cells, word) for _, cells in table.items()))
     return table.replace(dict.fromkeys(words, pd.NA)), words
 
 
 def _means_nothing(cells: pd.Series, word: str) -> bool:
     """Tell whether a word stands for nothing: among numbers, or where it is one that nobody uses for something."""
     found = cells == word
-    return bool(found.any()) and (word != "-" or _numbers(cells[~found]))
+    used = {"-", "--", ".", "none", "missing", "unknown"}
+    return bool(found.any()) and (word.casefold() not in used or _numbers(cells[~_nothing(cells)]))
+
+
+def _nothing(cells: pd.Series) -> pd.Series:
+    return cells.astype(str).str.casefold().isin(MISSING_WORDS) | cells.isna()
+
+
+def _no_numbers(cells: pd.Series) -> list[str]:
+    """Return the different words of a column that are no numbers."""
+    return [
+        word for word in map(str, cells.dropna().unique()) if not schema.is_number(word) or word.casefold() == "nan"
+    ]
 
 
 def _numbers(cells: pd.Series) -> bool:
@@ -163,11 +172,15 @@ def _guess(cells: pd.Series, confirmed: bool) -> Guess:
     distinct = words.nunique()
     if words.map(lambda word: bool(_DATE.fullmatch(word))).mean() > 0.9:
         return Guess(name, "", "dates: make a number of it, such as days before the day of the label")
+    if not confirmed and (text := int((~words.map(schema.is_number)).sum())) < len(words) / 2:
+        why = f"numbers, but for {text:,} rows: empty those cells, or correct them, and draft again"
+        return Guess(name, "", why)
     if confirmed or distinct <= MOST_WORDS:
-        spellings = words.str.strip().str.casefold().nunique()
-        odd = f"; {distinct - spellings} of them differ by capitals or blanks alone" if spellings < distinct else ""
-        kept = tuple(sorted(words.unique())) if confirmed else ()
-        return Guess(name, "category", f"{distinct} different words{odd}", gaps, kept)
+        spellings = words.str.strip().groupby(words.str.strip().str.casefold()).agg(lambda same: same.mode()[0])
+        odd = ""
+        if len(spellings) < distinct:
+            odd = f"; {distinct - len(spellings)} of them by capitals or blanks alone: the most frequent is kept"
+        return Guess(name, "category", f"{distinct} different words{odd}", gaps, tuple(sorted(spellings)) * confirmed)
     return Guess(name, "", f"{distinct:,} different words: text, or something that names the row")
 
 
@@ -181,7 +194,10 @@ def _guess_number(name: str, values: pd.Series, gaps: bool) -> Guess:
         return Guess(name, "number", "some are negative", gaps)
     if whole:
         return Guess(name, "count", "whole numbers from 0 on; a code (such as a region) would be a category", gaps)
-    return Guess(name, "amount", "numbers from 0 on", gaps)
+    some = values[values > 0]
+    if len(some) and some.quantile(0.95) < _WIDE * some.quantile(0.05):
+        return Guess(name, "number", "numbers from 0 on, of much the same size: no logarithm", gaps)
+    return Guess(name, "amount", "numbers from 0 on, a few much larger than most", gaps)
 
 
 def _lines(about: _About, guesses: Sequence[Guess]) -> Iterator[str]:
@@ -190,9 +206,10 @@ def _lines(about: _About, guesses: Sequence[Guess]) -> Iterator[str]:
     yield f"# Drafted from {about.file}, {about.rows:,} rows, {about.positives:,} with {label} = 1: read every line."
     left_out = [guess for guess in guesses if not guess.kind or guess.unconfirmed]
     yield f"name = {_quoted(re.sub('[^a-z0-9]+', '-', Path(about.file).stem.lower()).strip('-') or 'mine')}"
-    hidden = [*about.identifiers, *(guess.name for guess in left_out)]
-    if hidden:
-        yield f"identifiers = [{', '.join(map(_quoted, hidden))}] # they reach no model"
+    if about.identifiers:
+        yield f"identifiers = [{', '.join(map(_quoted, about.identifiers))}] # whose row it is; they reach no model"
+    if left_out:
+        yield f"ignored = [{', '.join(_quoted(guess.name) for guess in left_out)}] # they reach no model either"
     for guess in left_out:
         more = f"; its words are cells of your table: confirm them, --categories {guess.name}" * guess.unconfirmed
         yield f"# {guess.name} reaches no model: {guess.why}{more}"
@@ -201,7 +218,7 @@ def _lines(about: _About, guesses: Sequence[Guess]) -> Iterator[str]:
     if about.missing:
         yield f"missing = [{', '.join(map(_quoted, about.missing))}] # what stands in a cell for nothing"
     yield ""
-    yield "[words] # what rows and classes are called in messages, tables and figures"
+    yield "[words] # what rows and classes are called in messages, lessons and figures: write your own"
     no, yes = ("no", "yes") if not about.label_words else about.label_words
     plain = {no.casefold(), yes.casefold()} <= {"no", "yes", "n", "y", "false", "true", "0", "1", "2", "-1"}
     classes = {"negative": f"not {label}", "positive": label} if plain else {"negative": no, "positive": yes}
@@ -211,9 +228,7 @@ def _lines(about: _About, guesses: Sequence[Guess]) -> Iterator[str]:
     yield ""
     yield "[transform] # of each kind, before it is standardised: log1p where a few values are very large, else none"
     kinds = {"amount": "log1p", "count": "log1p", "flag": "none", "number": "none"}
-    taken = [guess for guess in guesses if guess not in left_out]
-    used = {guess.kind for guess in taken}
-    yield from (f"{kind} = {_quoted(transform)}" for kind, transform in kinds.items() if kind in used)
+    yield from (f"{kind} = {_quoted(transform)}" for kind, transform in kinds.items())
     yield ""
     yield "[limits]"
     yield "largest = 1e20 # no value is larger"
@@ -223,13 +238,11 @@ def _lines(about: _About, guesses: Sequence[Guess]) -> Iterator[str]:
     yield ""
     yield "[label]"
     yield f"name = {_quoted(label)}"
-    yield 'unit = "0 or 1"'
-    yield f"meaning = {_quoted(f'1: {label}')} # say what it means"
+    yield f"unit = {_quoted(' or '.join(about.label_words or ('0', '1')))}"
+    yield f"meaning = {_quoted(f'{about.label_words[1] if about.label_words else 1}: {label}')} # say what it means"
     if about.label_words:
         yield f"categories = [{', '.join(map(_quoted, about.label_words))}] # what stands in the table for 0 and for 1"
-    if place := sum(guess.before for guess in taken):
-        yield f"place = {place} # columns before it"
-    for guess in taken:
+    for guess in (guess for guess in guesses if guess not in left_out):
         yield from _column(guess)
 
 

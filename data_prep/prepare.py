@@ -126,7 +126,7 @@ def _client_tables(
     """Split and balance one client's rows; return its parts."""
     if balance not in BALANCE:
         raise DataError(f"BALANCE {balance!r} is unknown; choose one of {', '.join(BALANCE)}")
-    rows = rows[[name for name in rows.columns if name not in problem.identifiers]]
+    rows = rows[[name for name in rows.columns if name not in problem.left_out]]
     train, validation = split.train_validation(rows, problem, seed=seed, owner=owner)
     balanced = _balanced(train, problem, balance, seed=seed, owner=owner)
     return {"train": train, "balanced": balanced, "validation": validation}

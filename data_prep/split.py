@@ -33,7 +33,7 @@ def deduplicate(frame: pd.DataFrame, problem: Problem) -> pd.DataFrame:
     What is listed twice stands in a table twice; a copy on each side of a split would let the
     test know the training rows.
     """
-    names = [name for name in frame.columns if name not in problem.identifiers]
+    names = [name for name in frame.columns if name not in problem.left_out]
     return frame.drop_duplicates(subset=names, ignore_index=True)
 
 
@@ -159,7 +159,10 @@ def assign(frame: pd.DataFrame, problem: Problem, n_clients: int, *, how: str, s
     if how == GIVEN:
         parts = [part.reset_index(drop=True) for _, part in frame.groupby(problem.owner, sort=False)]
         if len(parts) != n_clients:
-            raise SplitError(f"CLIENTS is {n_clients}, and the table has the rows of {len(parts)} ({problem.owner})")
+            raise SplitError(
+                f"CLIENTS is {n_clients}, and the table has the rows of {len(parts)} ({problem.owner}): "
+                f"CLIENTS={len(parts)} gives each its own, another PARTITION deals the rows"
+            )
         return parts
     counts = np.bincount(frame[problem.label.name], minlength=2)
     rare = int(np.argmin(counts))

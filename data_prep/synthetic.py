@@ -57,7 +57,10 @@ def generate(problem: Problem, n_rows: int = 5500, positive_rate: float = POSITI
         raise DataError(f"{n_rows} rows at a rate of {positive_rate} leave fewer than two rows of a class")
     parameters = json.loads(PARAMETERS.read_text())
     if set(parameters["columns"]) != set(problem.feature_names):
-        raise DataError(f"there are no synthetic rows of problem {problem.name}: give the path of a table as DATA")
+        raise DataError(
+            f"there are no synthetic rows of problem {problem.name}: give the path of a table as DATA, or derive "
+            "statistics beside the problem's file (`fl table statistics`)"
+        )
     rng = streams.generator(seed, streams.GENERATE)
     n_copies = round(n_positive * DUPLICATE_RATE)
     negative = _draw(parameters, problem, 0, n_rows - n_positive, rng)

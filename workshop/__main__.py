@@ -170,6 +170,7 @@ def _for_tables(command: Add) -> None:
             categories=o.categories,
             owner=o.owner,
             positive=o.positive,
+            force=o.force,
         ),
         "write a problem file from a table, with what was guessed and why, and no cell of it",
     )
@@ -180,6 +181,7 @@ def _for_tables(command: Add) -> None:
     draft.add_argument("--categories", nargs="+", default=[], help="columns whose words every client may read")
     draft.add_argument("--owner", default="", help="the column that says whose row it is, if there are several owners")
     draft.add_argument("--output", type=Path, help="the file to write, such as my.toml; else it is printed")
+    draft.add_argument("--force", action="store_true", help="write over the file that is there")
     check = action("check", lambda m, o: m.check(o.problem, o.table), "tell all that is wrong with a table, at once")
     statistics = action(
         "statistics",
@@ -189,7 +191,7 @@ def _for_tables(command: Add) -> None:
     for added in (check, statistics):
         added.add_argument("problem", type=Path, help="a problem file, such as my.toml")
         added.add_argument("table", type=Path, help="a CSV file")
-    statistics.add_argument("--output", type=Path, required=True, help="the file to write: my.statistics.json")
+    statistics.add_argument("--output", type=Path, help="the file to write; else my.statistics.json beside my.toml")
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ BALANCE = "smote"  # smote | smote_undersample | none
 #
 # ## Read the table
 # `synthetic` rows are drawn from a generator that knows a table's shape, and nobody's row; they are stamped as
-# synthetic wherever they go. `curated` is the published table of the fraud problem. Either way the ${n_columns} columns
-# are checked against the problem's file (${name}): a table that breaks it is refused with file, column, rule and row
-# count.
+# synthetic wherever they go. `curated` is the published table of the fraud problem, a path your own. Either way the
+# ${n_columns} columns are checked against the problem's file (${name}): a table that breaks it is refused with file,
+# column, rule and row count.
 
 # %%
 import pandas as pd
@@ -56,30 +56,30 @@ print(
 # %%
 pd.set_option("display.max_colwidth", None)
 described = pd.DataFrame(problem.columns).set_index("name")[["unit", "meaning"]]
-described.iloc[[*range(5), *range(-3, 0)]] if len(described) > 8 else described
+described.iloc[[*range(5), *range(-3, 0)]] if len(described) > 15 else described
 
 # %% [markdown]
 # ## Look at the numbers
-# Amounts reach over several powers of ten, so the model sees their logarithm. How far would one column alone tell
-# ${positive} ${subjects} from ${negative} ones? Where the curves overlap, not at all.
+# Of what reaches over several powers of ten, as amounts of money do, the model sees the logarithm. How far would one
+# column alone tell ${positive} ${subjects} from ${negative} ones? Where the curves overlap, not at all.
 
 # %%
 plots.columns(
     problem.shown,
     table.frame,
     problem,
-    title=f"{problem.words.outcome.capitalize()} hides in the crowd",
+    title="How far one column tells them apart",
 )
 
 # %% [markdown]
 # ## Give every row one owner
 # The steps run in this order, all from one seed:
 #
-# 1. **Deduplicate.** A table may hold a ${subject} twice (the list of excluded providers does). A copy in training and
-#    its twin in the test table would be an exam whose questions were handed out before.
+# 1. **Deduplicate.** A table may hold a ${subject} twice. A copy in training and its twin in the test table would be an
+#    exam whose questions were handed out before.
 # 2. **Hold out** the server's test table: rows as they stand, never resampled, seen by no client.
 # 3. **Assign** every other row to one client. `iid` deals them like cards; `similar_providers` gives each client its
-#    own kind of ${subject}; `label_skew` gives some clients much more ${outcome} than others.
+#    own kind of ${subject} (by k-means, whatever the table); `label_skew` gives some clients much more ${outcome} than others.
 # 4. **Split** each client's rows in training and validation.
 # 5. **Balance** the training rows, and only these.
 

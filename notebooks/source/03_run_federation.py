@@ -295,7 +295,7 @@ told[["how often", "could be learnt", "done about it"]]
 # </details>
 # <details><summary>Why does the scaler need a round of its own?</summary>
 #
-# Columns have units of their own: one reaches from a few dollars to millions, another from 0 to 1. Every client must
+# Columns have units of their own: one may reach to millions, another from 0 to 1. Every client must
 # scale them in the same way, and the right way is the mean and spread of everybody's rows, which nobody has. Sums can be added up without showing a row; only the sums of
 # two sets of rows that differ by one row show that one, so a job does not tell the second.
 # </details>

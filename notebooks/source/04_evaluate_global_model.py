@@ -113,7 +113,7 @@ plots.comparison(spread, base_rate=labels.mean(), title=title)
 print(evaluation.gains(spread).replace("; ", "\n"))
 
 # %% [markdown]
-# This is one split and one seed. The page `docs/results.md` repeats the comparison over five.
+# This is one split and one seed. The page `docs/results.md` repeats the comparison over five, for the tables of the kit.
 #
 # Where the table says whose each row is, every model is scored on every owner's rows alone. Where an owner's test rows are
 # of one class there is no ROC AUC, and none is made up.
@@ -130,7 +130,7 @@ sites
 # %% [markdown]
 # ## Where the model is right
 # Both curves show every threshold at once. The left one hardly notices how rare ${outcome} is; the right one does, and
-# that is what an investigator feels.
+# that is what somebody feels who must look into the flagged ones.
 
 # %%
 curves = {
@@ -179,21 +179,22 @@ pd.Series(
 ).round(3).to_frame()
 
 # %% [markdown]
-# ## What an investigator gets
-# Nobody looks into a thousand ${subjects}. Take the most suspicious first: how many of them are ${positive}?
+# ## What somebody with little time gets
+# Nobody looks into a thousand ${subjects}. Take those that rank highest first: how many of them are ${positive}?
 
 # %%
 plots.top_k(
     labels,
     probabilities,
     words=words,
-    title=f"{scores['global'].precision_at_k:.0%} of the {TOP_K} most suspicious are {words.positive}",
+    title=f"{scores['global'].precision_at_k:.0%} of the {TOP_K} that rank highest are {words.positive}",
 )
 
 # %% [markdown]
 # ## What the corrections are worth
 # The sample that this workshop grew from trains on raw amounts, undersamples, and stops after the same number of
-# iterations. Here amounts become logarithms, all columns get a common scale, and no row is thrown away.
+# iterations. Here amounts become logarithms, all columns get a common scale, and no row is thrown away. What that is
+# worth depends on the table: most where amounts are large and label 1 is rare.
 
 # %%
 real = pd.concat(

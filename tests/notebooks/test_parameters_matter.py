@@ -120,5 +120,5 @@ def test_a_table_that_breaks_the_schema_stops_the_workshop_and_says_why(tmp_path
     run, summary = workshop(tmp_path, DATA=str(bad))
     assert run.returncode != 0
     assert summary is None
-    assert "01_prepare_data failed in cell" in run.stdout
-    assert "mine.csv" in run.stdout
+    assert "The workshop stopped. DATA=mine.csv does not fit problem fraud:" in run.stdout
+    assert "mine.csv, column fraudulent_provider: the label column is missing" in run.stdout

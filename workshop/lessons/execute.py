@@ -24,7 +24,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from client_code import schema
 from client_code.problem import Problem
+from data_prep import findings
 from workshop import problems, state
 from workshop.errors import WorkshopError
 from workshop.files import NOTEBOOKS, REPOSITORY, write_text
@@ -86,7 +88,26 @@ def options_from(environment: dict[str, str]) -> dict[str, object]:
         chosen["DATA"] = str(path)
     if described and described.owner:
         chosen.setdefault("PARTITION", "given")
+    _check_table(chosen, described)
     return chosen
+
+
+def _check_table(chosen: dict[str, Any], described: Problem | None) -> None:
+    """Look at a table of one's own before anything starts; who owns rows is a client, so their number is known.
+
+    Raises
+    ------
+    WorkshopError
+        Tells all that is wrong with it.
+    """
+    path = Path(str(chosen.get("DATA", "")))
+    if not path.is_file():
+        return
+    described = described or problems.load(problems.FRAUD)
+    if wrong := list(findings.findings(path, described)):
+        raise WorkshopError("\n  ".join([f"DATA={path.name} does not fit problem {described.name}:", *wrong]))
+    if described.owner and chosen["PARTITION"] == "given":
+        chosen.setdefault("CLIENTS", schema.read_identifier(path, described, described.owner).nunique())
 
 
 def track_from(environment: dict[str, str]) -> tuple[str, dict[str, object]]:

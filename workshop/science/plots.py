@@ -45,7 +45,7 @@ def class_balance(counts: pd.DataFrame, *, words: Words, title: str) -> None:
         ``balanced_positives``.
     """
     with plt.rc_context(STYLE):
-        crowded = len(counts) > 4
+        crowded = len(counts) > 4 or len(words.outcome) > 8
         _, axes = plt.subplots(1, 2, figsize=(7.5, 3.4 if crowded else 2.6), sharey=True, layout="constrained")
         for ax, kind, label in zip(axes, ("train", "balanced"), ("as they are", "after balancing"), strict=True):
             positives = counts[f"{kind}_positives"]
@@ -226,7 +226,7 @@ def top_k(labels: np.ndarray, probabilities: np.ndarray, *, words: Words, most: 
         ax.plot(k, np.cumsum(labels[order]) / k, color=BLUE, label="global model")
         ax.axhline(labels.mean(), color=GREY, linestyle=":", label=f"picked at random ({labels.mean():.1%})")
         ax.set(
-            xlabel=f"{words.subjects} investigated, most suspicious first",
+            xlabel=f"{words.subjects} looked into, those that rank highest first",
             ylabel=f"share that is {words.outcome}",
             ylim=(0, 1.02),
             title=title,
@@ -295,7 +295,8 @@ def columns(names: Sequence[str], table: pd.DataFrame, problem: Problem, *, titl
                     label=word,
                     linewidth=1.5,
                 )
-            ax.set(xlabel=f"log10(1 + {name})" if logs[name] else name, yticks=[])
+            unit = next(column.unit for column in problem.columns if column.name == name)
+            ax.set(xlabel=f"{name}\n{'log10(1 + ' + unit + ')' if logs[name] else unit}", yticks=[])
         axes[0].set(ylabel="density", title=title)
         axes[-1].legend()
         plt.show()

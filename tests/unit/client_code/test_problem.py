@@ -83,8 +83,12 @@ def test_it_travels_with_the_code_as_data(tmp_path, monkeypatch):
         ('name = "fraud"', 'name = "fraud"\nidentifiers = ["female"]', "column female stands there twice"),
         ("[label]", "[label]\nmissing = true", "label fraudulent_provider: it may not be missing"),
         ('name = "tot_suplrs_mean"', 'name = "female"', "column female stands there twice"),
-        ('count = "log1p"', 'count = "sqrt"', "transform of kind count: choose one of log1p, none"),
-        ('count = "log1p"\n', "", "transform of kind count: choose one of"),
+        (
+            'count = "log1p"',
+            'count = "sqrt"',
+            "[transform] must say what becomes of kind count: add count = one of log1p, none",
+        ),
+        ('count = "log1p"\n', "", "must say what becomes of kind count"),
         ('number = "none"', 'number = "log1p"', "a number may be negative and has no logarithm then"),
     ],
 )

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from client_code import problem, schema
-from data_prep import draft, marginals, prepare, sources, split
+from data_prep import draft, findings, marginals, prepare, sources, split
 from data_prep.errors import DataError
+from workshop.lessons import experiments
 from workshop.science import baselines
 
 SECRETS = ("C000", "2020-", "note of")  # what stands in cells that must not be in a draft
@@ -39,7 +40,8 @@ def test_kinds_are_guessed_and_the_reason_told(path):
     gaps = [column.name for column in described.features if column.missing]
     assert gaps == ["balance_3", "volume_1", "plan", "visits"]
     assert described.missing_words == ("NA",)
-    assert described.identifiers == ("customer_id", "since", "remark")
+    assert described.identifiers == ("customer_id",)
+    assert described.ignored == ("since", "remark")
     assert "# since reaches no model: dates: make a number of it" in text
     assert "# remark reaches no model: 3,000 different words: text, or something that names the row" in text
     assert 'kind = "number" # some are negative' in text
@@ -195,3 +197,55 @@ def test_other_spellings_of_a_labels_words_are_told_apart(customers, tmp_path):
     with pytest.raises(schema.TableError) as error:  # at once, as the command tells them
         sources.load(str(path), described, seed=0, cache=tmp_path)
     assert len(str(error.value).splitlines()) == 3
+
+
+def test_spellings_of_nothing_and_of_one_word_are_known(customers, tmp_path):
+    path = tmp_path / "customers.csv"
+    marked = customers.astype(object)
+    marked.loc[:40, "visits"], marked.loc[41:60, "visits"], marked.loc[:9, "balance_0"] = "n/a", "Unknown", "about 5"
+    marked.loc[:9, "plan"] = marked.loc[:9, "plan"].str.upper()
+    marked["steady"] = np.linspace(300, 900, len(marked)).round(1)
+    marked.to_csv(path, index=False, na_rep="")
+    text, described = drafted(path, owner="region", categories=("plan", "channel"))
+    assert set(described.missing_words) == {"n/a", "Unknown"}
+    kinds = {column.name: column.kind for column in described.features}
+    assert (kinds["visits"], kinds["steady"], kinds["volume_0"]) == ("count", "number", "amount")
+    assert "# balance_0 reaches no model: numbers, but for 10 rows: empty those cells" in text
+    plan = next(column for column in described.features if column.name == "plan")
+    assert plan.categories == tuple(sorted(customers["plan"].dropna().unique()))
+    assert "3 of them by capitals or blanks alone: the most frequent is kept" in text
+    told = list(findings.findings(path, described))
+    assert len(told) == 1
+    assert "column plan: a word is none of the 3 categories but for capitals or blanks in" in told[0]
+
+
+def test_owners_rows_are_balanced_each_for_itself(customers, tmp_path):
+    path = tmp_path / "customers.csv"
+    customers.to_csv(path, index=False, na_rep="NA")
+    _, described = drafted(path, owner="region", categories=("plan", "channel"))
+    assert list(findings.findings(path, described)) == []  # dates and remarks name nobody
+    table = sources.load(str(path), described, seed=0, cache=tmp_path)
+    owners = table.frame["region"].nunique()
+    with pytest.raises(DataError, match=rf"has the rows of {owners} \(region\): CLIENTS={owners} gives each its own"):
+        prepare.prepare(table, n_clients=2, how="given", balance="smote", seed=0, folder=tmp_path / "data")
+    prepared = prepare.prepare(table, n_clients=owners, how="given", balance="smote", seed=0, folder=tmp_path / "data")
+    assert (prepared.counts["balanced_positives"] > prepared.counts["train_positives"]).all()
+    scores = experiments.smote_before_and_after_the_split(prepared.rest, described, seed=0)
+    assert scores["ROC AUC"].diff().iloc[-1] < 0
+
+
+def test_the_label_may_stand_anywhere_and_other_columns_in_the_files_order(customers, tmp_path):
+    path = tmp_path / "customers.csv"
+    customers.to_csv(path, index=False, na_rep="NA")
+    _, described = drafted(path)
+    names = [name for name in customers if name != "churned"]
+    for order in (["churned", *names], [*names, "churned"]):
+        customers[order].to_csv(path, index=False, na_rep="NA")
+        assert schema.read_table(path, described)["churned"].sum() == 600
+    moved = customers[["churned", *names[::-1]]].astype(object)
+    moved.loc[7, "visits"] = "many"
+    moved.to_csv(path, index=False, na_rep="NA")
+    told = [str(finding) for finding in schema.findings_in(path, described)]
+    assert ["another order" in told[0], "column visits: text stands in a number column in 1 row" in told[1]] == [
+        True
+    ] * 2

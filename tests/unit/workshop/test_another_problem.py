@@ -151,7 +151,7 @@ def test_figures_use_the_problems_words(clients, monkeypatch):
     plt.close("all")
     assert "share of sound machines flagged" in text
     assert "predicted probability of failure" in text
-    assert "machines investigated, most suspicious first" in text
+    assert "machines looked into, those that rank highest first" in text
     assert "the machine is" in text
     assert "33% failure" in text
     for word in ("fraud", "honest", "provider"):

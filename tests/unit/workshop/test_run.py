@@ -3,6 +3,8 @@
 import nbformat
 import pytest
 
+from data_prep import synthetic
+from workshop import problems
 from workshop.errors import WorkshopError
 from workshop.lessons import execute
 
@@ -51,7 +53,7 @@ def test_a_table_that_is_not_there_is_refused_before_anything_starts(tmp_path):
 
 
 def test_a_path_is_made_absolute_since_notebooks_run_elsewhere(tmp_path, monkeypatch):
-    (tmp_path / "mine.csv").write_text("x\n")
+    synthetic.generate(problems.load("fraud"), n_rows=200, seed=0).to_csv(tmp_path / "mine.csv", index=False)
     monkeypatch.chdir(tmp_path)
     assert execute.options_from({"DATA": "mine.csv"}) == {"DATA": str(tmp_path / "mine.csv")}
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from client_code import problem
-from data_prep import marginals, synthetic
+from data_prep import findings, marginals, synthetic
 from workshop import problems, state
 from workshop.errors import WorkshopError
 from workshop.owners import tables
@@ -34,7 +34,7 @@ def mine(path):
 
 
 def test_a_draft_is_written_once_and_printed_where_no_file_is_named(capsys, path, mine):
-    assert "read every line; then `python -m workshop table check" in capsys.readouterr().out
+    assert "read every line; then `fl table check" in capsys.readouterr().out
     with pytest.raises(WorkshopError, match=r"mine.toml is there already: give another --output"):
         tables.draft(path, mine, label="ill", identifiers=[], categories=[], owner="")
     tables.draft(path, None, label="ill", identifiers=["patient"], categories=["ward"], owner="")
@@ -43,7 +43,9 @@ def test_a_draft_is_written_once_and_printed_where_no_file_is_named(capsys, path
 
 def test_a_table_that_is_right_is_described(path, mine, capsys):
     assert tables.check(mine, path) == 0
-    assert "200 rows, 2 columns, 3 inputs" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "200 rows, 2 columns, 3 inputs" in told
+    assert "look  mine.toml, [words]: as they were drafted" in told
 
 
 def test_all_that_is_wrong_is_told_at_once_and_without_a_cell(path, mine, capsys):
@@ -60,7 +62,9 @@ def test_all_that_is_wrong_is_told_at_once_and_without_a_cell(path, mine, capsys
     ]  # fmt: skip
     assert "text stands in a number column in 1 row" in told[1]
     assert "a value is negative in 1 row" in told[2]
-    assert "the same one in 2 rows" in told[-1]
+    assert "1 of its values stand in more than one row, in 2 rows in all" in told[-1]
+    assert "(rows 6, 7 below the header)" in told[-1]
+    assert [line.partition(" (row ")[2] for line in told[:4]] == [f"{row} below the header)" for row in (3, 1, 4, 2)]
     assert not any("old" in line or "p5" in line for line in told)
     rows.drop(columns="age").to_csv(path, index=False)
     tables.check(mine, path)
@@ -120,7 +124,7 @@ def test_a_column_of_two_units_is_worth_a_look_and_breaks_no_rule(path, mine, ca
     table.to_csv(path, index=False)
     capsys.readouterr()
     assert tables.check(mine, path) == 0
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("look")]
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("look  rows.csv")]
     assert len(told) == (rows > 0)
     assert not rows or f"column age: values lie in two groups far apart, {rows} rows in the smaller" in told[0]
 
@@ -128,6 +132,6 @@ def test_a_column_of_two_units_is_worth_a_look_and_breaks_no_rule(path, mine, ca
 def test_the_hospitals_measurements_are_in_one_unit_each():
     heart = problems.load("heart")
     drawn = marginals.generate(json.loads(problems.statistics("heart").read_text()), heart, seed=3)
-    assert list(tables.remarks(drawn, heart, file="heart")) == []
+    assert list(findings.remarks(drawn, heart, file="heart")) == []
     fraud = problems.load("fraud")
-    assert list(tables.remarks(synthetic.generate(fraud, seed=3), fraud, file="fraud")) == []
+    assert list(findings.remarks(synthetic.generate(fraud, seed=3), fraud, file="fraud")) == []
