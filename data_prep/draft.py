@@ -37,6 +37,7 @@ class Guess:
     why: str
     missing: bool = False
     words: tuple[str, ...] = ()
+    low: bool = False  # 0 is the least
 
     @property
     def unconfirmed(self) -> bool:
@@ -196,7 +197,7 @@ def _guess_number(name: str, values: pd.Series, gaps: bool) -> Guess:
         return Guess(name, "count", "whole numbers from 0 on; a code (such as a region) would be a category", gaps)
     some = values[values > 0]
     if len(some) and some.quantile(0.95) < _WIDE * some.quantile(0.05):
-        return Guess(name, "number", "numbers from 0 on, of much the same size: no logarithm", gaps)
+        return Guess(name, "number", "numbers from 0 on, of much the same size: no logarithm", gaps, low=True)
     return Guess(name, "amount", "numbers from 0 on, a few much larger than most", gaps)
 
 
@@ -253,8 +254,10 @@ def _column(guess: Guess) -> Iterator[str]:
     yield f"kind = {_quoted(guess.kind)} # {guess.why}"
     if guess.words:
         yield f"categories = [{', '.join(map(_quoted, guess.words))}]"
-    yield f"unit = {_quoted({'flag': '0 or 1', 'category': 'word'}.get(guess.kind, guess.name))}"
+    yield f"unit = {_quoted({'flag': '0 or 1', 'category': 'word'}.get(guess.kind, 'number'))} # what it is measured in"
     yield f"meaning = {_quoted(guess.name)} # say what it means"
+    if guess.low:
+        yield "low = 0"
     if guess.missing:
         yield "missing = true"
         yield "indicator = true # the model is told where it is missing; false where that says nothing"
