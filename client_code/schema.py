@@ -28,7 +28,7 @@ except ImportError:  # in a job the modules lie side by side and are no package
 # From version 3 on pandas reads every number exactly; before, only when asked to.
 _EXACT = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
 
-PIECE = 4_000_000  # cells that are read at a time
+PIECE = 4_000_000  # cells that are read at a time, at most
 
 _PLAIN = "write plain numbers, without separators for thousands, and leave a cell empty where nothing is known"
 
@@ -191,7 +191,7 @@ def findings_in(path: Path, problem: Problem) -> Iterator[TableError]:
         return
     pieces = pd.read_csv(
         path, skiprows=skipped, dtype=object, index_col=False, encoding="utf-8-sig", usecols=list(problem.names),
-        na_values=["", *problem.missing_words], keep_default_na=False, chunksize=_piece(problem),
+        na_values=["", *problem.missing_words], keep_default_na=False, chunksize=_piece(problem, PIECE // 64),
     )  # fmt: skip
     with pieces:
         yield from _findings(pieces, problem, file=path.name)
@@ -448,14 +448,21 @@ def _read_cells(path: Path, problem: Problem, header: Sequence[str], skipped: in
             "keep_default_na": False,
             "usecols": list(problem.names),
         }
-    pieces = pd.read_csv(
-        path, skiprows=skipped, index_col=False, encoding="utf-8-sig", chunksize=_piece(problem), **cells, **_EXACT
-    )
-    unknown: dict[str, list[pd.Series]] = {name: [] for name in words}
-    with path.open("rb") as file, pieces:
+    with path.open("rb") as file:
         blocks = iter(lambda: file.read(1 << 20), b"")
         most = 1 + sum(block.count(end) for block in blocks for end in (b"\n", b"\r"))
-        columns, n_rows = np.empty((len(problem.names), most)), 0  # what is never written to takes no memory
+    columns, n_rows = np.empty((len(problem.names), most)), 0  # what is never written to takes no memory
+    unknown: dict[str, list[pd.Series]] = {name: [] for name in words}
+    pieces = pd.read_csv(
+        path,
+        skiprows=skipped,
+        index_col=False,
+        encoding="utf-8-sig",
+        chunksize=_piece(problem, most),
+        **cells,
+        **_EXACT,
+    )
+    with pieces:
         for piece in pieces:
             for name, column in words.items():
                 coded = _coded(piece[name], column)
@@ -479,9 +486,9 @@ def _read_cells(path: Path, problem: Problem, header: Sequence[str], skipped: in
     return frame
 
 
-def _piece(problem: Problem) -> int:
-    """Return how many rows to read at a time: a wide table in shorter pieces, of about the same memory."""
-    return PIECE // len(problem.names) + 1
+def _piece(problem: Problem, rows: int) -> int:
+    """Return how many rows to read at a time: a small part of the file, and of a wide table fewer."""
+    return max(1_000, min(rows // 64, PIECE // len(problem.names)))
 
 
 def _ragged(path: Path, header: Sequence[str], skipped: int) -> int:
