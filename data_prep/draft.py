@@ -16,7 +16,7 @@ import pandas as pd
 from client_code import schema
 from data_prep.errors import DataError
 
-# What stands for nothing, in any capitals; what is empty to one of these eyes alone is told, and not guessed at.
+# What stands for nothing, in any capitals. Another word among numbers is told, and not taken for one.
 MISSING_WORDS = {"?", "na", "n/a", "#n/a", "nan", "null", "none", "missing", "unknown", "-", "--", "."}
 MOST_WORDS = 20  # of a category; a column with more is text
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T].*)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}")

@@ -55,8 +55,11 @@ def _for_makers(command: Add) -> None:
     run = command("run", "lessons.execute", lambda m, o: m.main(o.output.resolve()), "run every notebook in order")
     run.add_argument("--output", type=Path, default=Path("build/workshop"))
     command("lab", "lessons.kernels", lambda m, o: m.main(), "open JupyterLab to follow step by step")
-    render = command("render", "lessons.render", lambda m, o: m.main(o.names), "render notebooks/source/*.py")
-    render.add_argument("names", nargs="*", help="only these notebooks, such as 03")
+    render = command("render", "lessons.render", lambda m, o: m.main(o.names, o.track), "render notebooks/source/")
+    render.add_argument(
+        "names", nargs="*", help="only these notebooks, such as 03, of the fraud track if none is named"
+    )
+    render.add_argument("--track", default="", help="only this track, such as heart")
     command("bench", "tools.bench", lambda m, o: m.main(), "measure the federation against the plain loop")
     wide = command("bench-table", "tools.wide", lambda m, o: m.main(o.rows, o.columns), "measure reading a wide table")
     wide.add_argument("--rows", type=int, default=1_000_000)

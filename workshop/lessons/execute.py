@@ -26,7 +26,7 @@ from rich.table import Table
 
 from client_code import schema
 from client_code.problem import Problem
-from data_prep import findings
+from data_prep import validation
 from workshop import problems, state
 from workshop.errors import WorkshopError
 from workshop.files import NOTEBOOKS, REPOSITORY, write_text
@@ -104,7 +104,7 @@ def _check_table(chosen: dict[str, Any], described: Problem | None) -> None:
     if not path.is_file():
         return
     described = described or problems.load(problems.FRAUD)
-    if wrong := list(findings.findings(path, described)):
+    if wrong := list(validation.findings(path, described)):
         raise WorkshopError("\n  ".join([f"DATA={path.name} does not fit problem {described.name}:", *wrong]))
     if described.owner and chosen["PARTITION"] == "given":
         chosen.setdefault("CLIENTS", schema.read_identifier(path, described, described.owner).nunique())

@@ -39,12 +39,14 @@ def render(source: Path) -> Path:
 
 
 def main(names: list[str], track: str = "") -> int:
-    """Render all sources in order, of one track or of all; or those whose names begin with one of the given.
+    """Render all sources in order, of one track or of all; or those of a track whose names begin with one of the given.
 
     Between a track's own notebooks the shared ones are executed, and not written.
     """
     kernels.settle()
     forked.use()
+    if names and not track:
+        track = "fraud"  # names alone would mix the state of two tracks
     for each in [track] if track else tracks.FOLDERS:
         tracks.check(each)
         for source in tracks.sources(each):

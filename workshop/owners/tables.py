@@ -10,7 +10,7 @@ from client_code import problem as problems
 from client_code import schema
 from client_code.problem import Problem
 from data_prep import draft as drafting
-from data_prep import findings, marginals, sources, split
+from data_prep import marginals, sources, split, validation
 from data_prep.errors import DataError
 from workshop.errors import WorkshopError
 from workshop.problems import STATISTICS
@@ -45,7 +45,7 @@ def draft(
 def check(problem: Path, table: Path) -> int:
     """Print everything that is wrong with a table, at once; return 1 if something is."""
     described = _problem(problem)
-    found = list(findings.findings(table, described))
+    found = list(validation.findings(table, described))
     for finding in found:
         print(f"WRONG {finding}")
     if found:
@@ -53,7 +53,7 @@ def check(problem: Path, table: Path) -> int:
     if described.words.subject == "row":
         print(f"look  {problem.name}, [words]: as they were drafted; lessons and figures read better with your own")
     frame = schema.read_table(table, described)
-    for remark in findings.remarks(frame, described, file=table.name):
+    for remark in validation.remarks(frame, described, file=table.name):
         print(f"look  {remark}")
     label = frame[described.label.name]
     print(f"ok    {len(frame):,} rows, {len(described.features)} columns, {len(described.input_names)} inputs")

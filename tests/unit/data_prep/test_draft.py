@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from client_code import problem, schema
-from data_prep import draft, findings, marginals, prepare, sources, split
+from data_prep import draft, marginals, prepare, sources, split, validation
 from data_prep.errors import DataError
 from workshop.lessons import experiments
 from workshop.science import baselines
@@ -214,7 +214,7 @@ def test_spellings_of_nothing_and_of_one_word_are_known(customers, tmp_path):
     plan = next(column for column in described.features if column.name == "plan")
     assert plan.categories == tuple(sorted(customers["plan"].dropna().unique()))
     assert "3 of them by capitals or blanks alone: the most frequent is kept" in text
-    told = list(findings.findings(path, described))
+    told = list(validation.findings(path, described))
     assert len(told) == 1
     assert "column plan: a word is none of the 3 categories but for capitals or blanks in" in told[0]
 
@@ -223,7 +223,7 @@ def test_owners_rows_are_balanced_each_for_itself(customers, tmp_path):
     path = tmp_path / "customers.csv"
     customers.to_csv(path, index=False, na_rep="NA")
     _, described = drafted(path, owner="region", categories=("plan", "channel"))
-    assert list(findings.findings(path, described)) == []  # dates and remarks name nobody
+    assert list(validation.findings(path, described)) == []  # dates and remarks name nobody
     table = sources.load(str(path), described, seed=0, cache=tmp_path)
     owners = table.frame["region"].nunique()
     with pytest.raises(DataError, match=rf"has the rows of {owners} \(region\): CLIENTS={owners} gives each its own"):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from client_code import problem
-from data_prep import findings, marginals, synthetic
+from data_prep import marginals, synthetic, validation
 from workshop import problems, state
 from workshop.errors import WorkshopError
 from workshop.owners import tables
@@ -132,6 +132,6 @@ def test_a_column_of_two_units_is_worth_a_look_and_breaks_no_rule(path, mine, ca
 def test_the_hospitals_measurements_are_in_one_unit_each():
     heart = problems.load("heart")
     drawn = marginals.generate(json.loads(problems.statistics("heart").read_text()), heart, seed=3)
-    assert list(findings.remarks(drawn, heart, file="heart")) == []
+    assert list(validation.remarks(drawn, heart, file="heart")) == []
     fraud = problems.load("fraud")
-    assert list(findings.remarks(synthetic.generate(fraud, seed=3), fraud, file="fraud")) == []
+    assert list(validation.remarks(synthetic.generate(fraud, seed=3), fraud, file="fraud")) == []
