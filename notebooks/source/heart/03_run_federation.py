@@ -171,7 +171,7 @@ rows = pd.Series(result.client_rows, name="training rows").rename(hospitals)
 rows.to_frame()
 
 # %% [markdown]
-# These rows are the weights of the average: the largest hospital counts two and a half times as much as the smallest.
+# These rows are the weights of the average: a hospital counts by its real patients.
 #
 # ## Check
 

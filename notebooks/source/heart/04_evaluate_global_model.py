@@ -79,7 +79,7 @@ ranked |= {name: other.probabilities(features) for name, other in others.items()
 
 # %%
 spread = evaluation.intervals(labels, ranked, seed=data["seed"], times=TIMES)
-title = "Over all hospitals, the global model ranks like the centralised one"
+title = "Over all hospitals' patients"
 plots.comparison(spread, base_rate=labels.mean(), title=title)
 
 # %% [markdown]
