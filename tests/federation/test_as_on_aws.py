@@ -104,3 +104,15 @@ def test_the_clean_up_waits_for_interfaces_and_nothing_is_left(stage, sessions):
     assert {"fl-network"} < {*stacks.names(sessions[owner])}
     cleanup.delete_all(sessions, progress=lambda *line: told.append(line[:2]))
     assert cleanup.left_over(sessions).empty
+
+
+@pytest.mark.parametrize("operation", ["GetServiceQuota", "ListRequestedServiceQuotaChangeHistoryByQuota"])
+def test_a_quota_that_is_granted_while_one_asks_again_is_no_error(own_accounts, operation):
+    session = own_accounts(1, EMBEDDED_AWS_QUOTA="0")["client-1"]  # from here on, no test needs those of before
+    need = quotas.needed("client-1", CHOSEN)
+    assert quotas.request(session, need) == "asked for (PENDING)"
+    # Between this answer and what is asked next, AWS grants it.
+    session.client("service-quotas").meta.events.register(
+        f"after-call.service-quotas.{operation}", lambda **_: time.sleep(0.5)
+    )
+    assert quotas.request(session, need) in ("asked for already (PENDING)", "there is enough")

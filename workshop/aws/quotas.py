@@ -68,12 +68,13 @@ def request(session: boto3.Session, need: Need) -> str:
     AccountError
         If AWS refuses.
     """
-    if value(session, need.quota) >= need.at_least:
-        return "there is enough"
     client = session.client("service-quotas")
     try:
         asked = {**SAGEMAKER, "QuotaCode": _code(client, need.quota)}
+        # What is open is looked up before the value: a request that is granted in between then shows as enough.
         earlier = client.list_requested_service_quota_change_history_by_quota(**asked)["RequestedQuotas"]
+        if value(session, need.quota) >= need.at_least:
+            return "there is enough"
         still_open = [entry for entry in earlier if entry["Status"] in ("PENDING", "CASE_OPENED")]
         if still_open:
             return f"asked for already ({still_open[0]['Status']})"
