@@ -18,14 +18,14 @@ class Latest:
 
     Parameters
     ----------
-    folder : Path
+    folder : Path, optional
         ``/opt/ml/checkpoints`` in a container; there only if the job was started with a ``CheckpointConfig``.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "global.npz"
+    def __init__(self, folder: Path | None = None) -> None:
+        self.path = folder / "global.npz" if folder else None
         self.model: task.GlobalModel | None = None
-        if self.path.exists():
+        if self.path and self.path.exists():
             try:
                 with np.load(self.path, allow_pickle=False) as arrays:
                     self.model = task.GlobalModel.of([arrays[name] for name in NAMES])
@@ -36,7 +36,7 @@ class Latest:
     def keep(self, model: task.GlobalModel) -> None:
         """Remember a global model; the file is there whole or not at all."""
         self.model = model
-        if not self.path.parent.is_dir():
+        if self.path is None or not self.path.parent.is_dir():
             return
         temporary = self.path.with_name("global.tmp")
         try:

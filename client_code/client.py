@@ -30,6 +30,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is told in one lin
 import checkpoint
 import connection
 import disclosure
+import edition
 import identity
 import ledger
 import numpy as np
@@ -143,8 +144,16 @@ class FlowerClient(NumPyClient):
 
     def get_properties(self, config):
         """Prove which account and role this job is; see ``identity.py``."""
-        about = {"instance": self.instance, "rows_sha256": self.rows_sha256}
-        return about | identity.prove(str(config["nonce"]), **self.about)
+        return self.introduction() | identity.prove(str(config["nonce"]), **self.about)
+
+    def introduction(self):
+        """Say what is told of this client before it has proven anything."""
+        return {
+            "instance": self.instance,
+            "rows_sha256": self.rows_sha256,
+            "rows": len(self.data.real_features),
+            "code": edition.of(Path(__file__).parent),
+        }
 
     def get_parameters(self, config):
         """Return what the federated scaler is made of: ``[n_rows (1,), values, mean, squared deviations]``.
@@ -272,6 +281,17 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def where(error: Exception) -> str:
+    """Print the frames of an error that nobody foresaw, without its text; return a line that says the place.
+
+    No folder of this machine is in it either.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in frames:
+        print(f"  {Path(frame.filename).name}, line {frame.lineno}, in {frame.name}")
+    return f"unforeseen {type(error).__name__} in {Path(frames[-1].filename).name}, line {frames[-1].lineno}"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the job; on failure leave one line in ``/opt/ml/output/failure`` and return 1.
 
@@ -289,11 +309,7 @@ def main(argv: list[str] | None = None) -> int:
     except FORESEEN as error:
         line = str(error)
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        line = f"unforeseen {type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
-        # Where it happened, without its text; no folder of this machine either.
-        for frame in traceback.extract_tb(error.__traceback__):
-            print(f"  {Path(frame.filename).name}, line {frame.lineno}, in {frame.name}")
+        line = where(error)
     else:
         return 0
     (Path(os.environ.get("SM_OUTPUT_DIR", ".")) / "failure").write_text(line[:1024])

@@ -14,7 +14,16 @@ from datetime import UTC, datetime
 
 import grpc
 from flwr.client import Client
-from flwr.common import serde
+from flwr.common import (
+    Code,
+    EvaluateRes,
+    FitRes,
+    GetParametersRes,
+    GetPropertiesRes,
+    Parameters,
+    Status,
+    serde,
+)
 from flwr.proto.transport_pb2 import ClientMessage, Reason, ServerMessage
 from flwr.proto.transport_pb2_grpc import FlowerServiceStub
 
@@ -40,6 +49,13 @@ OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 PAUSE = 0.2  # seconds between two attempts
+# Flower has no word for "I will not": any status but OK, with the reason as its text.
+_NO_ANSWER = {
+    "get_properties": lambda status: GetPropertiesRes(status, {}),
+    "get_parameters": lambda status: GetParametersRes(status, Parameters([], "")),
+    "fit": lambda status: FitRes(status, Parameters([], ""), 0, {}),
+    "evaluate": lambda status: EvaluateRes(status, 0.0, 0, {}),
+}
 _OUT_OF_DATE = {"certificate is not yet valid": "yet", "certificate has expired": "any more"}  # gRPC's words
 
 
@@ -47,7 +63,13 @@ class ServerError(Exception):
     """The server is not there, is not the right one, or has gone; one line that is safe to show."""
 
 
-def stay(client: Client, address: str, *, root_certificates: bytes, deadline: float) -> None:
+class NoAnswer(ServerError):
+    """Nobody answers at the server's address."""
+
+
+def stay(
+    client: Client, address: str, *, root_certificates: bytes, deadline: float, longest_pause: float = PAUSE
+) -> None:
     """Answer the server's questions until it says that the federation is over.
 
     Parameters
@@ -60,18 +82,22 @@ def stay(client: Client, address: str, *, root_certificates: bytes, deadline: fl
         The federation's authority, PEM.
     deadline : float
         Seconds without a server after which to give up, at the beginning and whenever the connection broke.
+    longest_pause : float
+        Seconds to which the pauses between two attempts grow.
 
     Raises
     ------
+    NoAnswer
+        If nothing answers in that time.
     ServerError
-        If nothing answers in that time; at once if something does that the authority did not sign.
+        At once if something does that the authority did not sign.
     Stopped
         If the server says that this job is being stopped.
     """
     welcome, turned_away = time.monotonic(), ""
     while time.monotonic() - welcome < deadline:
         with dial(address, root_certificates) as channel:
-            wait_for_server(channel, address, deadline=deadline)
+            wait_for_server(channel, address, deadline=deadline, longest_pause=longest_pause)
             try:
                 if _converse(client, channel):
                     return
@@ -86,6 +112,10 @@ def stay(client: Client, address: str, *, root_certificates: bytes, deadline: fl
 def dial(address: str, root_certificates: bytes) -> grpc.Channel:
     """Return a channel to ``host:port`` that trusts one authority."""
     return grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates), options=OPTIONS)
+
+
+class Declined(Exception):
+    """The client does not answer this question, and says why in one line that is safe to show; it stays."""
 
 
 class _NotYet(Exception):
@@ -123,22 +153,26 @@ def _answer(client: Client, kind: str, question: ServerMessage) -> ClientMessage
         raise Stopped
     if kind == "get_properties" and (why := str(instruction.config.get("refused", ""))[:500]):
         raise _NotYet(why) if instruction.config.get("again") else ServerError(f"the server refused this job: {why}")
-    answer = getattr(client, kind)(instruction)
+    try:
+        answer = getattr(client, kind)(instruction)
+    except Declined as error:
+        answer = _NO_ANSWER[kind](Status(Code.FIT_NOT_IMPLEMENTED, str(error)))
     return ClientMessage(**{f"{kind}_res": getattr(serde, f"{kind}_res_to_proto")(answer)})
 
 
-def wait_for_server(channel: grpc.Channel, address: str, *, deadline: float) -> None:
+def wait_for_server(channel: grpc.Channel, address: str, *, deadline: float, longest_pause: float = PAUSE) -> None:
     """Return as soon as the server answers with a certificate of its authority.
 
     Asked as Flower asks, by gRPC: through the proxy that ``grpc_proxy`` names, if there is one.
 
     Raises
     ------
+    NoAnswer
+        If nothing answers within ``deadline`` seconds.
     ServerError
-        If nothing answers within ``deadline`` seconds; at once if something does that the authority did not sign, or
-        whose certificate is out of date by this clock.
+        At once if something does that the authority did not sign, or whose certificate is out of date by this clock.
     """
-    give_up = time.monotonic() + deadline
+    give_up, pause = time.monotonic() + deadline, PAUSE
     ask = channel.unary_unary("/federation/AreYouThere")  # no server knows this: any answer is an answer
     while True:
         try:
@@ -160,12 +194,13 @@ def wait_for_server(channel: grpc.Channel, address: str, *, deadline: float) -> 
                 "given, or for another address: start the job again with the address and the authority of the "
                 "server's notebook"
             )
-        if time.monotonic() + PAUSE > give_up:
-            raise ServerError(
+        if time.monotonic() + pause > give_up:
+            raise NoAnswer(
                 f"no Flower server at {address} within {deadline:.0f} s ({_reason(details)}): is the server's "
                 "notebook running, and do routes, peering and security groups let this subnet reach it?"
             )
-        time.sleep(PAUSE)
+        time.sleep(pause)
+        pause = min(1.3 * pause, longest_pause)
 
 
 def _reason(details: str) -> str:

@@ -5,7 +5,9 @@ Who a client is, is believed here; ``tests/federation/test_access_is_enforced.py
 
 from __future__ import annotations
 
+import hashlib
 import io
+import shutil
 import sys
 import tarfile
 import threading
@@ -63,12 +65,7 @@ class Member(job_code.FlowerClient):
     """The client's own code, believed by its name."""
 
     def get_properties(self, config):
-        return {
-            "instance": self.instance,
-            "rows_sha256": self.rows_sha256,
-            "job": self.about["job"],
-            "nonce": config["nonce"],
-        }
+        return self.introduction() | {"job": self.about["job"], "nonce": config["nonce"]}
 
 
 class Meddling(Client):
@@ -105,6 +102,23 @@ class Rows:
         files = {name: str(folder / name) for name in names}
         data = {name: job_code.load_data(path, problem=FRAUD) for name, path in files.items()}
         return cls(data, schema.to_arrays(schema.read_table(folder / "server" / "test.csv", FRAUD), FRAUD))
+
+
+class Shelf:
+    """A bucket that is a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.told, self.models = folder, self, {}
+
+    def fetch(self, folder: Path) -> tuple[str, ...]:
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(self.folder.iterdir()))
+
+    def keep(self, folder: Path, *, run: str) -> None:
+        self.models[run] = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def tell(self, rows, *, key: bytes, floor: int) -> None:
+        """Any sums may be told."""
 
 
 class Cohort:

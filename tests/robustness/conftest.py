@@ -11,8 +11,14 @@ from cohort import Rows
 
 
 @pytest.fixture(scope="session")
-def three(tmp_path_factory):
-    return Rows.make(tmp_path_factory.mktemp("three"), 3)
+def three_folder(tmp_path_factory):
+    """Return the folder with every owner's files."""
+    return tmp_path_factory.mktemp("three")
+
+
+@pytest.fixture(scope="session")
+def three(three_folder):
+    return Rows.make(three_folder, 3)
 
 
 @pytest.fixture(scope="session")

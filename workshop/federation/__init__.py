@@ -3,8 +3,20 @@
 from workshop.federation.identity import Verifier
 from workshop.federation.place import Place, place
 from workshop.federation.runs import Run, open_run
-from workshop.federation.server import FederationResult, record, run
+from workshop.federation.server import FederationResult, record, roll_call, run
 from workshop.federation.terms import Terms
 from workshop.federation.words import narrate
 
-__all__ = ["FederationResult", "Place", "Run", "Terms", "Verifier", "narrate", "open_run", "place", "record", "run"]
+__all__ = [
+    "FederationResult",
+    "Place",
+    "Run",
+    "Terms",
+    "Verifier",
+    "narrate",
+    "open_run",
+    "place",
+    "record",
+    "roll_call",
+    "run",
+]

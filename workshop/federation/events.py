@@ -20,9 +20,19 @@ class Event:
 
 @dataclass(frozen=True)
 class Joined(Event):
-    """A client has proven who it is and takes its seat, for the first time or again."""
+    """A client has proven who it is and takes its seat, for the first time or again.
+
+    Attributes
+    ----------
+    code : str
+        Version of its code, by its own word (``client_code/edition.py``).
+    rows : int
+        How many real rows it has to train on, by its own word.
+    """
 
     client: str
+    code: str = ""
+    rows: int = 0
 
 
 @dataclass(frozen=True)

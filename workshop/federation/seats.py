@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from flwr.common import GetPropertiesIns, ReconnectIns
+from flwr.common import GetPropertiesIns, ReconnectIns, Scalar
 from flwr.server.client_manager import SimpleClientManager
 from flwr.server.client_proxy import ClientProxy
 from flwr.server.superlink.fleet.grpc_bidi.grpc_bridge import GrpcBridgeClosed
 
 from workshop.errors import JobError
-from workshop.federation import events
+from workshop.federation import events, updates
 from workshop.federation.identity import Caller, IdentityError
 from workshop.federation.participants import Participant, Phase
 from workshop.federation.updates import OUR_OWN
@@ -30,6 +32,7 @@ INTRODUCTION = 8.0  # seconds that a new connection has to prove who it is
 STRANGERS = 24  # connections besides the invited that may be open without having said who they are
 LOOK = 1.0  # seconds between two looks at who runs the clients of empty seats
 STOP_LOOK = 4.0  # that much seldomer, in units of a participant's pace, at those who sit
+MOST_ROWS = 10**12  # that a client may say it has
 FAREWELL = 4.0  # seconds in which somebody who is busy may answer before the good-bye
 READINGS = 3  # times that a client is asked where this server itself fails to read the answer
 STOP_SECONDS = 100.0  # SageMaker kills a job 120 s after it was told to stop it
@@ -78,6 +81,8 @@ class Seats(SimpleClientManager):
         Those that were started for this federation, one per account.
     caller : callable
         Gets a proof and the nonce that it must be made for; returns who sent it (``identity.Verifier.caller``).
+    introduction : mapping
+        What a client is told when it is asked who it is: an agent is told of a run by that.
 
     Attributes
     ----------
@@ -90,8 +95,10 @@ class Seats(SimpleClientManager):
         participants: Sequence[Participant],
         *,
         caller: Callable[[Mapping, str], Caller],
+        introduction: Mapping[str, Scalar] = MappingProxyType({}),
     ) -> None:
         super().__init__()
+        self.introduction = introduction
         self.all_seats = {each.name: Seat(each) for each in sorted(participants, key=lambda each: each.name)}
         self.caller = caller
         self.tell: events.Sink = lambda event: log.info("%s", event)
@@ -238,9 +245,14 @@ class Seats(SimpleClientManager):
         """Seat a new connection if it proves to be an expected client; else say why not and end it."""
         nonce = secrets.token_urlsafe(32)
         try:
-            proof = proxy.get_properties(GetPropertiesIns({"nonce": nonce}), INTRODUCTION, 0).properties
-            claims = str(proof.get("instance", "")), str(proof.get("rows_sha256", ""))
-            self._seat(proxy, self.caller(proof, nonce), *claims)
+            asked = GetPropertiesIns({**self.introduction, "nonce": nonce})
+            answer = proxy.get_properties(asked, INTRODUCTION, 0)
+            updates.check(answer)
+            proof = answer.properties
+            self._seat(proxy, self.caller(proof, nonce), proof)
+        except updates.BadUpdate as error:  # an agent's owner may not want this run
+            self._turned_away(str(error))
+            _hang_up(proxy)
         except IdentityError as error:
             self._turned_away(str(error))
             _refuse(proxy, str(error), error.again)
@@ -260,7 +272,9 @@ class Seats(SimpleClientManager):
         if why not in known:  # a crowd is told of once
             self.tell(events.TurnedAway(why))
 
-    def _seat(self, proxy: ClientProxy, caller: Caller, instance: str, rows_sha256: str) -> None:
+    def _seat(self, proxy: ClientProxy, caller: Caller, claims: Mapping[str, Scalar]) -> None:
+        instance, rows_sha256 = str(claims.get("instance", "")), str(claims.get("rows_sha256", ""))
+        code, rows = str(claims.get("code", "")), claims.get("rows")
         seats = {seat.participant.account: seat for seat in self.all_seats.values()}
         seat = seats.get(caller.account)
         if seat is None:
@@ -280,7 +294,9 @@ class Seats(SimpleClientManager):
             seat.missed = seat.ended = False
         if before is not None:
             _hang_up(before)
-        self.tell(events.Joined(seat.name))
+        code = code if re.fullmatch(r"[0-9a-f]{12}", code) else ""
+        rows = rows if isinstance(rows, int) and 0 < rows < MOST_ROWS else 0
+        self.tell(events.Joined(seat.name, code, rows))
 
     def _watch(self, seat: Seat) -> None:
         """Ask how a participant stands: one that is over will not come, one that is being stopped is let go.

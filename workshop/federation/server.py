@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from flwr.common import EvaluateIns, FitIns, GetParametersIns
+from flwr.common import EvaluateIns, FitIns, GetParametersIns, Scalar
 from flwr.common import ndarrays_to_parameters as pack
 from flwr.common.serde import fit_ins_to_proto
 from flwr.server.client_proxy import ClientProxy
@@ -81,6 +81,7 @@ def run(
     terms: Terms | None = None,
     checkpoints: Checkpoints | None = None,
     sinks: Sequence[Sink] = (),
+    introduction: Mapping[str, Scalar] = MappingProxyType({}),
 ) -> FederationResult:
     """Run the Flower server in this process until the last round is done.
 
@@ -102,6 +103,8 @@ def run(
         Where every finished round is kept; if there is one already, the federation carries on after it.
     sinks : sequence of callable
         Each gets every event of the run, one at a time.
+    introduction : mapping
+        What agents are told of the run; see ``Seats``.
 
     Raises
     ------
@@ -110,7 +113,7 @@ def run(
         and last log lines. Every participant is stopped; what finished rounds brought is kept in ``checkpoints``.
     """
     terms, began = (terms or Terms()).checked(len(participants)), datetime.now(UTC)
-    seats = Seats(participants, caller=caller)
+    seats = Seats(participants, caller=caller, introduction=introduction)
     federation = _Rounds(seats, terms, test=test, problem=problem, checkpoints=checkpoints, sinks=sinks)
     try:
         with listening(listen, seats, certificates):
@@ -128,6 +131,54 @@ def run(
         final.parameters, final.scaler, threshold, tuple(final.history), final.rows, seconds,
         tuple(federation.events), federation.resumed,
     )  # fmt: skip
+
+
+def roll_call(
+    participants: Sequence[Participant],
+    *,
+    listen: str,
+    certificates: Certificates,
+    caller: Callable[[Mapping, str], Caller],
+    seconds: float,
+    sinks: Sequence[Sink] = (),
+    introduction: Mapping[str, Scalar] = MappingProxyType({}),
+) -> dict[str, events.Joined]:
+    """Be the server of a run without rounds: see who is there, and ask nothing else.
+
+    Parameters
+    ----------
+    seconds : float
+        To wait for those who are not there yet.
+    **others
+        As for :func:`run`.
+
+    Returns
+    -------
+    dict
+        What each client that came has said of itself, by its name.
+    """
+    seats = Seats(participants, caller=caller, introduction=introduction)
+    happened: deque[Event] = deque()
+    seats.tell = happened.append
+    present: dict[str, events.Joined] = {}
+
+    def hand_on() -> None:
+        while happened:
+            event = happened.popleft()
+            if isinstance(event, events.Joined):
+                present[event.client] = event
+            for sink in sinks:
+                sink(event)
+
+    def waiting(missing: list[Seat]) -> None:
+        absent = names(seat for seat in missing if seat.connection is None)
+        happened.append(events.Gathering(len(seats.present()), len(seats.all_seats), absent))
+        hand_on()
+
+    with listening(listen, seats, certificates):
+        seats.ask(lambda proxy, seat, left: True, seconds=seconds, needed=0, waiting=waiting)
+        hand_on()
+    return {name: present[name] for name in seats.all_seats if name in present}
 
 
 def _started(participants: Sequence[Participant], began: datetime, tell: Sink) -> datetime:
@@ -221,6 +272,7 @@ class _Rounds:
     def _sums(self, proxy: ClientProxy, seat: Seat, left: float) -> task.Parameters:
         """Ask a client for its sums, and remember the rows that it declares."""
         answer = proxy.get_parameters(GetParametersIns({}), left, 0)
+        updates.check(answer)
         sums = updates.read_statistics(answer.parameters, self.problem)
         self.declared[seat.name], self.moments[seat.name] = int(sums[0][0]), sums
         return sums

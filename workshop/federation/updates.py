@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from flwr.common import Code, EvaluateRes, FitRes, Parameters, Status, ndarrays_to_parameters
+from flwr.common import (
+    Code,
+    EvaluateRes,
+    FitRes,
+    GetParametersRes,
+    GetPropertiesRes,
+    Parameters,
+    Status,
+    ndarrays_to_parameters,
+)
 from flwr.common.serde import fit_res_to_proto
 
 from client_code import task
@@ -111,6 +120,13 @@ def _dtype(name: bytes | None, number: int) -> np.dtype:
         raise BadUpdate(f"array {number} is not in NumPy's format") from error
 
 
+def check(answer: FitRes | EvaluateRes | GetParametersRes | GetPropertiesRes) -> None:
+    """Raise :class:`BadUpdate` if a client has answered that it will not."""
+    if answer.status.code != Code.OK:
+        why = "".join(char if char.isascii() and char.isprintable() else "?" for char in answer.status.message[:300])
+        raise BadUpdate(f"it declines: {why}" if why else "it declines")
+
+
 def read_statistics(sent: Parameters, problem: Problem) -> task.Parameters:
     """Read a client's moments: ``[n_rows (1,), values, mean, squared deviations (n_inputs,)]`` (``task.statistics``).
 
@@ -180,8 +196,7 @@ def read_update(answer: FitRes, like: Sequence[np.ndarray], declared: int, *, le
     BadUpdate
         If an array is not what it must be, or the number of rows is not the declared one.
     """
-    if answer.status.code != Code.OK:
-        raise BadUpdate("its training failed")
+    check(answer)
     arrays = read(answer.parameters, like)
     if not least <= answer.num_examples <= declared:
         raise BadUpdate(f"says {answer.num_examples} rows; from {least} to the {declared} that it declared may be")
@@ -201,6 +216,7 @@ def read_threshold(answer: EvaluateRes, declared: int) -> tuple[float, int]:
     BadUpdate
         If it is no probability.
     """
+    check(answer)
     threshold = answer.metrics.get("threshold")
     if not isinstance(threshold, float) or not 0 <= threshold <= 1 or answer.num_examples < 1:
         raise BadUpdate("its threshold is not one")
