@@ -34,6 +34,7 @@ KINDS = {
     "I": "Access",
     "P": "Rows stay at home",
     "K": "No foreign code beside the rows",
+    "G": "Agents that stay",
 }
 
 
@@ -71,8 +72,7 @@ def page(promises: Sequence[Sequence[str]], figures: Sequence[Sequence[str]]) ->
         text += f"\n## {title}\n| id | promise | test | last figure |\n|---|---|---|---|\n"
         for number, promise, test in sorted(rows):
             told = "; ".join(dict.fromkeys(value for where, value in figures if where == test)) or "passed"
-            path, _, name = test.partition("::")
-            text += f"| {number} | {promise} | [{name.removeprefix('test_').replace('_', ' ')}](../{path}) | {told} |\n"
+            text += f"| {number} | {promise} | {_link(test)} | {told} |\n"
     return text
 
 
@@ -117,15 +117,27 @@ def _rows(tree: ast.Module, table: str) -> list[list[str]]:
     return []
 
 
-def main() -> int:
-    """Run the tests that promise something, and write the page."""
+def kept(text: str, promises: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the figures of a page, as lines of test and figure."""
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.count("](../") == 1]
+    told = {(line[0], line[2]): line[3] for line in lines if line[3] != "passed"}
+    return [[test, told[number, _link(test)]] for test, number, _ in promises if (number, _link(test)) in told]
+
+
+def _link(test: str) -> str:
+    path, _, name = test.partition("::")
+    return f"[{name.removeprefix('test_').replace('_', ' ')}](../{path})"
+
+
+def main(paths: Sequence[str] = ()) -> int:
+    """Run the tests that promise something, and write the page; with paths only these, beside the figures there are."""
     import subprocess
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figures.jsonl"
         run = subprocess.run(
-            [sys.executable, "-m", "pytest", "-m", "promise or promises", "tests", "emulator/tests"],
+            [sys.executable, "-m", "pytest", "-m", "promise or promises", *(paths or ("tests", "emulator/tests"))],
             cwd=ROOT,
             env=os.environ | {"FIGURES": str(path), "TIMES": "20"},
             check=False,
@@ -133,9 +145,11 @@ def main() -> int:
         if run.returncode:
             return run.returncode
         figures = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    PAGE.write_text(page(collected(), figures))
+    promises, again = collected(), {test for test, _ in figures}
+    before = kept(PAGE.read_text(), promises) if paths else []
+    PAGE.write_text(page(promises, [*(entry for entry in before if entry[0] not in again), *figures]))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
