@@ -23,7 +23,8 @@ lab: .venv/ready  ## JupyterLab with the embedded AWS up, to follow step by step
 	@$(BIN)/python -m embedded_aws $(ACCOUNTS) run -- $(BIN)/python -m workshop lab
 
 # The pure part comes first and is measured: a tracer would slow the rest, whose work is done in other processes anyway.
-FAST_TESTS := tests/unit emulator/tests/gate emulator/tests/policies emulator/tests/network/test_reachability.py \
+FAST_TESTS := tests/unit emulator/tests/gate emulator/tests/kubernetes emulator/tests/policies \
+  emulator/tests/network/test_reachability.py \
   emulator/embedded_aws client_code data_prep workshop
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 test: .venv/ready  ## everything that proves the kit works; FAST=1: what is pure, in a minute

@@ -25,7 +25,8 @@ FIRST = ("tests/robustness", "tests/notebooks", "tests/federation")
 
 # Where pure tests are, as in the Makefile: `make test FAST=1` runs these but for what is marked slow.
 PURE = (
-    "tests/unit emulator/tests/gate emulator/tests/policies emulator/tests/network/test_reachability.py "
+    "tests/unit emulator/tests/gate emulator/tests/kubernetes emulator/tests/policies "
+    "emulator/tests/network/test_reachability.py "
     "emulator/embedded_aws client_code data_prep workshop"
 )
 

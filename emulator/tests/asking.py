@@ -29,13 +29,17 @@ _VALUES = {
     **dict.fromkeys(("RoleArn", "roleArn", "DeliverLogsPermissionArn"), f"arn:aws:iam::{ACCOUNT}:role/fl"),
     "AliasName": "alias/fl",
     "executionArn": f"arn:aws:states:us-east-1:{ACCOUNT}:execution:fl:one",
+    "nodeRole": f"arn:aws:iam::{ACCOUNT}:role/fl",
     "Path": "/",
+    "principalArn": f"arn:aws:iam::{ACCOUNT}:role/fl",
     "PolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/fl",
     "ResourceArn": f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:training-job/fl",
     "ServiceName": "com.amazonaws.us-east-1.s3",
     "stateMachineArn": f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:fl",
 }
 _TAGGED = {
+    "ecr": f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/fl",
+    "eks": f"arn:aws:eks:us-east-1:{ACCOUNT}:cluster/fl",
     "logs": f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:fl",
     "states": f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:fl",
 }

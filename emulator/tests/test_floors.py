@@ -15,13 +15,15 @@ FLOORS = (
     ("gate",),
     ("network", "stacks"),
     ("jobs", "control"),
+    ("kubernetes",),
     ("services",),
     ("application",),
     ("server", "__main__", "testing"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-# A service may stand on another: objects are encrypted by KMS, jobs and notebooks are plugged into EC2's networks.
-BESIDE = {"s3": {"kms"}, "sagemaker": {"ec2", "servicequotas"}}
+# A service may stand on another: objects are encrypted by KMS, jobs, notebooks and nodes are plugged into EC2's
+# networks, and EKS pulls its pods' images from ECR and gives pods what they ask EKS Auth with.
+BESIDE = {"eks": {"ec2", "ecr", "eksauth"}, "eksauth": {"eks"}, "s3": {"kms"}, "sagemaker": {"ec2", "servicequotas"}}
 MODULES = [path for path in ROOT.rglob("*.py") if "jobsite" not in path.parts and path.parent != ROOT / "services"]
 
 

@@ -4,7 +4,8 @@ Runs as ``python forkserver.py SOCKET_FD MODULE...`` in a session of its own, un
 closed. For every message on it, which brings a job's pipes, two processes come into being: a supervisor with a session
 of its own, and the script as its child. On the supervisor's standard input comes what to run, a :class:`Job` as JSON on
 one line; later ``K`` asks for the job's end, and the end of that input means that the server is gone. On the status
-pipe goes ``E<code>`` when the script has ended, and ``A`` when all is ended that it left.
+pipe goes ``E<code>`` when the script has ended, and ``A`` when all is ended that it left. ``T`` is handed on to the
+script as SIGTERM: a pod's process is asked before it is ended.
 
 The supervisor is a child subreaper where there is such a thing (Linux): a daemon that has left the script's session and
 group still becomes the supervisor's child when its parent ends, and ends with the job.
@@ -26,6 +27,7 @@ import sys
 import threading
 import time
 import types
+from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 import setproctitle
@@ -36,7 +38,7 @@ ADOPTS = sys.platform.startswith("linux")  # child subreapers
 MESSAGE = b"job"
 CLONE_NEWNET = 0x40000000
 PR_SET_CHILD_SUBREAPER = 36
-KILL = b"K"
+KILL, TERMINATE = b"K", b"T"
 ALL_ENDED = b"A"
 REAP_SECONDS = 5.0  # for processes that have been sent SIGKILL
 
@@ -44,11 +46,12 @@ REAP_SECONDS = 5.0  # for processes that have been sent SIGKILL
 class Job(NamedTuple):
     """What to run, and how."""
 
-    command: list[str]  # the script and its arguments, as ``sys.argv`` shows them
+    command: list[str]  # the script and its arguments, as ``sys.argv`` shows them; or ``-m``, a module, its arguments
     cwd: str
     env: dict[str, str]
     name: str
     fresh: bool  # in an interpreter of its own, in which nothing is imported yet
+    program: str = ""  # another program than Python, to be started with the arguments in ``command``
 
 
 def load(modules: list[str]) -> None:
@@ -106,7 +109,7 @@ def supervise(script: int, status: int) -> NoReturn:
     """Wait for the script's end, report it, and take along every process that it has left."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # a script may send them to its whole group
-    _thread.start_new_thread(obey, (status,))
+    _thread.start_new_thread(obey, (script, status))
     pid, ended = None, 0
     while pid != script:  # others are orphans that ended by themselves
         try:
@@ -119,9 +122,11 @@ def supervise(script: int, status: int) -> NoReturn:
     end_all(status)
 
 
-def obey(status: int) -> None:
+def obey(script: int, status: int) -> None:
     """Wait until the server wants the end, or is gone; then end every process of the job."""
-    os.read(0, 1)
+    while os.read(0, 1) == TERMINATE:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(script, signal.SIGTERM)
     end_all(status)
 
 
@@ -168,6 +173,22 @@ def run(job: Job) -> NoReturn:
     gc.enable()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()  # else all jobs would draw the same numbers; ``random`` sees to it itself
+    sys.excepthook = tell
+    code = module(job) if job.command[0] == "-m" else script(job)
+    leave(code, job.cwd)
+
+
+def module(job: Job) -> int:
+    """Run a module as ``python -m`` does; return the code to end with."""
+    import runpy
+
+    sys.argv = job.command[1:]
+    sys.path.insert(0, job.cwd)
+    return outcome(lambda: runpy.run_module(job.command[1], run_name="__main__", alter_sys=True))
+
+
+def script(job: Job) -> int:
+    """Run a script; return the code to end with."""
     path = os.path.join(job.cwd, job.command[0])  # noqa: PTH118 - pathlib is not needed here
     sys.argv = job.command
     # As the toolkit starts `python src/train.py` with the bundle's folder on PYTHONPATH.
@@ -176,16 +197,20 @@ def run(job: Job) -> NoReturn:
     loader = importlib.machinery.SourceFileLoader("__main__", path)
     main.__dict__.update(__annotations__={}, __builtins__=builtins, __cached__=None, __file__=path, __loader__=loader)
     sys.modules["__main__"] = main
-    sys.excepthook = tell
+    # That is what a job is.
+    return outcome(lambda: exec(compile(loader.get_data(path), path, "exec"), main.__dict__))  # noqa: S102
+
+
+def outcome(run: Callable[[], object]) -> int:
+    """Run something; return the code that a process ends with which runs just that."""
     try:
-        exec(compile(loader.get_data(path), path, "exec"), main.__dict__)  # noqa: S102 - that is what a job is
-        code = 0
+        run()
     except SystemExit as end:
-        code = exit_code(end)
+        return exit_code(end)
     except BaseException:
         sys.excepthook(*sys.exc_info())
-        code = 1
-    leave(code, job.cwd)
+        return 1
+    return 0
 
 
 def exit_code(end: SystemExit) -> int:
@@ -215,7 +240,7 @@ def leave(code: int, folder: str) -> NoReturn:
 
 def tell(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
     """Print a traceback that begins in the script."""
-    while trace and trace.tb_frame.f_code.co_filename == __file__:
+    while trace and (trace.tb_frame.f_code.co_filename == __file__ or "runpy" in trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     sys.__excepthook__(kind, error.with_traceback(trace), trace)
 
@@ -234,6 +259,8 @@ def main() -> None:
         supervise(script, status)
     os.close(status)
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    if job.program:
+        os.execvpe(job.program, [job.program, *job.command], os.environ)  # noqa: S606 - no shell
     if job.fresh or not FORKS:
         os.execve(sys.executable, [sys.executable, *job.command], os.environ)  # noqa: S606 - no shell
     run(job)

@@ -139,6 +139,13 @@ class Nursery:
         with self._lock:
             self._standing(environment)
 
+    def close(self) -> None:
+        """Let the fork server end; the next fork has another."""
+        with self._lock:
+            if self._server:
+                self._server.close()
+                self._server = None
+
     def _standing(self, environment: Mapping[str, str]) -> ForkServer:
         if self._server and self._server.environment != environment:
             self._server.close()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 import psutil
 
-from embedded_aws.jobs.forkserver import ADOPTS, ALL_ENDED, KILL, Job
+from embedded_aws.jobs.forkserver import ADOPTS, ALL_ENDED, KILL, TERMINATE, Job
 from embedded_aws.jobs.nursery import NURSERY
 
 KILLED = 128 + signal.SIGKILL
@@ -66,6 +66,12 @@ class JobProcess:
             if self._kill_at is None and not self._ended:
                 self._kill_at = time.monotonic() + grace
                 os.write(self._wake, b".")
+
+    def ask_to_end(self) -> None:
+        """Have the supervisor send SIGTERM to the process that it has started."""
+        with self._lock, contextlib.suppress(OSError):
+            if not self._ended:
+                os.write(self._stdin, TERMINATE)
 
     def kill(self) -> None:
         """Have the supervisor end every process of the job; soon end it too if it does not."""

@@ -28,7 +28,7 @@ from functools import partial
 from ipaddress import AddressValueError, IPv4Address
 
 from embedded_aws.network.flows import Connection, Flows
-from embedded_aws.network.model import Interface, Snapshot
+from embedded_aws.network.model import Balancer, Interface, Snapshot
 from embedded_aws.network.reachability import Verdict, connection, still_routed
 from embedded_aws.network.way import Serve, Way
 
@@ -65,16 +65,16 @@ class Gateway:
     ----------
     read : callable
         Returns the network's state now.
-    leads_here : callable
-        Tells of an interface whether its ports are this machine's.
+    host_of : callable
+        Returns the address of this machine at which an interface's ports are; None where they are not this machine's.
     seen : Flows
         Counts what the interfaces see.
     """
 
     path = None
 
-    def __init__(self, read: Callable[[], Snapshot], leads_here: Callable[[Interface], bool], seen: Flows) -> None:
-        self._read, self._leads_here, self._seen = read, leads_here, seen
+    def __init__(self, read: Callable[[], Snapshot], host_of: Callable[[Interface], str | None], seen: Flows) -> None:
+        self._read, self._host_of, self._seen = read, host_of, seen
         self._guests: dict[str, Guest] = {}  # by password
         self._loop = asyncio.new_event_loop()
         self._background: set[asyncio.Task[None]] = set()
@@ -107,6 +107,9 @@ class Gateway:
         # loopback: in a container on AWS that would be the container's own.
         past = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost") | {"no_grpc_proxy": "none.invalid"}
         return Way(dict.fromkeys(names, url) | past, leave=lambda: self._forget(password))
+
+    def balance(self, source: str, balancer: Balancer | None) -> None:
+        """Nothing to do: who asks for a load balancer's address is led to a pod behind it."""
 
     def close(self) -> None:
         """Nothing is left: the gateway's thread ends with the process."""
@@ -157,9 +160,10 @@ class Gateway:
             return
         connection, verdict = way
         try:
-            if verdict.to is None or not self._leads_here(verdict.to) or method != "CONNECT":
+            there = self._host_of(verdict.to) if verdict.to else None
+            if verdict.to is None or there is None or method != "CONNECT":
                 raise ConnectionRefusedError
-            far_reader, far_writer = await asyncio.open_connection(HOST, int(port), limit=CHUNK)
+            far_reader, far_writer = await asyncio.open_connection(there, verdict.port or int(port), limit=CHUNK)
         except OSError:
             writer.write(b"HTTP/1.1 502 Connection refused\r\nContent-Length: 0\r\n\r\n")
             await writer.drain()

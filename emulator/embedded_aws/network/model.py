@@ -13,6 +13,9 @@ from ipaddress import IPv4Address, IPv4Network
 LOCAL = "local"
 ANY = "-1"
 JOB_NOTE = "[Do not delete] SageMaker training job "  # how a job's interface is described
+# How those of control planes are described, and of nodes, pods and load balancers of a cluster.
+CLUSTER_NOTES = ("Amazon EKS ", "EKS ")
+BALANCER = "network_load_balancer"
 
 
 @dataclass(frozen=True)
@@ -136,9 +139,67 @@ class Interface:
         return self.note.startswith(JOB_NOTE)
 
     @property
+    def is_clusters(self) -> bool:
+        """Whether a cluster uses it."""
+        return self.note.startswith(CLUSTER_NOTES)
+
+    @property
     def is_endpoint(self) -> bool:
         """Whether a VPC endpoint uses it."""
         return self.kind == "vpc_endpoint"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A range of addresses, and what of it is left out."""
+
+    cidr: IPv4Network
+    but: tuple[IPv4Network, ...] = ()
+
+    def __contains__(self, address: IPv4Address) -> bool:
+        return address in self.cidr and not any(address in cidr for cidr in self.but)
+
+
+@dataclass(frozen=True)
+class Permit:
+    """One rule of a NetworkPolicy of Kubernetes: to or from these blocks, at these TCP ports; None is any."""
+
+    blocks: tuple[Block, ...] | None = None
+    ports: tuple[tuple[int, int], ...] | None = None
+
+    def serves(self, port: int) -> bool:
+        """Tell whether the rule is about a port."""
+        return self.ports is None or any(first <= port <= last for first, last in self.ports)
+
+    def lets(self, address: IPv4Address, port: int) -> bool:
+        """Tell whether the rule lets a connection pass."""
+        return self.serves(port) and (self.blocks is None or any(address in block for block in self.blocks))
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """What the NetworkPolicies that select a pod let in and out; None where none is about that direction."""
+
+    pod: str
+    ingress: tuple[Permit, ...] | None = None
+    egress: tuple[Permit, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A pod behind a load balancer: reached at a port of its node first, then at its own."""
+
+    node: str  # interface
+    node_port: int
+    pod: str  # interface
+    port: int
+
+
+@dataclass(frozen=True)
+class Balancer:
+    """A network load balancer without security groups: its listeners' ports, and the healthy pods behind each."""
+
+    targets: Mapping[int, tuple[Target, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,6 +216,8 @@ class Snapshot:
     prefix_lists: Mapping[str, tuple[IPv4Network, ...]] = field(default_factory=dict)
     nat_gateways: Mapping[str, str] = field(default_factory=dict)  # to its subnet
     internet_gateways: Mapping[str, str] = field(default_factory=dict)  # to its VPC
+    isolations: Mapping[str, Isolation] = field(default_factory=dict)  # of pods, by interface
+    balancers: Mapping[str, Balancer] = field(default_factory=dict)  # by interface
 
     def table_of(self, subnet: str) -> RouteTable | None:
         """Return the route table of a subnet: its own, else the main one of its VPC."""

@@ -22,8 +22,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from embedded_aws.network.flows import Flows
-from embedded_aws.network.model import Interface, Snapshot
+from embedded_aws.network.model import Balancer, Interface, Snapshot
 from embedded_aws.network.netns import Namespace, NamespacesError
+from embedded_aws.network.passing import Passing
 from embedded_aws.network.plan import ACCEPTER, FIRST_TABLE, REQUESTER, ROUTER, Devices, Plan, plan
 from embedded_aws.network.way import Serve, Way
 
@@ -66,16 +67,17 @@ class Namespaces:
     ----------
     read : callable
         Returns the network's state now.
-    is_server : callable
-        Tells of an interface whether it is the server's.
+    host_of : callable
+        Returns where an interface's ports are if that is this machine: the server's.
     seen : Flows
         Counts nothing: who reached whom is the kernel's business.
     """
 
-    def __init__(self, read: Callable[[], Snapshot], is_server: Callable[[Interface], bool], seen: Flows) -> None:
-        self._read, self._is_server = read, is_server
+    def __init__(self, read: Callable[[], Snapshot], host_of: Callable[[Interface], str | None], seen: Flows) -> None:
+        self._read, self._host_of = read, host_of
         self.server: Namespace | None = None
         self._jobs: dict[str, Namespace] = {}  # by network interface
+        self._balancers: dict[str, Passing] = {}  # by network interface
         self._routers: dict[str, Router] = {}  # by VPC
         self._plugged: dict[str, Interface] = {}
         self._seen: Snapshot | None = None
@@ -121,6 +123,22 @@ class Namespaces:
             leave()
             raise
         return Way({"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost"}, space.descriptor, leave)
+
+    def balance(self, source: str, balancer: Balancer | None) -> None:
+        """Have a load balancer listen in a namespace of its own; it passes connections on to the pods behind it."""
+        with self._lock:
+            standing = self._balancers.get(source)
+            if balancer is None:
+                self._jobs.pop(source, None)
+                if self._balancers.pop(source, None) and standing:
+                    standing.close()
+            elif standing is None:
+                space = Namespace()
+                self._jobs[source] = space
+                standing = self._balancers[source] = Passing(space, source, self._read, self._jobs)
+        self._follow()
+        if balancer is not None and standing is not None:
+            standing.listen(balancer)
 
     def close(self) -> None:
         """Let go of every namespace; the kernel removes them with their devices."""
@@ -168,7 +186,7 @@ class Namespaces:
         return {
             name: interface
             for name, interface in now.interfaces.items()
-            if name in self._jobs or self._is_server(interface)
+            if name in self._jobs or self._host_of(interface)
         }
 
     def _plug(self, interface: Interface) -> None:

@@ -6,11 +6,11 @@ by itself who reaches whom, and the tests ask both. TCP only, as everywhere here
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
-from embedded_aws.network.model import ANY, LOCAL, Interface, Rule, Snapshot
+from embedded_aws.network.model import ANY, BALANCER, LOCAL, Block, Interface, Permit, Rule, Snapshot
 
 ROUTER = "169.254.0.1"  # what every interface sees as its router, like AWS's first address of a subnet
 REQUESTER, ACCEPTER = "169.254.1.1", "169.254.1.2"  # the two ends of a peering
@@ -97,14 +97,24 @@ def _filter(snapshot: Snapshot, plugged: Mapping[Interface, str]) -> str:
         mine = [snapshot.groups[name] for name in interface.groups if name in snapshot.groups]
         out = [line for group in mine for rule in group.egress for line in _lines(snapshot, interface, rule, "daddr")]
         back = [line for group in mine for rule in group.ingress for line in _lines(snapshot, interface, rule, "saddr")]
-        chains += [_chain(f"out_{device}", [*out, "drop"]), _chain(f"in_{device}", [*back, "drop"])]
+        last = "return" if interface.kind == BALANCER and not interface.groups else "drop"
+        chains += [_chain(f"out_{device}", [*out, last]), _chain(f"in_{device}", [*back, last])]
+        isolation = snapshot.isolations.get(interface.id)
+        for way, permits, side in (
+            ("out", isolation.egress if isolation else None, "daddr"),
+            ("in", isolation.ingress if isolation else None, "saddr"),
+        ):
+            lines = ["return"] if permits is None else [*_permitted(permits, side), "drop"]
+            chains.append(_chain(f"policy_{way}_{device}", lines))
         egress.append(f'"{device}" : jump out_{device}')
         ingress.append(f'"{device}" : jump in_{device}')
         own = ", ".join(map(str, interface.addresses))
         forged.append(f'iifname "{device}" ip saddr != {{ {own} }} drop')
     forward = ["type filter hook forward priority 0; policy drop;", *forged, "ct state established,related accept"]
     if plugged:
-        forward += [f"iifname vmap {{ {', '.join(egress)} }}", f"oifname vmap {{ {', '.join(ingress)} }}"]
+        for name, jumps in (("iifname", egress), ("oifname", ingress)):
+            policies = ", ".join(jumps).replace(" : jump ", " : jump policy_")
+            forward += [f"{name} vmap {{ {', '.join(jumps)} }}", f"{name} vmap {{ {policies} }}"]
     chains.append(_chain("forward", [*forward, "accept"]))
     chains.append(_chain("input", ["type filter hook input priority 0; policy drop;"]))
     # Replaced in one transaction, so that no packet meets half of it.
@@ -123,6 +133,15 @@ def _lines(snapshot: Snapshot, interface: Interface, rule: Rule, side: str) -> I
     if rule.group:
         ranges += [str(address) for address in _members(snapshot, interface, rule.group)]
     yield from (f"ip {side} {cidr} {ports}return" for cidr in ranges)
+
+
+def _permitted(permits: Iterable[Permit], side: str) -> Iterator[str]:
+    """Yield what NetworkPolicies let pass; what a block leaves out is left to the other rules."""
+    for permit in permits:
+        ports = [f"tcp dport {first}-{last} " for first, last in permit.ports or ()] if permit.ports else [""]
+        for block in permit.blocks or (Block(IPv4Network("0.0.0.0/0")),):
+            but = f"ip {side} != {{ {', '.join(map(str, block.but))} }} " if block.but else ""
+            yield from (f"ip {side} {block.cidr} {but}{port}return" for port in ports)
 
 
 def _members(snapshot: Snapshot, interface: Interface, group: str) -> Iterator[object]:

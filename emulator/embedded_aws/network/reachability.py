@@ -16,9 +16,22 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
 from operator import attrgetter
 
-from embedded_aws.network.model import LOCAL, Endpoint, Group, Interface, Route, RouteTable, Rule, Snapshot
+from embedded_aws.network.model import (
+    BALANCER,
+    LOCAL,
+    Block,
+    Endpoint,
+    Group,
+    Interface,
+    Route,
+    RouteTable,
+    Rule,
+    Snapshot,
+    Target,
+)
 
 HTTPS = 443
+_ANYWHERE = Block(IPv4Network("0.0.0.0/0"))
 _EGRESS, _INGRESS = attrgetter("egress"), attrgetter("ingress")
 # What an AWS SDK calls a service, where its endpoint is called otherwise.
 _NAMES = {"sagemaker": "sagemaker.api", "sagemaker-runtime": "sagemaker.runtime", "ecr": "ecr.api"}
@@ -41,6 +54,7 @@ class Verdict:
     allowed: bool
     reason: str = ""
     to: Interface | None = None  # the interface that has the address, if a packet comes so far
+    port: int | None = None  # at which it arrives there, where a load balancer has passed it on
     endpoint: Endpoint | None = None  # that carries the connection to an AWS service; None: a NAT gateway does
     stage: Stage = Stage.LOST
 
@@ -70,10 +84,13 @@ def connection(snapshot: Snapshot, source: Interface, address: IPv4Address, port
         to = _carried(snapshot, source, address)
         stage = Stage.TURNED_AWAY
         _let_in(snapshot, source, to, port)
+        target = _target(snapshot, source, to, port) if to.id in snapshot.balancers else None
         stage = Stage.NO_WAY_BACK
         _carried_back(snapshot, source, to)
     except _Dropped as dropped:
         return Verdict(False, str(dropped), to=to, stage=stage)
+    if target:
+        return Verdict(True, to=snapshot.interfaces[target.pod], port=target.port, stage=Stage.CONNECTED)
     return Verdict(True, to=to, stage=Stage.CONNECTED)
 
 
@@ -129,13 +146,51 @@ def _let_out(snapshot: Snapshot, source: Interface, address: IPv4Address, port: 
         raise _Dropped(
             f"no egress rule of {_groups(source)} in account {source.account} allows TCP {port} to {address}"
         )
+    isolation = snapshot.isolations.get(source.id)
+    if isolation and isolation.egress is not None and not any(p.lets(address, port) for p in isolation.egress):
+        raise _Dropped(
+            f"no NetworkPolicy of pod {isolation.pod} in account {source.account} lets out TCP {port} to {address}"
+        )
 
 
 def _let_in(snapshot: Snapshot, source: Interface, to: Interface, port: int) -> None:
+    if to.kind == BALANCER and not to.groups:
+        return
     if not _allows(snapshot, to, _INGRESS, port=port, address=source.address, other=source):
         raise _Dropped(
             f"no ingress rule of {_groups(to)} in account {to.account} allows TCP {port} from {source.address}"
         )
+    _past_policies(snapshot, source, to, port)
+
+
+def _past_policies(snapshot: Snapshot, source: Interface, to: Interface, port: int) -> None:
+    isolation = snapshot.isolations.get(to.id)
+    permits = isolation.ingress if isolation else None
+    if isolation and permits is not None and not any(permit.lets(source.address, port) for permit in permits):
+        raise _Dropped(
+            f"no NetworkPolicy of pod {isolation.pod} in account {to.account} lets in TCP {port} from {source.address}"
+        )
+
+
+def _target(snapshot: Snapshot, source: Interface, to: Interface, port: int) -> Target | None:
+    """Return the pod to which a load balancer passes a connection on, which keeps its source address.
+
+    None where no pod is behind it: then the load balancer itself refuses.
+    """
+    targets = snapshot.balancers[to.id].targets.get(port, ())
+    dropped = None
+    for target in targets:
+        if target.node in snapshot.interfaces and target.pod in snapshot.interfaces:
+            try:
+                _let_in(snapshot, source, snapshot.interfaces[target.node], target.node_port)
+                _past_policies(snapshot, source, snapshot.interfaces[target.pod], target.port)
+            except _Dropped as error:
+                dropped = error
+            else:
+                return target
+    if dropped:
+        raise dropped
+    return None
 
 
 def _let_out_to_all(snapshot: Snapshot, source: Interface, endpoint: Endpoint) -> None:
@@ -144,11 +199,24 @@ def _let_out_to_all(snapshot: Snapshot, source: Interface, endpoint: Endpoint) -
     for rule in _rules(snapshot, source, _EGRESS):
         wide = rule.cidr is not None and ranges and all(cidr.subnet_of(rule.cidr) for cidr in ranges)
         if rule.serves(HTTPS) and (rule.prefix_list == endpoint.prefix_list is not None or wide):
+            _policies_let_out_to(snapshot, source, ranges)
             return
     raise _Dropped(
         f"no egress rule of {_groups(source)} in account {source.account} allows TCP {HTTPS} to the prefix list "
         f"{endpoint.prefix_list} of {endpoint.id}"
     )
+
+
+def _policies_let_out_to(snapshot: Snapshot, source: Interface, ranges: Iterable[IPv4Network]) -> None:
+    isolation = snapshot.isolations.get(source.id)
+    if isolation is None or isolation.egress is None:
+        return
+    blocks = [block for permit in isolation.egress if permit.serves(HTTPS) for block in permit.blocks or (_ANYWHERE,)]
+    for cidr in ranges:
+        if not any(cidr.subnet_of(block.cidr) and not any(cidr.overlaps(b) for b in block.but) for block in blocks):
+            raise _Dropped(
+                f"no NetworkPolicy of pod {isolation.pod} in account {source.account} lets out TCP {HTTPS} to {cidr}"
+            )
 
 
 def _allows(

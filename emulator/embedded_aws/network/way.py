@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from embedded_aws.network.model import Balancer
 from embedded_aws.network.reachability import Verdict
 
 
@@ -52,6 +53,9 @@ class Wires(Protocol):
 
     def admit(self, name: str, source: str | None, *, why_not: str = "", aws: bool = True) -> Way:
         """Let a job in that has a network interface, or none and the reason why it reaches nothing."""
+
+    def balance(self, source: str, balancer: Balancer | None) -> None:
+        """Have a load balancer listen at its network interface; None when it is gone."""
 
     def close(self) -> None:
         """Leave nothing behind."""
