@@ -30,6 +30,11 @@ from embedded_aws.services.cloudformation.record import CLOUDFORMATION
 from embedded_aws.services.cloudtrail.record import CLOUDTRAIL
 from embedded_aws.services.ec2.record import EC2
 from embedded_aws.services.ec2.switchboard import WIRES, Switchboard
+from embedded_aws.services.ecr import layers
+from embedded_aws.services.ecr.record import ECR
+from embedded_aws.services.eks.record import EKS
+from embedded_aws.services.eksauth import agent
+from embedded_aws.services.eksauth.record import EKS_AUTH
 from embedded_aws.services.iam.record import IAM
 from embedded_aws.services.kms.record import KMS
 from embedded_aws.services.logs.record import LOGS
@@ -40,7 +45,11 @@ from embedded_aws.services.servicequotas.record import SERVICEQUOTAS
 from embedded_aws.services.states.record import STATES
 from embedded_aws.services.sts.record import STS
 
-SERVICES = (CLOUDFORMATION, CLOUDTRAIL, EC2, IAM, KMS, LOGS, S3, SAGEMAKER, SERVICEQUOTAS, STATES, STS)
+SERVICES = (
+    CLOUDFORMATION, CLOUDTRAIL, EC2, ECR, EKS, EKS_AUTH, IAM, KMS, LOGS, S3, SAGEMAKER, SERVICEQUOTAS, STATES, STS,
+)  # fmt: skip
+# Pages for which an unguessable token is the signature: credentials of pods, and layers of images.
+PAGES = {agent.PAGE: agent.serve, layers.PAGE: layers.serve}
 CLIENT_SECONDS = 60.0  # for a client's next bytes
 # What clients send as it is in a path and its query; the rest comes percent-encoded.
 _TARGET = re.compile(r"/(?!/)[\w.~%!$&'()*+,:=@/-]*(\?[\w.~%!$&'()*+,:=@/?-]*)?", re.ASCII)
@@ -73,9 +82,12 @@ class Application:
         if incoming.headers.get("host", "").partition(":")[0] not in names.OWN:
             # moto would take a bucket's name from it, where the gate reads the path; and no web page may get here.
             return Response("not here", status=404)(environ, start_response)
+        page = next((page for prefix, page in PAGES.items() if path.startswith(prefix)), None)
         if not _TARGET.fullmatch(environ["RAW_URI"]):
             # The gate, the server and moto would each read another path out of it.
-            return Response("a path must be encoded, and start with one slash", status=400)(environ, start_response)
+            page = Response("a path must be encoded, and start with one slash", status=400)
+        if page is not None:
+            return page(environ, start_response)
         try:
             admitted = self._gate.admit(incoming)
         except Refused as refused:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from embedded_aws import accounts
 from embedded_aws.network import reachability
 from embedded_aws.network.flows import Flows
-from embedded_aws.network.gateway import Gateway
-from embedded_aws.network.model import Interface, Snapshot
+from embedded_aws.network.gateway import HOST, Gateway
+from embedded_aws.network.model import Balancer, Interface, Isolation, Snapshot
 from embedded_aws.network.namespaces import Namespaces
 from embedded_aws.network.reachability import Verdict
-from embedded_aws.network.way import Line, Wires
+from embedded_aws.network.way import Line, Way, Wires
 from embedded_aws.services.ec2 import flow_logs, interfaces, snapshot
 
 WIRES: dict[str, Callable[..., Wires]] = {"gateway": Gateway, "namespaces": Namespaces}
@@ -22,8 +25,10 @@ NO_VPC = "the job has no VpcConfig: it runs in a VPC of SageMaker's own, from wh
 
 
 def is_server(interface: Interface) -> bool:
-    """Tell whether this machine's processes stand there: any of the first account, but jobs' and endpoints'."""
-    return interface.account == accounts.FIRST and not (interface.is_job or interface.is_endpoint)
+    """Tell whether this machine's processes stand there: any of the first account, but what AWS uses itself."""
+    return interface.account == accounts.FIRST and not (
+        interface.is_job or interface.is_endpoint or interface.is_clusters
+    )
 
 
 class Switchboard:
@@ -32,18 +37,60 @@ class Switchboard:
     Parameters
     ----------
     wires : callable
-        ``wires(read, is_server, seen)`` makes the gateway or the namespaces.
+        ``wires(read, host_of, seen)`` makes the gateway or the namespaces.
     """
 
     def __init__(self, wires: Callable[..., Wires] = Gateway) -> None:
         flows = Flows(lambda records: flow_logs.deliver(records, accounts.REGION))
-        self.wires = wires(self.snapshot, is_server, flows)
+        self.wires = wires(self.snapshot, self._host_of, flows)
         self._sources: dict[str, str] = {}  # network interface by access key
+        self._locals: dict[str, str] = {}  # addresses of this machine at which pods listen, by network interface
+        self._numbers = itertools.count(1)
+        self.isolations: dict[str, Isolation] = {}  # of pods, by network interface
+        self.balancers: dict[str, Balancer] = {}  # by network interface
         self._lock = threading.Lock()
 
     def snapshot(self) -> Snapshot:
         """Return the network's state now."""
-        return snapshot.read(accounts.REGION)
+        now = snapshot.read(accounts.REGION)
+        return replace(now, isolations=dict(self.isolations), balancers=dict(self.balancers))
+
+    def _host_of(self, interface: Interface) -> str | None:
+        return HOST if is_server(interface) else self._locals.get(interface.id)
+
+    def plug_in_pod(self, name: str, eni: str) -> tuple[Way, str]:
+        """Give a pod's processes a way to its network interface.
+
+        Returns
+        -------
+        tuple
+            The way, and the address of this machine at which they are to listen; none where they have a network of
+            their own.
+        """
+        way = self.wires.admit(name, eni)
+        if way.namespace is not None:
+            return way, ""
+        number = next(self._numbers)
+        # Linux has all of 127.0.0.0/8: each pod has its own ports there. Elsewhere they share one address.
+        local = f"127.80.{number // 250 % 256}.{number % 250 + 1}" if sys.platform.startswith("linux") else HOST
+        self._locals[eni] = local
+        return way, local
+
+    def balance(self, eni: str, balancer: Balancer | None) -> None:
+        """Say what is behind a load balancer's network interface; None when it is gone."""
+        if balancer is None:
+            self.balancers.pop(eni, None)
+        else:
+            self.balancers[eni] = balancer
+        self.wires.balance(eni, balancer)
+
+    def unplug_pod(self, eni: str) -> None:
+        """Forget a pod's network interface."""
+        self._locals.pop(eni, None)
+        self.isolations.pop(eni, None)
+        with self._lock:
+            for key in [key for key, where in self._sources.items() if where == eni]:
+                del self._sources[key]
 
     def check(self, request: Mapping[str, Any], *, account: str, region: str) -> None:
         """Look at the VpcConfig of a CreateTrainingJob request; raises :class:`interfaces.NoSuchNetwork`."""
@@ -105,6 +152,11 @@ class Switchboard:
         with self._lock:
             eni = self._sources.get(access_key)
         return self._service(eni, service)
+
+    def stand(self, access_key: str, eni: str) -> None:
+        """Know who signs with an access key by where they stand, as a pod does at its node's network interface."""
+        with self._lock:
+            self._sources[access_key] = eni
 
     def _service(self, eni: str | None, name: str) -> Verdict | None:
         if not eni:

@@ -9,6 +9,7 @@ from moto.iam.exceptions import DeleteConflictException
 from moto.iam.responses import IamResponse
 
 from embedded_aws.gate import documents
+from embedded_aws.services.iam import aws_policies
 
 
 class Entities(IamResponse):
@@ -71,7 +72,8 @@ class Entities(IamResponse):
         return EmptyResult() if self._has(user) else super().attach_user_policy()
 
     def attach_role_policy(self) -> ActionResult:
-        """AttachRolePolicy."""
+        """AttachRolePolicy; moto knows policies of AWS's own, and loads none of them by itself."""
+        aws_policies.load(self.backend, self._get_param("PolicyArn"))
         name = self._get_param("RoleName")
         role = next((role for role in self.backend.get_roles() if role.name == name), None)
         return EmptyResult() if self._has(role) else super().attach_role_policy()

@@ -1,0 +1,1 @@
+"""Amazon EKS: clusters whose API server runs, with node groups, add-ons, access entries and pod identities."""
