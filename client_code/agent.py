@@ -129,7 +129,7 @@ class Agent(NumPyClient):
         self._begun: deque[float] = deque()
         self._rows: tuple[tuple[str, ...], job.ClientData] | None = None
 
-    def get_properties(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def get_properties(self, config):
         """Begin a run if it is a new one; prove who this is."""
         return self._answered(lambda: self._introduced(config))
 
@@ -171,7 +171,7 @@ class Agent(NumPyClient):
         self.board.show(error=line)
         raise connection.Declined(line)
 
-    def _introduced(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def _introduced(self, config):
         run = str(config.get("run", ""))
         if not RUN.fullmatch(run):
             raise job.JobError("the server names no run of 4 to 32 small letters and digits")
@@ -219,9 +219,6 @@ def training(config: Mapping[str, Any]) -> dict[str, Any]:
     ------
     client.JobError
         Names the setting.
-
-    >>> training({"run": "abcd", "max_iter": 2, "penalty": "l2", "seed": 0})
-    {'penalty': 'l2', 'max_iter': 2, 'seed': 0}
     """
     penalty, iterations, seed = config.get("penalty", "l2"), config.get("max_iter", 10), config.get("seed", 0)
     if penalty not in PENALTIES:

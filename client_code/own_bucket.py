@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 ROWS = "data/"  # where the owner's upload puts them
 FILES = ("salt", "train.csv", "train_balanced.csv", "validation.csv")
-MODELS = "models/"  # by run
+MODELS = "artefacts/models/"  # by run
 # An agent that is told to end has five seconds, for this too.
 _PATIENCE = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=1, read_timeout=2)
 
@@ -83,5 +83,5 @@ class OwnBucket:
         logging.info("model of run %s stored in the owner's bucket", run)
 
 
-def _code(error: Exception) -> str:
+def _code(error: BotoCoreError | ClientError) -> str:
     return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__

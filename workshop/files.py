@@ -18,6 +18,8 @@ IS_CLONE = (REPOSITORY / "pyproject.toml").is_file()
 WORKPLACE = REPOSITORY if IS_CLONE else Path.cwd()
 TEMPLATES = REPOSITORY / "cloudformation"
 NOTEBOOKS = REPOSITORY / "notebooks"
+# In a wheel, ``kubernetes`` is the client library.
+MANIFESTS = REPOSITORY / ("kubernetes" if IS_CLONE else "kubernetes_manifests")
 
 
 def sha256(path: Path) -> str:

@@ -17,7 +17,7 @@ def test_the_table_of_templates_is_the_blueprint():
 
 def test_every_template_is_in_the_blueprint():
     templates = {path.stem for path in TEMPLATES.glob("*.yaml")}
-    assert templates == {step.template for step in blueprint.SAGEMAKER}
+    assert templates == {step.template for step in blueprint.ALL}
 
 
 def test_the_page_of_promises_lists_what_the_tests_promise():

@@ -28,6 +28,8 @@ SERVICES = (
     "cloudformation",
     "cloudtrail",
     "ec2",
+    "ecr",
+    "eks",
     "iam",
     "kms",
     "logs",

@@ -1,4 +1,4 @@
-"""The blueprint of the fraud track: which account runs which template, in which order, with what, and at what price."""
+"""Blueprints of both tracks: which account runs which template, in which order, with what, and at what price."""
 
 from __future__ import annotations
 
@@ -241,10 +241,71 @@ PEERING_ANSWERED = (
 )
 SAGEMAKER = Blueprint((*NETWORKS, *ROLES, *PEERING_ASKED, *PEERING_ANSWERED))
 
+# Whose steps come with those of the fraud track: a cluster in every account in the place of jobs and a notebook.
+_CLUSTER = _own("cluster", "ClusterName", "ClusterArn")
+CLUSTERS = (
+    Step("registry", EVERY, _free("image registry: $0.10 a GB and month"), _own("storage", "KeyArn")),
+    Step(
+        "cluster",
+        EVERY,
+        lambda choices: Cost("control plane of a cluster", 12, prices.CLUSTER),
+        {
+            **_own("storage", "KeyArn"),
+            **_own("network", "SubnetIds"),
+            "OwnerArn": Agreed(
+                "who deploys here",
+                lambda members, place: accounts.principal(place.account, members.sessions[place.account])[0],
+            ),
+        },
+    ),
+    Step(
+        "cluster-endpoints",
+        EVERY,
+        lambda choices: Cost("5 endpoints; the server has 6", 3, 5 * prices.ENDPOINT_PER_ZONE),
+        {
+            **_own("network", "VpcId", "SubnetIds"),
+            **_own("cluster", "ClusterGroupId"),
+            "PrincipalAccounts": Agreed("own account id; for the server those of the clients too", _principals),
+            "Server": Agreed(
+                "whether it is the server's", lambda members, place: "yes" if place.account == "server" else "no"
+            ),
+        },
+    ),
+    Step(
+        "nodes",
+        EVERY,
+        lambda choices: Cost("a node t3.medium, its disk", 5, prices.NODE_T3_MEDIUM + prices.NODE_DISK),
+        {**_own("network", "SubnetIds"), **_own("cluster", "ClusterName")},
+    ),
+    Step("agent-access", CLIENT, _free("role, its association"), {**_STORAGE, **_CLUSTER}),
+    Step(
+        "run-access",
+        SERVER,
+        _free("two roles, association, access entry"),
+        {**_STORAGE, **_CLUSTER, "OperatorArn": _REQUESTER, "OperatorId": _REQUESTER_ID},
+        runs={"(load balancer)": lambda choices: Cost("a Service of the server's cluster", 3, prices.LOAD_BALANCER)},
+    ),
+)
+_BOTH = Blueprint((*NETWORKS, *PEERING_ASKED, *PEERING_ANSWERED))
+KUBERNETES = Blueprint(
+    (
+        *_BOTH.only(["storage", "network"]),
+        *CLUSTERS,
+        *_BOTH.only(["peering-accepter", "peering", "peering-routes"]),
+    )
+)
+# Every template once; who tidies up looks for all of them.
+ALL = Blueprint((*NETWORKS, *ROLES, *PEERING_ASKED, *PEERING_ANSWERED, *CLUSTERS))
+
+
+def of(choices: Choices) -> Blueprint:
+    """Return the blueprint of the platform on which clients run."""
+    return {"sagemaker": SAGEMAKER, "kubernetes": KUBERNETES}[choices.platform]
+
 
 def settable() -> set[str]:
     """Return the parameters of templates that an owner may choose: those that keep their default otherwise."""
-    return {name for step in SAGEMAKER for name in Stack(step.template, "").parameter_names if name not in step.takes}
+    return {name for step in ALL for name in Stack(step.template, "").parameter_names if name not in step.takes}
 
 
 def check(choices: Choices) -> None:
@@ -268,10 +329,13 @@ def main() -> int:
 
 
 def table() -> str:
-    """Return the blueprint as a Markdown table."""
-    lines = ["| step | template | who runs it | parameters | left when deleted |", "|---|---|---|---|---|"]
-    for number, step in enumerate(SAGEMAKER, start=1):
-        takes = "<br>".join(f"`{name}`: {source}" for name, source in step.takes.items()) or "defaults"
-        left = step.leaves or "nothing"
-        lines.append(f"| {number} | [{step.template}]({step.template}.yaml) | {step.where} | {takes} | {left} |")
-    return "\n".join(lines)
+    """Return both blueprints as Markdown tables."""
+    blocks = []
+    for title, steps in (("Training jobs (SageMaker)", SAGEMAKER), ("Agents on clusters (EKS)", KUBERNETES)):
+        lines = ["| step | template | who runs it | parameters | left when deleted |", "|---|---|---|---|---|"]
+        for number, step in enumerate(steps, start=1):
+            takes = "<br>".join(f"`{name}`: {source}" for name, source in step.takes.items()) or "defaults"
+            left = step.leaves or "nothing"
+            lines.append(f"| {number} | [{step.template}]({step.template}.yaml) | {step.where} | {takes} | {left} |")
+        blocks.append(f"**{title}**\n\n" + "\n".join(lines))
+    return "\n\n".join(blocks)

@@ -13,6 +13,7 @@ from workshop.files import locked, read_object, write_text
 INSTANCE_TYPES = ("ml.t3.medium", "ml.t3.large", "ml.m5.large", "ml.m5.xlarge")  # those of client-access.yaml
 ENDPOINTS = ("needed", "all")
 KICK_OFFS = ("owner", "published")
+PLATFORMS = ("sagemaker", "kubernetes")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Choices:
         writes the request, and with it what runs beside the rows, as in AWS's sample.
     idle_minutes : int
         Minutes without work after which the server's notebook instance stops; 0 never.
+    platform : str
+        ``sagemaker``: a training job per client and run. ``kubernetes``: an agent that stays in each client's cluster.
     parameters : mapping
         Parameters of templates that keep their defaults otherwise, by name; each holds for every template that has it.
     tags : mapping
@@ -42,6 +45,7 @@ class Choices:
     endpoints: str = "needed"
     idle_minutes: int = 120
     kick_off: str = "owner"
+    platform: str = "sagemaker"
     parameters: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -52,6 +56,8 @@ class Choices:
             raise AgreementError(f"endpoints {self.endpoints!r}: choose {' or '.join(ENDPOINTS)}")
         if self.kick_off not in KICK_OFFS:
             raise AgreementError(f"kick-off {self.kick_off!r}: choose {' or '.join(KICK_OFFS)}")
+        if self.platform not in PLATFORMS:
+            raise AgreementError(f"platform {self.platform!r}: choose {' or '.join(PLATFORMS)}")
         if self.idle_minutes != 0 and not 15 <= self.idle_minutes <= 1440:
             raise AgreementError(f"idle minutes {self.idle_minutes}: choose 15 to 1440, or 0 for never")
 

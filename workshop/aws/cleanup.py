@@ -21,6 +21,7 @@ from workshop.aws.stacks import Stack
 from workshop.errors import AccountError, StackError, WorkshopError
 
 PREFIX = "fl-"
+CLUSTER = "federation"  # as cluster.yaml calls it
 NOTEBOOK_LOGS = "/aws/sagemaker/NotebookInstances"
 # Stacks that SageMaker needs until it has taken its network interfaces back: their roles, and the network itself.
 _NEEDED_BY_INTERFACES = ("fl-client-job", "fl-server-access", "fl-network")
@@ -145,7 +146,7 @@ def _waves(stack_names: Mapping[str, list[str]]) -> Iterator[list[tuple[str, str
     """Yield the stacks of all accounts in the blueprint's order turned round; first those that no blueprint knows."""
 
     def step(stack: str) -> int:
-        templates = [item.template for item in blueprint.SAGEMAKER]
+        templates = [item.template for item in blueprint.ALL]
         fits = [number for number, name in enumerate(templates) if stack in (PREFIX + name,)]
         fits += [number for number, name in enumerate(templates) if name == "peering" and _is_peering(stack)]
         return fits[0] if fits else len(templates)
@@ -234,6 +235,7 @@ def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
             PREFIX,
         ),
         ("bucket", session.client("s3"), "list_buckets", "Name", PREFIX),
+        ("image repository", session.client("ecr"), "describe_repositories", "repositoryName", PREFIX),
         ("state machine", session.client("stepfunctions"), "list_state_machines", "name", "FL-"),
         ("role", iam, "list_roles", "RoleName", _names_in_iam()),
         ("policy", iam, "list_policies", "PolicyName", _names_in_iam()),
@@ -243,6 +245,8 @@ def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
         own = {"Scope": "Local"} if operation == "list_policies" else {}
         names = (item[name] for item in _all(client, operation, **own))
         yield from ((kind, resource) for resource in names if resource.startswith(prefixes))
+    clusters = _all(session.client("eks"), "list_clusters")
+    yield from (("cluster", name) for name in clusters if name == CLUSTER)
     yield from _network(session.client("ec2"))
     yield from (("log stream", stream) for group in (LOG_GROUP, NOTEBOOK_LOGS) for stream in log_streams(logs, group))
 
@@ -252,7 +256,7 @@ def _names_in_iam() -> tuple[str, ...]:
     prefix = choices.load().parameters.get("NamePrefix", blueprint.NAME_PREFIX)
     whole = (
         name
-        for step in blueprint.SAGEMAKER
+        for step in blueprint.ALL
         for name in re.findall(r"\$\{NamePrefix\}([a-z-]+)", Stack(step.template, "").body)
     )
     return (blueprint.NAME_PREFIX, PREFIX, *(prefix + name for name in whole))
@@ -285,7 +289,7 @@ def _interfaces(ec2: BaseClient) -> Iterator[dict]:
     yield from (interface for interface in found.values() if interface.get("InterfaceType") != "vpc_endpoint")
 
 
-def _all(client: BaseClient, operation: str, **request: object) -> Iterator[dict]:
+def _all(client: BaseClient, operation: str, **request: object) -> Iterator[Any]:
     """Yield what an operation lists, page by page."""
     paginator = client.get_paginator(operation)
     (key, *_) = paginator.result_keys

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from workshop.aws import prices
-from workshop.aws.blueprint import SAGEMAKER
+from workshop.aws import blueprint, prices
 from workshop.aws.choices import Choices
 from workshop.aws.steps import EVERY, SERVER, SERVER_OR_ALL, Cost, Step
 
@@ -18,8 +17,10 @@ def _lines(choices: Choices) -> list[tuple[str, str, Cost, bool]]:
     def where(step: Step) -> str:
         return {SERVER_OR_ALL: EVERY if choices.endpoints == "all" else SERVER}.get(step.where, step.where)
 
-    stands = [(step.template, where(step), step.stands(choices), True) for step in SAGEMAKER]
-    runs = [(name, where(step), cost(choices), False) for step in SAGEMAKER for name, cost in step.runs.items()]
+    stands = [(step.template, where(step), step.stands(choices), True) for step in blueprint.of(choices)]
+    runs = [
+        (name, where(step), cost(choices), False) for step in blueprint.of(choices) for name, cost in step.runs.items()
+    ]
     return stands + sorted(runs, key=lambda line: line[0])
 
 

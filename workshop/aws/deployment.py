@@ -12,8 +12,7 @@ import pandas as pd
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
-from workshop.aws import accounts, agreement, stacks
-from workshop.aws.blueprint import SAGEMAKER, check
+from workshop.aws import accounts, agreement, blueprint, stacks
 from workshop.aws.choices import Choices
 from workshop.aws.members import Members
 from workshop.aws.stacks import Change, Deployed, Stack
@@ -45,12 +44,12 @@ def meet(
 
 def deploy(
     federation: Members,
-    steps: Iterable[Step] = SAGEMAKER,
+    steps: Iterable[Step] | None = None,
     *,
     progress: Progress = lambda *_: None,
     review: Callable[[Placement, tuple], None] = lambda *_: None,
 ) -> pd.DataFrame:
-    """Deploy every step in the accounts at hand; doing it twice changes nothing.
+    """Deploy every step in the accounts at hand, by default those of the chosen platform; twice changes nothing.
 
     Returns
     -------
@@ -66,9 +65,9 @@ def deploy(
     AgreementError
         If an owner has chosen a parameter that nobody may choose.
     """
-    check(federation.choices)
+    blueprint.check(federation.choices)
     lines = []
-    for step in steps:
+    for step in blueprint.of(federation.choices) if steps is None else steps:
         places = at_hand(step, federation)
         with ThreadPoolExecutor(max_workers=8) as pool:
             done = list(pool.map(lambda place: _deploy(federation, place, progress, review), places))

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from workshop.federation.rounds import Round
 
@@ -177,6 +178,34 @@ Sink = Callable[[Event], None]
 def to_json(event: Event) -> str:
     """Write an event as one line of JSON, with its name."""
     return json.dumps({"event": type(event).__name__, **asdict(event)})
+
+
+def from_json(line: str) -> Event | None:
+    """Read what :func:`to_json` has written; None for a line that is something else.
+
+    >>> from_json(to_json(RoundStarted(1, 3)))
+    RoundStarted(round=1, rounds=3)
+    >>> from_json("a warning") is None
+    True
+    """
+    try:
+        known = json.loads(line)
+        kind = _KINDS[known.pop("event")]
+        return kind(**{name: _typed(name, value) for name, value in known.items()})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _typed(name: str, value: Any) -> Any:
+    """Undo what JSON makes of a value: of tuples, and of the results of rounds."""
+    if name == "result":
+        return Round(**value)
+    if name == "history":
+        return tuple(Round(**entry) for entry in value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+_KINDS = {kind.__name__: kind for kind in Event.__subclasses__()}
 
 
 class Journal:

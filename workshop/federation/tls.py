@@ -56,13 +56,13 @@ class Authority:
     key: bytes = field(repr=False)
 
     @classmethod
-    def make(cls, *, now: datetime.datetime | None = None) -> Authority:
-        """Make a new one, valid for ``LIFETIME`` from ``now``, and for ``SLACK`` before and after."""
+    def make(cls, *, now: datetime.datetime | None = None, days: int = LIFETIME.days) -> Authority:
+        """Make a new one, valid for so many days from ``now``, and for ``SLACK`` before and after."""
         now = now or datetime.datetime.now(datetime.UTC)
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "federation authority")])
         certificate = (
-            _builder(name, name, key, now - SLACK, now + LIFETIME + SLACK)
+            _builder(name, name, key, now - SLACK, now + datetime.timedelta(days=days) + SLACK)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(key_cert_sign=True), critical=True)
             .sign(key, hashes.SHA256())

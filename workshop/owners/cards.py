@@ -75,7 +75,7 @@ def write(name: str, *, for_client: str = "") -> dict[str, Any]:
     session, mine = accounts.session(name), agreement.load()
     if name == "server" and for_client not in mine.external_ids:
         raise AgreementError(f"whose is this card? --for {' | '.join(mine.external_ids)}")
-    wanted = [Stack(step.template, name) for step in blueprint.SAGEMAKER if step.where != PER_CLIENT]
+    wanted = [Stack(step.template, name) for step in blueprint.ALL if step.where != PER_CLIENT]
     wanted += [Stack("peering", name, peer=for_client)] if name == "server" else []
     there = set(stacks.names(session))
     card: dict[str, Any] = {"name": name, "account": accounts.identity(name, session).account}
@@ -132,7 +132,7 @@ def deploy(name: str, *, progress: deployment.Progress = lambda *_: None, review
         One ``(stack, what was done)`` per stack, and what is missing to go on ("" if nothing is).
     """
     mine, done = federation([name]), []
-    for step in blueprint.SAGEMAKER:
+    for step in blueprint.of(mine.choices):
         try:
             table = deployment.deploy(mine, [step], progress=progress, review=review)
         except MissingStep as missing:

@@ -102,7 +102,7 @@ def _stacks(members: Members) -> Iterator[Line]:
     """Every account at hand: what of the blueprint does not stand there; and take over what stands."""
     for name, session in members.sessions.items():
         there = set(stacks.names(session))
-        places = blueprint.SAGEMAKER.placements(members)
+        places = blueprint.of(members.choices).placements(members)
         wanted = [Stack(place.step.template, name, peer=place.peer) for place in places if place.account == name]
         members.outputs[name] = {stack.name: stacks.outputs(session, stack) for stack in wanted if stack.name in there}
         missing = [stack.name for stack in wanted if stack.name not in there]

@@ -217,11 +217,11 @@ def test_a_process_that_does_not_obey_is_killed_after_its_grace(node):
 
 def test_a_startup_probe_holds_back_and_a_liveness_probe_starts_again(node):
     node.image("a", "import os, time\ntime.sleep(0.6)\nopen(os.environ['UP'], 'w').close()\ntime.sleep(60)")
-    probe = {"exec": {"command": ["test", "-e", "/work/up"]}, "periodSeconds": 1}
+    probe = {"exec": {"command": ["test", "-e", "/space/up"]}, "periodSeconds": 1}
     node.pod(
         "p",
         container={
-            "env": [{"name": "UP", "value": "/work/up"}], "volumeMounts": [{"name": "w", "mountPath": "/work"}],
+            "env": [{"name": "UP", "value": "/space/up"}], "volumeMounts": [{"name": "w", "mountPath": "/space"}],
             "startupProbe": {**probe, "failureThreshold": 30}, "livenessProbe": {**probe, "failureThreshold": 1},
         },
         volumes=[{"name": "w", "emptyDir": {}}],
