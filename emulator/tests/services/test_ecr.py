@@ -275,9 +275,9 @@ def test_names_and_networks(node, pushed):
 
 
 def test_a_node_of_another_account_needs_the_repository_s_policy(node, pushed):
-    other = node(account="333344445555")
+    other = node(account="444455556666")
     with pytest.raises(PullError, match="no resource-based policy allows the ecr:BatchGetImage"):
         pulls.pull(f"{IMAGE}:v1", other)
-    lend = {"Effect": "Allow", "Principal": {"AWS": "333344445555"}, "Action": list(PULL[1:])}
+    lend = {"Effect": "Allow", "Principal": {"AWS": "444455556666"}, "Action": list(PULL[1:])}
     repositories.set_policy(pushed(policyText=policy(lend)))
     assert pulls.pull(f"{IMAGE}:v1", other)
