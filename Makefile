@@ -12,7 +12,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help workshop lab test check check-style check-types check-templates check-rules notebooks bench results rooms first-run reliability wheelhouse bundle lock clean
+.PHONY: help workshop lab test test-kubernetes check check-style check-types check-templates check-rules notebooks bench results rooms first-run reliability wheelhouse bundle lock clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
@@ -33,6 +33,9 @@ ifndef FAST
 	@echo "coverage is that of the pure part: what jobs, kernels and the embedded AWS run in their processes is not in it"
 	@$(PYTEST) -m slow
 endif
+
+test-kubernetes: .venv/ready  ## the tests of manifests and runs on a cluster of your own: KUBECONFIG=..., FEDERATION_IMAGE=name@sha256:...
+	@$(BIN)/python -m pytest tests/clusters/test_any_cluster.py
 
 check: .venv/ready  ## lint, format, types and repository rules, under 30 seconds
 	@$(MAKE) --no-print-directory --jobs 4 check-style check-types check-templates check-rules
@@ -73,6 +76,7 @@ bundle: .venv/ready  ## pack the kit and its wheels for a notebook instance with
 lock: .venv/ready  ## renew requirements.lock from pyproject.toml, and what client jobs take of it
 	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate --no-emit-package embedded-aws --upgrade --quiet --output-file requirements.lock
 	@$(BIN)/uv pip compile client_code/requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --no-emit-package numpy --constraint requirements.lock --output-file client_code/requirements.lock
+	@$(BIN)/uv pip compile kubernetes/requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --constraint requirements.lock --output-file kubernetes/requirements.lock
 
 clean:  ## remove what was built, and the environment
 	rm -rf .venv build

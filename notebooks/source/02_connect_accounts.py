@@ -52,7 +52,9 @@ sessions = {name: accounts.session(name) for name in ["server", *data["clients"]
 # checked now), the one port, and for each pair an *external id*, a word that only these two use.
 
 # %%
-chosen = choices.choose(instance_type=INSTANCE_TYPE, endpoints=ENDPOINTS, kick_off=KICKOFF)
+chosen = choices.choose(
+    platform="sagemaker", instance_type=INSTANCE_TYPE, endpoints=ENDPOINTS, kick_off=KICKOFF
+)
 federation = deployment.meet(sessions, network=NETWORK, port=PORT, choices=chosen)
 pd.DataFrame({"account": federation.ids, "addresses": federation.agreed.cidrs})
 
@@ -313,5 +315,4 @@ print(
 # once and need nobody's permission.
 # </details>
 #
-# **Next:** [03_run_federation](03_run_federation.ipynb) starts the jobs and trains the model; with four hospitals it is
-# [heart/03_run_federation](heart/03_run_federation.ipynb).
+# **Next:** [03_run_federation](03_run_federation.ipynb) starts the jobs and trains the model.

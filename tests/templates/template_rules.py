@@ -98,7 +98,9 @@ def trust_names_one_principal_and_guards_services(template: Template) -> Iterato
         elif "Service" in principal:
             if not isinstance(principal["Service"], str):
                 yield f"{where} trusts several services"
-            if _condition(statement, "StringEquals", "aws:SourceAccount") != {"Ref": "AWS::AccountId"}:
+            # EC2 takes a role for an instance of the role's own account, and brings no such key.
+            node = where.startswith("NodeRole.") and principal["Service"] == "ec2.amazonaws.com"
+            if not node and _condition(statement, "StringEquals", "aws:SourceAccount") != {"Ref": "AWS::AccountId"}:
                 yield f"{where} does not ask for aws:SourceAccount"
         elif set(principal.get("AWS", {})) != {"Ref"}:
             yield f"{where} trusts {principal}"
@@ -131,12 +133,22 @@ def roles_keep_to_the_account_s_rules(template: Template) -> Iterator[str]:
             yield f"{name} has a name or a path of its own"
 
 
+# EKS asks for these, and for no others: its control plane and its nodes do not work with less.
+OF_AMAZON = {
+    ("ClusterRole", "AmazonEKSClusterPolicy"),
+    ("NodeRole", "AmazonEKSWorkerNodePolicy"),
+    ("NodeRole", "AmazonEC2ContainerRegistryPullOnly"),
+    ("NodeRole", "AmazonEKS_CNI_Policy"),
+}
+
+
 @rule
 def no_managed_policies_of_amazon(template: Template) -> Iterator[str]:
     """They allow more with every year."""
     for role, properties in template.resources("AWS::IAM::Role"):
         for arn in properties.get("ManagedPolicyArns", []):
-            if not isinstance(arn, Mapping):
+            amazon = re.search(r"iam::aws:policy/([\w/+=,.@-]+)", str(arn))
+            if not isinstance(arn, Mapping) or (amazon and (role, amazon.group(1)) not in OF_AMAZON):
                 yield f"{role} has {arn}"
 
 
@@ -144,7 +156,7 @@ def no_managed_policies_of_amazon(template: Template) -> Iterator[str]:
 def sessions_of_borrowed_roles_last_an_hour(template: Template) -> Iterator[str]:
     """A stolen session ends soon."""
     for role, properties in template.resources("AWS::IAM::Role"):
-        borrowed = str(properties.get("RoleName")).endswith(("kickoff-client-job'}", "accept-peering'}"))
+        borrowed = str(properties.get("RoleName")).endswith(("kickoff-client-job'}", "accept-peering'}", "launcher'}"))
         if borrowed and properties.get("MaxSessionDuration") != 3600:
             yield f"{role} may be borrowed for {properties.get('MaxSessionDuration')} seconds"
 
@@ -315,6 +327,9 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
+BY_PREFIX = ("client-job", "agent-access", "run-access")
+
+
 @rule
 def s3_is_reached_by_prefix(template: Template) -> Iterator[str]:
     """Writing never covers code or rows; of a client even reading is by prefix."""
@@ -322,9 +337,9 @@ def s3_is_reached_by_prefix(template: Template) -> Iterator[str]:
         actions, resources = _listed(statement["Action"]), [str(item) for item in _listed(statement["Resource"])]
         for resource in resources:
             whole = re.search(r"\$\{BucketName\}/\*", resource)
-            if whole and ("s3:PutObject" in actions or template.name == "client-job"):
+            if whole and ("s3:PutObject" in actions or template.name in BY_PREFIX):
                 yield f"{where} reaches the whole bucket"
-        if "s3:ListBucket" in actions and template.name == "client-job" and not statement.get("Condition"):
+        if "s3:ListBucket" in actions and template.name in BY_PREFIX and not statement.get("Condition"):
             yield f"{where} lists the whole bucket"
 
 
@@ -447,13 +462,16 @@ def endpoints_serve_the_federation_alone(template: Template) -> Iterator[str]:
                 continue
             if not _condition(statement, "StringEquals", "aws:PrincipalAccount"):
                 yield f"{name}.{statement['Sid']} lets anybody's credentials pass"
+            if any(action == "*" or action.endswith(":*") for action in _listed(statement["Action"])):
+                yield f"{name}.{statement['Sid']} is for every call of its service"
             if name == "S3Endpoint" and not _condition(statement, "StringEquals", "aws:ResourceAccount"):
                 yield f"{name}.{statement['Sid']} reaches anybody's buckets"
         if endpoint.get("VpcEndpointType") == "Interface" and endpoint.get("PrivateDnsEnabled") is not True:
             yield f"{name} is not found by its name"
     for name, group in template.resources("AWS::EC2::SecurityGroup"):
         for item in group.get("SecurityGroupIngress", []):
-            if name == "EndpointGroup" and item.get("SourceSecurityGroupId") != {"Ref": "FederationGroupId"}:
+            inside = "ClusterGroupId" if template.name == "cluster-endpoints" else "FederationGroupId"
+            if name == "EndpointGroup" and item.get("SourceSecurityGroupId") != {"Ref": inside}:
                 yield f"{name} lets others in"
 
 
@@ -493,6 +511,137 @@ def notebook_instances_are_private(template: Template) -> Iterator[str]:
 
 
 @rule
+def a_cluster_answers_inside(template: Template) -> Iterator[str]:
+    """Its API is reached from outside by the owner's few addresses alone, where the owner names any."""
+    for name, cluster in template.resources("AWS::EKS::Cluster"):
+        network = cluster["ResourcesVpcConfig"]
+        no_value = {"Ref": "AWS::NoValue"}
+        wanted = {
+            "EndpointPrivateAccess": True,
+            "EndpointPublicAccess": {"Fn::If": ["FromOutside", True, False]},
+            "PublicAccessCidrs": {"Fn::If": ["FromOutside", {"Ref": "OwnerAddresses"}, no_value]},
+        }
+        yield from (f"{name}.{key} is {network.get(key)}" for key in wanted if network.get(key) != wanted[key])
+        if "SecurityGroupIds" in network:
+            yield f"{name} lets another group in"
+        addresses = template.data["Parameters"]["OwnerAddresses"]
+        wide = ("0.0.0.0/0", "10.0.0.0/8", "203.0.113.0/23")
+        if addresses["Default"] or any(re.fullmatch(addresses["AllowedPattern"], one) for one in wide):
+            yield f"{name} is reached from many addresses"
+        outside = {"Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", {"Ref": "OwnerAddresses"}]}, ""]}]}
+        if template.data["Conditions"]["FromOutside"] != outside:
+            yield f"{name} is reached from outside though no address is named"
+
+
+@rule
+def a_cluster_keeps_secrets_and_records(template: Template) -> Iterator[str]:
+    """Secrets with the account's own key; every log of the control plane; a version that is upgraded."""
+    for name, cluster in template.resources("AWS::EKS::Cluster"):
+        if cluster.get("EncryptionConfig") != [{"Resources": ["secrets"], "Provider": {"KeyArn": {"Ref": "KeyArn"}}}]:
+            yield f"{name} keeps Secrets without a key of its own"
+        kinds = cluster.get("Logging", {}).get("ClusterLogging", {}).get("EnabledTypes", [])
+        missing = {"api", "audit", "authenticator", "controllerManager", "scheduler"} - {one["Type"] for one in kinds}
+        yield from (f"{name} keeps no log of its {kind}" for kind in sorted(missing))
+        if cluster.get("UpgradePolicy") != {"SupportType": "STANDARD"}:
+            yield f"{name} stays on an old version, for more money"
+
+
+@rule
+def entries_say_who_uses_a_cluster(template: Template) -> Iterator[str]:
+    """The owner administers; launchers are in a group, whose rights the manifests name; nobody comes otherwise."""
+    for name, cluster in template.resources("AWS::EKS::Cluster"):
+        access = {"AuthenticationMode": "API", "BootstrapClusterCreatorAdminPermissions": False}
+        if cluster.get("AccessConfig") != access:
+            yield f"{name} lets in others than its entries: {cluster.get('AccessConfig')}"
+    for name, entry in template.resources("AWS::EKS::AccessEntry"):
+        owner = entry["PrincipalArn"] == {"Ref": "OwnerArn"}
+        if entry.get("AccessPolicies") and not owner:
+            yield f"{name} gives AWS's rights to {entry['PrincipalArn']}"
+        if entry.get("KubernetesGroups", []) != ([] if owner else ["federation:launchers"]):
+            yield f"{name} is in {entry.get('KubernetesGroups')}"
+        if "*" in str(entry["PrincipalArn"]):
+            yield f"{name} is for {entry['PrincipalArn']}"
+
+
+# What the roles of pods and launchers do in S3: under which prefixes of the account's bucket.
+OWN = {
+    "AgentRole": {
+        "s3:GetObject": {"data/*", "told/*"},
+        "s3:PutObject": {"artefacts/models/*", "told/*"},
+        "s3:ListBucket": {""},
+    },
+    "RunRole": {
+        "s3:GetObject": {"data/*", "state/problem.toml", "model/checkpoints/*"},
+        "s3:PutObject": {"model/checkpoints/*", "model/runs/*"},
+        "s3:ListBucket": {""},
+    },
+    "LauncherRole": {"s3:GetObject": {"model/*"}, "s3:PutObject": {"model/*"}},
+}
+
+
+@rule
+def pods_reach_what_is_theirs(template: Template) -> Iterator[str]:
+    """An agent its rows, a run the test rows and its rounds, who starts runs the results."""
+    for where, statement in template.grants():
+        own = OWN.get(where.partition(".")[0])
+        for action, resource in product(_listed(statement["Action"]), _listed(statement["Resource"])):
+            if own is None or not action.startswith("s3:"):
+                continue
+            _, bucket, prefix = str(resource).removesuffix("'}").partition("${BucketName}")
+            if not bucket or prefix.removeprefix("/") not in own.get(action, set()):
+                yield f"{where}: {action} on {resource}"
+
+
+@rule
+def a_pod_s_role_is_one_account_s_of_one_cluster(template: Template) -> Iterator[str]:
+    """Else a cluster that somebody else makes in this account has pods with it."""
+    named = {"AgentRole": "agent", "RunRole": "run"}
+    for where, statement in template.trusts():
+        if where.partition(".")[0] not in named:
+            continue
+        if statement["Principal"] != {"Service": "pods.eks.amazonaws.com"}:
+            yield f"{where} is for {statement['Principal']}"
+        if _condition(statement, "ArnEquals", "aws:SourceArn") != {"Ref": "ClusterArn"}:
+            yield f"{where} is for pods of any cluster"
+    for name, identity in template.resources("AWS::EKS::PodIdentityAssociation"):
+        who = (identity["Namespace"], {"Fn::GetAtt": [f"{identity['ServiceAccount'].title()}Role", "Arn"]})
+        if identity["ServiceAccount"] not in named.values() or who != ("federation", identity["RoleArn"]):
+            yield f"{name} gives {identity['RoleArn']} to {identity['Namespace']}/{identity['ServiceAccount']}"
+
+
+@rule
+def nodes_are_private_and_hold_policies(template: Template) -> Iterator[str]:
+    """In the private subnets, without a door for SSH; the network add-on enforces NetworkPolicies."""
+    for name, group in template.resources("AWS::EKS::Nodegroup"):
+        if group["Subnets"] != {"Ref": "SubnetIds"} or group["NodeRole"] != {"Fn::GetAtt": ["NodeRole", "Arn"]}:
+            yield f"{name} stands elsewhere, or with another role"
+        if "RemoteAccess" in group:
+            yield f"{name} is logged in to"
+        if not str(group.get("AmiType")).startswith(("AL2023", "BOTTLEROCKET")):
+            yield f"{name} is {group.get('AmiType')}"
+        addons = {addon["AddonName"]: addon for _, addon in template.resources("AWS::EKS::Addon")}
+        values = json.loads(addons.get("vpc-cni", {}).get("ConfigurationValues", "{}"))
+        if values.get("enableNetworkPolicy") != "true":
+            yield f"{name} heeds no NetworkPolicy"
+        if "eks-pod-identity-agent" not in addons:
+            yield f"{name} gives pods its own role"
+
+
+@rule
+def images_stay_what_they_are(template: Template) -> Iterator[str]:
+    """A tag is not moved, every image is scanned, with the account's own key."""
+    for name, repository in template.resources("AWS::ECR::Repository"):
+        if repository.get("ImageTagMutability") != "IMMUTABLE":
+            yield f"{name}: tags move"
+        if repository.get("ImageScanningConfiguration") != {"ScanOnPush": True}:
+            yield f"{name}: nobody looks at images"
+        if repository.get("EncryptionConfiguration") != {"EncryptionType": "KMS", "KmsKey": {"Ref": "KeyArn"}}:
+            yield f"{name} has no key of its own"
+        if "RepositoryPolicyText" in repository:
+            yield f"{name} says itself who may read it"
+
+
+@rule
 def nothing_is_typed_that_belongs_to_somebody(template: Template) -> Iterator[str]:
     """No keys, no account ids."""
     if re.search(r"\bA(KI|SI)A[0-9A-Z]{12,}", template.text):
@@ -519,6 +668,8 @@ def it_reads_like_the_others(template: Template) -> Iterator[str]:
         if "Sid" not in statement:
             yield f"{where} has no Sid"
     for name, resource in template.data["Resources"].items():
-        stateful = resource["Type"] in ("AWS::S3::Bucket", "AWS::KMS::Key", "AWS::Logs::LogGroup")
+        stateful = resource["Type"] in (
+            "AWS::S3::Bucket", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::ECR::Repository",
+        )  # fmt: skip
         if stateful and not {"DeletionPolicy", "UpdateReplacePolicy"} <= set(resource):
             yield f"{name} has no DeletionPolicy"

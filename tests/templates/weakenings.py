@@ -5,7 +5,10 @@ from typing import NamedTuple
 
 
 class Weakening(NamedTuple):
-    """One change of one template; ``old`` must stand there exactly once."""
+    """One change of one template; ``old`` must stand there exactly once.
+
+    Of manifests, ``template`` is a file of ``kubernetes/``, or ``rendered/ROLE``, what an owner's folder comes to.
+    """
 
     name: str
     template: str
@@ -313,8 +316,8 @@ WEAKENINGS = [
     Weakening(
         "public addresses",
         "network",
-        "MapPublicIpOnLaunch: false\n      Tags: [{Key: Name, Value: fl-private-a}]",
-        "MapPublicIpOnLaunch: true\n      Tags: [{Key: Name, Value: fl-private-a}]",
+        "MapPublicIpOnLaunch: false\n      Tags: [{Key: Name, Value: fl-private-a}",
+        "MapPublicIpOnLaunch: true\n      Tags: [{Key: Name, Value: fl-private-a}",
     ),
     Weakening(
         "a way to the internet",
@@ -425,6 +428,11 @@ WEAKENINGS = [
             ("accepter", "peering-accepter", "accept-peering"),
             ("notebook role", "server-access", "server-notebook"),
             ("flow log's role", "network", "flow-log"),
+            ("control plane's role", "cluster", "${NamePrefix}cluster"),
+            ("nodes' role", "nodes", "${NamePrefix}node"),
+            ("agent's role", "agent-access", "${NamePrefix}agent"),
+            ("run's role", "run-access", "${NamePrefix}run"),
+            ("launcher's role", "run-access", "${NamePrefix}launcher"),
         )
     ),
     Weakening(
@@ -436,5 +444,385 @@ WEAKENINGS = [
     Weakening(
         "a policy with a name of its own", "server-access", '"${NamePrefix}allow-kickoff-client-job"', "allow-kickoff"
     ),
+    Weakening(
+        "cluster's API for the internet",
+        "cluster",
+        "EndpointPublicAccess: !If [FromOutside, true, false]",
+        "EndpointPublicAccess: true",
+    ),
+    Weakening(
+        "cluster's API for every address",
+        "cluster",
+        "[FromOutside, !Ref OwnerAddresses, !Ref AWS::NoValue]",
+        "[FromOutside, [0.0.0.0/0], !Ref AWS::NoValue]",
+    ),
+    Weakening("cluster's API for who names the world", "cluster", "/(2[4-9]|3[0-2])", "/[0-9]{1,2}"),
+    Weakening(
+        "cluster's API from outside without being asked",
+        "cluster",
+        "FromOutside: !Not [!Equals [",
+        "FromOutside: !Not [!Equals [x, ",
+    ),
+    Weakening(
+        "nodes reach the API by the internet", "cluster", "EndpointPrivateAccess: true", "EndpointPrivateAccess: false"
+    ),
+    Weakening(
+        "cluster's Secrets in the clear",
+        "cluster",
+        "      EncryptionConfig:\n        - Resources: [secrets]\n          Provider: {KeyArn: !Ref KeyArn}\n",
+        "",
+    ),
+    Weakening("nobody knows who asked the cluster", "cluster", "{Type: audit}, {Type: authenticator}, ", ""),
+    Weakening(
+        "cluster without logs",
+        "cluster",
+        "      Logging:\n        ClusterLogging:\n          EnabledTypes: [{Type: api}, {Type: audit}, {Type: authenticator}, {Type: controllerManager}, {Type: scheduler}]\n",
+        "",
+    ),
+    Weakening(
+        "who is let in is said inside of the cluster",
+        "cluster",
+        "AuthenticationMode: API",
+        "AuthenticationMode: CONFIG_MAP",
+    ),
+    Weakening(
+        "who is let in is said in two places",
+        "cluster",
+        "AuthenticationMode: API",
+        "AuthenticationMode: API_AND_CONFIG_MAP",
+    ),
+    Weakening(
+        "who made the cluster stays its administrator", "cluster", "AdminPermissions: false", "AdminPermissions: true"
+    ),
+    Weakening("an old version for more money", "cluster", "SupportType: STANDARD", "SupportType: EXTENDED"),
+    Weakening(
+        "control plane for any account's EKS",
+        "cluster",
+        '            Condition:\n              StringEquals: {"aws:SourceAccount": !Ref AWS::AccountId}\n',
+        "",
+    ),
+    Weakening("control plane uses every key", "cluster", "Resource: !Ref KeyArn", 'Resource: "*"'),
+    Weakening("control plane is an administrator", "cluster", "AmazonEKSClusterPolicy", "AdministratorAccess"),
+    Weakening("nodes are administrators", "nodes", "AmazonEKSWorkerNodePolicy", "AdministratorAccess"),
+    Weakening(
+        "nodes push images", "nodes", "AmazonEC2ContainerRegistryPullOnly", "AmazonEC2ContainerRegistryPowerUser"
+    ),
+    Weakening("nodes' role for Lambda", "nodes", "Service: ec2.amazonaws.com", "Service: lambda.amazonaws.com"),
+    Weakening(
+        "nodes heed no NetworkPolicy",
+        "nodes",
+        '\'{"enableNetworkPolicy": "true"}\'',
+        '\'{"enableNetworkPolicy": "false"}\'',
+    ),
+    Weakening(
+        "nodes with a door for SSH",
+        "nodes",
+        "      DiskSize: 20\n",
+        "      DiskSize: 20\n      RemoteAccess: {Ec2SshKey: mine}\n",
+    ),
+    Weakening("nodes of a system that is not kept up", "nodes", "AL2023_x86_64_STANDARD", "AL2_x86_64"),
+    Weakening("pods have the node's role", "nodes", "AddonName: eks-pod-identity-agent", "AddonName: coredns"),
+    Weakening("tags of images move", "registry", "ImageTagMutability: IMMUTABLE", "ImageTagMutability: MUTABLE"),
+    Weakening("nobody looks at images", "registry", "ScanOnPush: true", "ScanOnPush: false"),
+    Weakening(
+        "images with Amazon's key", "registry", "{EncryptionType: KMS, KmsKey: !Ref KeyArn}", "{EncryptionType: AES256}"
+    ),
+    Weakening(
+        "images for every account",
+        "registry",
+        "      EmptyOnDelete: true\n",
+        '      EmptyOnDelete: true\n      RepositoryPolicyText: {Version: "2012-10-17", Statement: [{Effect: Allow, Principal: "*", Action: "ecr:BatchGetImage"}]}\n',
+    ),
+    *(
+        Weakening(f"{who} {name}", template, old, new)
+        for who, template in (("agent's role", "agent-access"), ("run's role", "run-access"))
+        for name, old, new in (
+            ("for any cluster", '              ArnEquals: {"aws:SourceArn": !Ref ClusterArn}\n', ""),
+            (
+                "for any account's clusters",
+                '              StringEquals: {"aws:SourceAccount": !Ref AWS::AccountId}\n',
+                "",
+            ),
+            (
+                "for jobs too",
+                "{Service: pods.eks.amazonaws.com}",
+                "{Service: [pods.eks.amazonaws.com, sagemaker.amazonaws.com]}",
+            ),
+            ("for pods of another namespace", "Namespace: federation", "Namespace: default"),
+        )
+    ),
+    Weakening("agent does anything in S3", "agent-access", "Action: s3:PutObject", 'Action: "s3:*"'),
+    Weakening("agent reads the whole bucket", "agent-access", "${BucketName}/data/*", "${BucketName}/*"),
+    Weakening(
+        "agent lists the whole bucket",
+        "agent-access",
+        '                Condition:\n                  StringLike: {"s3:prefix": ["data/*", "told/*"]}\n',
+        "",
+    ),
+    Weakening(
+        "agent reads every bucket", "agent-access", '- !Sub "arn:${AWS::Partition}:s3:::${BucketName}/data/*"', '- "*"'
+    ),
+    Weakening("agent changes its rows", "agent-access", "${BucketName}/artefacts/models/*", "${BucketName}/data/*"),
+    Weakening("agent uses every key", "agent-access", "Resource: !Ref KeyArn", 'Resource: "*"'),
+    Weakening(
+        "agent's role for every pod's account", "agent-access", "ServiceAccount: agent", "ServiceAccount: default"
+    ),
+    Weakening("run changes its test rows", "run-access", "${BucketName}/model/runs/*", "${BucketName}/data/*"),
+    Weakening(
+        "run lists the whole bucket",
+        "run-access",
+        '                Condition:\n                  StringLike: {"s3:prefix": ["model/checkpoints/*"]}\n',
+        "",
+    ),
+    Weakening(
+        "launcher administers the cluster",
+        "run-access",
+        '      KubernetesGroups: ["federation:launchers"]\n',
+        '      AccessPolicies: [{PolicyArn: !Sub "arn:${AWS::Partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy", AccessScope: {Type: cluster}}]\n',
+    ),
+    Weakening(
+        "launcher is in the administrators' group", "run-access", '["federation:launchers"]', '["system:masters"]'
+    ),
+    Weakening(
+        "launcher finds every cluster",
+        "run-access",
+        "Action: eks:DescribeCluster\n                Resource: !Ref ClusterArn",
+        'Action: "eks:*"\n                Resource: "*"',
+    ),
+    Weakening(
+        "launcher reads the test rows",
+        "run-access",
+        '- Sid: ReadResults\n                Effect: Allow\n                Action: s3:GetObject\n                Resource: !Sub "arn:${AWS::Partition}:s3:::${BucketName}/model/*"',
+        '- Sid: ReadResults\n                Effect: Allow\n                Action: s3:GetObject\n                Resource: !Sub "arn:${AWS::Partition}:s3:::${BucketName}/data/*"',
+    ),
+    Weakening(
+        "the account's every role starts runs",
+        "run-access",
+        "Principal: {AWS: !Ref OperatorArn}",
+        'Principal: {AWS: !Sub "arn:aws:iam::${AWS::AccountId}:root"}',
+    ),
+    Weakening(
+        "who comes later under the operator's name starts runs",
+        "run-access",
+        '            Condition:\n              StringLike: {"aws:userid": [!Ref OperatorId, !Sub "${OperatorId}:*"]}\n',
+        "",
+    ),
+    Weakening(
+        "launcher's sessions of twelve hours", "run-access", "MaxSessionDuration: 3600", "MaxSessionDuration: 43200"
+    ),
+    Weakening(
+        "nodes' endpoints for everybody",
+        "cluster-endpoints",
+        "SourceSecurityGroupId: !Ref ClusterGroupId",
+        "CidrIp: 10.0.0.0/8",
+    ),
+    Weakening(
+        "nodes' endpoints on every port",
+        "cluster-endpoints",
+        "FromPort: 443, ToPort: 443, Source",
+        "FromPort: 0, ToPort: 65535, Source",
+    ),
+    *(
+        Weakening(
+            f"anybody's credentials through {name}",
+            "cluster-endpoints",
+            f'Action: [{action}]\n            Resource: "*"\n            Condition: {{StringEquals: {{"aws:PrincipalAccount": !Ref PrincipalAccounts}}}}\n',
+            f'Action: [{action}]\n            Resource: "*"\n',
+        )
+        for name, action in (
+            ("EKS's endpoint", "eks:DescribeCluster"),
+            ("Pod Identity's endpoint", "eks-auth:AssumeRoleForPodIdentity"),
+            ("STS's endpoint of runs", "sts:GetCallerIdentity"),
+        )
+    ),
+    Weakening(
+        "any call through EKS's endpoint", "cluster-endpoints", "Action: [eks:DescribeCluster]", 'Action: ["eks:*"]'
+    ),
+    Weakening(
+        "an endpoint that is not found",
+        "cluster-endpoints",
+        """ServiceName: !Sub "com.amazonaws.${AWS::Region}.eks-auth"
+      VpcEndpointType: Interface
+      SubnetIds: [!Select [0, !Ref SubnetIds]]
+      SecurityGroupIds: [!Ref EndpointGroup]
+      PrivateDnsEnabled: true""",
+        """ServiceName: !Sub "com.amazonaws.${AWS::Region}.eks-auth"
+      VpcEndpointType: Interface
+      SubnetIds: [!Select [0, !Ref SubnetIds]]
+      SecurityGroupIds: [!Ref EndpointGroup]
+      PrivateDnsEnabled: false""",
+    ),
     Weakening("a key in the template", "storage", "Metadata:\n", "Metadata:\n  Key: AKIA" + "IOSFODNN7EXAMPLE\n"),
+]
+
+DEPLOYMENT, JOB, LAUNCHER = "agent/deployment.yaml", "run/job.yaml", "server/launcher.yaml"
+POLICIES, AGENT, SERVER = "base/network-policies.yaml", "rendered/agent", "rendered/server"
+DENY = """apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: nothing
+spec:
+  podSelector: {}
+  policyTypes: [Ingress, Egress]
+"""
+AGENT_DIALS = """  egress:
+  - ports:
+    - port: 9092
+      protocol: TCP
+    to:
+    - ipBlock:
+        cidr: 10.20.0.0/16
+"""
+PROBE = """          livenessProbe:
+            exec: {command: [python, status.py, /var/lib/agent]}
+            periodSeconds: 20
+            timeoutSeconds: 10
+            failureThreshold: 3
+"""
+BUDGET = "  - disruption-budget.yaml\n"
+EVERYBODY = """  - {apiGroup: rbac.authorization.k8s.io, kind: Group, name: "system:authenticated"}"""
+OF_MANIFESTS = [
+    *(
+        Weakening(f"{who} {name}", template, old, new)
+        for who, template in (("agent", DEPLOYMENT), ("run", JOB))
+        for name, old, new in (
+            (
+                "is privileged",
+                "            allowPrivilegeEscalation: false\n",
+                "            privileged: true\n",
+            ),
+            ("may get more rights", "allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true"),
+            (
+                "is root",
+                "        runAsNonRoot: true\n        runAsUser: 10001\n",
+                "        runAsNonRoot: false\n        runAsUser: 0\n",
+            ),
+            ("is a user of the node", "runAsUser: 10001", "runAsUser: 1000"),
+            ("writes its root file system", "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false"),
+            ("has a misspelt protection", "readOnlyRootFilesystem", "readOnlyRootFileSystem"),
+            ("makes packets of its own", "{drop: [ALL]}", "{drop: [ALL], add: [NET_RAW]}"),
+            ("keeps its capabilities", "            capabilities: {drop: [ALL]}\n", ""),
+            ("may call the whole kernel", "type: RuntimeDefault", "type: Unconfined"),
+            (
+                "is in the node's network",
+                "      dnsPolicy: Default",
+                "      hostNetwork: true\n      dnsPolicy: Default",
+            ),
+            ("sees the node's processes", "      dnsPolicy: Default", "      hostPID: true\n      dnsPolicy: Default"),
+            ("reads the node's files", "emptyDir: {sizeLimit: 512Mi}", "hostPath: {path: /}"),
+            ("fills the node's disk", "emptyDir: {sizeLimit: 512Mi}", "emptyDir: {}"),
+            (
+                "has a token of the cluster",
+                "      automountServiceAccountToken: false\n",
+                "      automountServiceAccountToken: true\n",
+            ),
+            ("may take all of the node", '            limits: {cpu: "1", memory: 1Gi, ephemeral-storage: 1Gi}\n', ""),
+            (
+                "has a secret in its environment",
+                '            - {name: PYTHONUNBUFFERED, value: "1"}\n',
+                "            - {name: AWS_SECRET_ACCESS_KEY, value: not-really}\n",
+            ),
+            (
+                "has a Secret as its environment",
+                "            - {name: HOME, value: ",
+                "            - {name: FED, valueFrom: {secretKeyRef: {name: authority, key: ca.key}}}\n"
+                "            - {name: HOME, value: ",
+            ),
+            ("is an image that was there before", "imagePullPolicy: Always", "imagePullPolicy: IfNotPresent"),
+        )
+    ),
+    Weakening("agent is an image by tag", DEPLOYMENT, "image: agent\n", "image: somebody/agent:1.0\n"),
+    Weakening("agent is a moving image", DEPLOYMENT, "image: agent\n", "image: somebody/agent\n"),
+    Weakening(
+        "agent of an account with every right", DEPLOYMENT, "serviceAccountName: agent", "serviceAccountName: default"
+    ),
+    Weakening("agent's account brings its token", "agent/service-account.yaml", "Token: false", "Token: true"),
+    Weakening("two agents for a while", DEPLOYMENT, "strategy: {type: Recreate}", "strategy: {type: RollingUpdate}"),
+    Weakening(
+        "two agents",
+        DEPLOYMENT,
+        "replicas: 1\n  strategy: {type: Recreate}",
+        "replicas: 2\n  strategy: {type: RollingUpdate}",
+    ),
+    Weakening("nobody sees that an agent hangs", DEPLOYMENT, PROBE, ""),
+    Weakening("a drain does not ask for an agent", "agent/kustomization.yaml", BUDGET, ""),
+    Weakening("a drain ends a run", "server/kustomization.yaml", BUDGET, ""),
+    Weakening("no policy forbids anything", POLICIES, DENY + "---\n", ""),
+    Weakening("what goes out is not forbidden", POLICIES, DENY, DENY.replace("[Ingress, Egress]", "[Ingress]")),
+    Weakening("what comes in is not forbidden", POLICIES, DENY, DENY.replace("[Ingress, Egress]", "[Egress]")),
+    Weakening(
+        "only some pods are forbidden anything", POLICIES, DENY, DENY.replace("{}", "{matchLabels: {guarded: 'yes'}}")
+    ),
+    Weakening("every port of everybody is reached", POLICIES, "      ports: [{protocol: TCP, port: 443}]\n", ""),
+    Weakening("everybody is reached without TLS", POLICIES, "port: 443}", "port: 443}, {protocol: TCP, port: 80}"),
+    Weakening("the node's own role is reached", POLICIES, "169.254.170.23/32", "169.254.0.0/16"),
+    Weakening("agent dials anybody", AGENT, AGENT_DIALS, AGENT_DIALS.replace("10.20.0.0/16", "0.0.0.0/0")),
+    Weakening(
+        "agent dials every port of the server",
+        AGENT,
+        AGENT_DIALS,
+        AGENT_DIALS.replace("    - port: 9092\n      protocol: TCP\n", "    - protocol: TCP\n"),
+    ),
+    Weakening(
+        "agent is dialled",
+        "agent/network-policy.yaml",
+        "  policyTypes: [Egress]\n",
+        "  policyTypes: [Ingress, Egress]\n  ingress: [{}]\n",
+    ),
+    Weakening(
+        "run is dialled by anybody",
+        "server/network-policy.yaml",
+        "      ports: [{protocol: TCP, port: 9092}]\n",
+        "      ports: [{protocol: TCP, port: 9092}]\n    - ports: [{protocol: TCP, port: 9092}]\n",
+    ),
+    Weakening("load balancer for the internet", "server/service.yaml", 'internal: "true"', 'internal: "false"'),
+    Weakening(
+        "load balancer of the default kind",
+        "server/service.yaml",
+        '    service.beta.kubernetes.io/aws-load-balancer-internal: "true"\n',
+        "",
+    ),
+    Weakening("load balancer for everybody", SERVER, "  loadBalancerSourceRanges:\n  - 10.30.0.0/16\n", ""),
+    Weakening("load balancer for every address", SERVER, "Ranges:\n  - 10.30.0.0/16\n", "Ranges:\n  - 0.0.0.0/0\n"),
+    Weakening("a port on every node", "server/service.yaml", "type: LoadBalancer", "type: NodePort"),
+    Weakening("any pod is admitted", "base/namespace.yaml", "enforce: restricted", "enforce: privileged"),
+    Weakening("no pod is looked at", "base/namespace.yaml", "    pod-security.kubernetes.io/enforce: restricted\n", ""),
+    Weakening("launcher reads Secrets", LAUNCHER, "resources: [configmaps]", "resources: [configmaps, secrets]"),
+    Weakening(
+        "launcher does anything with jobs",
+        LAUNCHER,
+        "[jobs]\n    verbs: [create, get, list, watch, delete]\n",
+        '[jobs]\n    verbs: ["*"]\n',
+    ),
+    Weakening(
+        "launcher has a shell in pods", LAUNCHER, "pods, pods/log, events, services", "pods, pods/exec, pods/log"
+    ),
+    Weakening(
+        "launcher gives itself rights",
+        LAUNCHER,
+        '  - apiGroups: [""]\n    resources: [configmaps]\n    verbs: [create',
+        "  - apiGroups: [rbac.authorization.k8s.io]\n    resources: [roles]\n    verbs: [escalate, create",
+    ),
+    Weakening(
+        "everybody starts runs",
+        LAUNCHER,
+        '  - {apiGroup: rbac.authorization.k8s.io, kind: Group, name: "federation:launchers"}',
+        EVERYBODY,
+    ),
+    Weakening(
+        "launcher is an administrator",
+        LAUNCHER,
+        "kind: Role, name: launcher}",
+        "kind: ClusterRole, name: cluster-admin}",
+    ),
+    Weakening("launcher in the whole cluster", LAUNCHER, "kind: Role\nmetadata", "kind: ClusterRole\nmetadata"),
+    Weakening("a run without deadline", "rendered/run", "  activeDeadlineSeconds: 3900\n", ""),
+    Weakening("a run is retried for ever", JOB, "backoffLimit: 4", "backoffLimit: 2147483647"),
+    Weakening("a run that has ended is retried", JOB, "      - action: FailJob", "      - action: Count"),
+    Weakening("a run stays where it ended", JOB, "  ttlSecondsAfterFinished: 3600\n", ""),
+    Weakening(
+        "two servers of one run", JOB, "podReplacementPolicy: Failed", "podReplacementPolicy: TerminatingOrFailed"
+    ),
+    Weakening("a run of several pods", JOB, "  backoffLimit: 4\n", "  backoffLimit: 4\n  parallelism: 3\n"),
+    Weakening("a run beside the federation", JOB, "  namespace: federation\n", "  namespace: default\n"),
 ]

@@ -162,10 +162,10 @@ def end_peerings(session: boto3.Session) -> None:
     Requests of others are rejected; a connection that is active, whose stack its owner has not deleted, is deleted.
     """
     ec2 = session.client("ec2")
-    vpcs = [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=_NAMED)]
+    vpcs = [vpc["VpcId"] for vpc in all_of(ec2, "describe_vpcs", Filters=_NAMED)]
     for side in ("requester", "accepter") if vpcs else ():
         mine = [{"Name": f"{side}-vpc-info.vpc-id", "Values": vpcs}]
-        for peering in list(_all(ec2, "describe_vpc_peering_connections", Filters=mine)):
+        for peering in list(all_of(ec2, "describe_vpc_peering_connections", Filters=mine)):
             about, state = {"VpcPeeringConnectionId": peering["VpcPeeringConnectionId"]}, peering["Status"]["Code"]
             if state == "active" or (state == "pending-acceptance" and side == "requester"):
                 ec2.delete_vpc_peering_connection(**about)
@@ -240,12 +240,12 @@ def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
         ("role", iam, "list_roles", "RoleName", _names_in_iam()),
         ("policy", iam, "list_policies", "PolicyName", _names_in_iam()),
         ("key alias", session.client("kms"), "list_aliases", "AliasName", "alias/fl-"),
-        ("log group", logs, "describe_log_groups", "logGroupName", "/fl/"),
+        ("log group", logs, "describe_log_groups", "logGroupName", ("/fl/", f"/aws/eks/{CLUSTER}/")),
     ):
         own = {"Scope": "Local"} if operation == "list_policies" else {}
-        names = (item[name] for item in _all(client, operation, **own))
+        names = (item[name] for item in all_of(client, operation, **own))
         yield from ((kind, resource) for resource in names if resource.startswith(prefixes))
-    clusters = _all(session.client("eks"), "list_clusters")
+    clusters = all_of(session.client("eks"), "list_clusters")
     yield from (("cluster", name) for name in clusters if name == CLUSTER)
     yield from _network(session.client("ec2"))
     yield from (("log stream", stream) for group in (LOG_GROUP, NOTEBOOK_LOGS) for stream in log_streams(logs, group))
@@ -263,33 +263,35 @@ def _names_in_iam() -> tuple[str, ...]:
 
 
 def _network(ec2: BaseClient) -> Iterator[tuple[str, str]]:
-    vpcs = [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=_NAMED)]
+    vpcs = [vpc["VpcId"] for vpc in all_of(ec2, "describe_vpcs", Filters=_NAMED)]
     yield from (("VPC", vpc) for vpc in vpcs)
-    for peering in _all(ec2, "describe_vpc_peering_connections", Filters=_NAMED):
+    for peering in all_of(ec2, "describe_vpc_peering_connections", Filters=_NAMED):
         if peering["Status"]["Code"] in ("active", "pending-acceptance", "provisioning"):
             yield "peering", peering["VpcPeeringConnectionId"]
-    yield from (("security group", group["GroupId"]) for group in _all(ec2, "describe_security_groups", Filters=_NAMED))
+    yield from (
+        ("security group", group["GroupId"]) for group in all_of(ec2, "describe_security_groups", Filters=_NAMED)
+    )
     if vpcs:
         inside = [{"Name": "vpc-id", "Values": vpcs}]
-        for endpoint in _all(ec2, "describe_vpc_endpoints", Filters=inside):
+        for endpoint in all_of(ec2, "describe_vpc_endpoints", Filters=inside):
             yield "endpoint", endpoint["VpcEndpointId"]
     yield from (("network interface", interface["NetworkInterfaceId"]) for interface in _interfaces(ec2))
 
 
 def _interfaces(ec2: BaseClient) -> Iterator[dict]:
     """Yield what stands in the workshop's VPC, or in its groups where the VPC is another's."""
-    vpcs = [vpc["VpcId"] for vpc in _all(ec2, "describe_vpcs", Filters=_NAMED)]
-    groups = [group["GroupId"] for group in _all(ec2, "describe_security_groups", Filters=_NAMED)]
+    vpcs = [vpc["VpcId"] for vpc in all_of(ec2, "describe_vpcs", Filters=_NAMED)]
+    groups = [group["GroupId"] for group in all_of(ec2, "describe_security_groups", Filters=_NAMED)]
     found = {}
     for name, values in (("vpc-id", vpcs), ("group-id", groups)):
         if values:
-            inside = _all(ec2, "describe_network_interfaces", Filters=[{"Name": name, "Values": values}])
+            inside = all_of(ec2, "describe_network_interfaces", Filters=[{"Name": name, "Values": values}])
             found |= {interface["NetworkInterfaceId"]: interface for interface in inside}
     # Those of endpoints go with their endpoint.
     yield from (interface for interface in found.values() if interface.get("InterfaceType") != "vpc_endpoint")
 
 
-def _all(client: BaseClient, operation: str, **request: object) -> Iterator[Any]:
+def all_of(client: BaseClient, operation: str, **request: object) -> Iterator[Any]:
     """Yield what an operation lists, page by page."""
     paginator = client.get_paginator(operation)
     (key, *_) = paginator.result_keys
@@ -298,7 +300,7 @@ def _all(client: BaseClient, operation: str, **request: object) -> Iterator[Any]
 
 
 def _jobs(client) -> dict[str, str]:
-    jobs = _all(client, "list_training_jobs", NameContains=PREFIX)
+    jobs = all_of(client, "list_training_jobs", NameContains=PREFIX)
     return {
         job["TrainingJobName"]: job["TrainingJobStatus"] for job in jobs if job["TrainingJobName"].startswith(PREFIX)
     }
@@ -307,7 +309,7 @@ def _jobs(client) -> dict[str, str]:
 def log_streams(logs: BaseClient, group: str) -> list[str]:
     """Return the names of this kit's streams in a log group; none where there is no such group."""
     try:
-        streams = _all(logs, "describe_log_streams", logGroupName=group, logStreamNamePrefix=PREFIX)
+        streams = all_of(logs, "describe_log_streams", logGroupName=group, logStreamNamePrefix=PREFIX)
         return [stream["logStreamName"] for stream in streams]
     except ClientError as error:
         if error.response["Error"]["Code"] == "ResourceNotFoundException":

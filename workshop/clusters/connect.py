@@ -168,6 +168,17 @@ def connection_data(members: Members, *, host: str, image: str, instance: str | 
     }
 
 
+def ways_out(account: str, policy: str) -> list[dict[str, Any]]:
+    """Return where a NetworkPolicy lets pods connect to: range of addresses and port, each pair once."""
+    spec = json.loads(manifests.kubectl(account, ["get", "networkpolicy", policy, "-o", "json"]))["spec"]
+    return [
+        {"cidr": peer["ipBlock"]["cidr"], "port": port["port"]}
+        for rule in spec.get("egress", ())
+        for peer in rule.get("to", ())
+        for port in rule.get("ports", ())
+    ]
+
+
 def pods(names: list[str]) -> pd.DataFrame:
     """Return one line per agent's pod: is it ready, how often was it started again, where does it run."""
     lines = []

@@ -20,6 +20,7 @@ import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop.clusters.access import NAMESPACE
+from workshop.clusters.manifests import by_digest
 from workshop.clusters.run import RESULTS
 from workshop.clusters.spec import RunSpec
 from workshop.errors import FederationError
@@ -263,7 +264,7 @@ def filled_in(spec: RunSpec, *, image: str, name: str, manifest: Path = MANIFEST
     job["spec"]["activeDeadlineSeconds"] = int(spec.agreed().whole) + SPARE
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    container["image"] = image
+    container["image"] = "@".join(by_digest(image))
     container["ports"][0]["containerPort"] = spec.port
     (terms,) = [volume for volume in pod["volumes"] if volume["name"] == "terms"]
     terms["configMap"]["name"] = name

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -60,7 +61,7 @@ class ServerValues:
 
 def write_agent(folder: Path, values: AgentValues) -> Path:
     """Write a hospital's folder; return it."""
-    repository, _, digest = values.image.partition("@")
+    repository, digest = by_digest(values.image)
     settings = {
         "AGENT_NAME": values.name, "AGENT_SERVER": f"{values.server}:{values.port}", "AGENT_BUCKET": values.bucket,
     }  # fmt: skip
@@ -79,6 +80,20 @@ def write_agent(folder: Path, values: AgentValues) -> Path:
     _write(folder, "agent", kustomization)
     write_text(folder / "authority.pem", values.authority)
     return folder
+
+
+def by_digest(image: str) -> tuple[str, str]:
+    """Return repository and digest of an image's name.
+
+    Raises
+    ------
+    StackError
+        If it is named by anything else: a tag may mean another image tomorrow.
+    """
+    match = re.fullmatch(r"([\w./:-]+)@(sha256:[0-9a-f]{64})", image)
+    if match is None:
+        raise StackError(f"image {image!r} is not named by its digest, as repository@sha256:...")
+    return match[1], match[2]
 
 
 def write_server(folder: Path, values: ServerValues) -> Path:

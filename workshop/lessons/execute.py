@@ -127,6 +127,22 @@ def track_from(environment: dict[str, str]) -> tuple[str, dict[str, object]]:
     return track, tracks.SETTINGS[track] | options_from(environment | own)
 
 
+def tracks_from(environment: dict[str, str]) -> list[tuple[str, dict[str, object]]]:
+    """Read which tracks are to run, each with its options: both where nothing is chosen that concerns one alone.
+
+    Raises
+    ------
+    WorkshopError
+        As :func:`track_from`; and if a track that was asked for needs a program that is not there.
+    """
+    if any(environment.get(name) for name in ("TRACK", *OPTIONS) if name != "SEED"):
+        track, options = track_from(environment)
+        if lacking := tracks.missing(track):
+            raise WorkshopError(lacking)
+        return [(track, options)]
+    return [track_from(environment | {"TRACK": track}) for track in tracks.FOLDERS]
+
+
 def write_page(notebook: Path) -> None:
     """Write an executed notebook as HTML beside it."""
     notebook.with_suffix(".html").write_text(page(nbformat.read(notebook, 4)))
@@ -317,13 +333,23 @@ def main(output: Path) -> int:
     """Run the workshop; print the closing table and the paths to open; return the exit status."""
     console = Console(width=None if sys.stdout.isatty() else 110)
     try:
-        track, parameters = track_from(dict(os.environ))
+        chosen = tracks_from(dict(os.environ))
         kernels.settle()
         forked.use()
-        summary = run_all(output, parameters, track)
+        for number, (track, parameters) in enumerate(chosen):
+            folder = output / track if number else output
+            if lacking := tracks.missing(track):
+                console.print(f"\n[bold]The track {track} was not run:[/bold] {lacking}", highlight=False)
+                continue
+            _close(console, run_all(folder, parameters, track), folder)
     except WorkshopError as error:
         console.print(f"\n[bold]The workshop stopped.[/bold] {error}", highlight=False, soft_wrap=True)
         return 1
+    return 0
+
+
+def _close(console: Console, summary: dict, output: Path) -> None:
+    """Print a track's closing table, and where to look."""
     console.print(closing_table(summary))
     here = os.path.relpath(output)
     seconds = summary["seconds"]
@@ -334,7 +360,6 @@ def main(output: Path) -> int:
         f"all numbers: {os.path.relpath(output.parent / 'summary.json')}",
         highlight=False,
     )
-    return 0
 
 
 class _display:

@@ -5,6 +5,7 @@ A track's own notebook, in a folder of its name, takes the place of the shared o
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from string import Template
 
@@ -21,12 +22,22 @@ KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 # of its problem.
 FOLDERS = {"fraud": "", "heart": "heart"}
 SETTINGS: dict[str, dict[str, object]] = {"fraud": {}, "heart": {"CLIENTS": 4}}
+# Programs that a track's notebooks run.
+PROGRAMS: dict[str, tuple[str, ...]] = {"heart": ("kubectl",)}
 
 
 def check(track: str) -> None:
     """Raise :class:`WorkshopError` for a track that there is not."""
     if track not in FOLDERS:
         raise WorkshopError(f"TRACK={track} is unknown; choose one of {', '.join(FOLDERS)}")
+
+
+def missing(track: str) -> str:
+    """Say which program of a track's this machine does not have, and where to get it; empty if it has all."""
+    for program in PROGRAMS.get(track, ()):
+        if shutil.which(program) is None:
+            return f"the track {track} needs {program}, version 1.32 or later: kubernetes.io/docs/tasks/tools"
+    return ""
 
 
 def sources(track: str) -> list[Path]:
