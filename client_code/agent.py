@@ -31,7 +31,7 @@ import task
 from flwr.client import NumPyClient
 from own_bucket import OwnBucket, Unreadable
 
-LONGEST_PAUSE = 1.0  # seconds between two attempts: a run that begins finds its agents within this
+LONGEST_PAUSE = 0.5  # seconds between two attempts: a run that begins finds its agents within this
 AFTER_REFUSAL = 5.0  # and after having been told that this run is for others
 ABSENCE = 30.0  # seconds without a server after which the authority's file is read again
 HOUR = 3600.0

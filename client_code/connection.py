@@ -46,7 +46,7 @@ OPTIONS = [
     # gRPC's own attempts take up to 20 s, and its pauses between them grow to two minutes.
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 500),
 ]
 PAUSE = 0.2  # seconds between two attempts
 # Flower has no word for "I will not": any status but OK, with the reason as its text.

@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from embedded_aws.network.flows import Flows
-from embedded_aws.network.gateway import Gateway
+from embedded_aws.network.gateway import HOST, Gateway
 from embedded_aws.network.model import LOCAL, Group, Interface, Route, RouteTable, Rule, Snapshot, Subnet, Vpc
 from workshop.federation import tls
 
@@ -52,7 +52,7 @@ def wait(client, address, *, deadline, root_certificates):
 @pytest.fixture
 def proxied(monkeypatch):
     """Lead this process' gRPC through a gateway, as a job's."""
-    gateway = Gateway(lambda: STATE, lambda one: one.id == "server", Flows(lambda records: None))
+    gateway = Gateway(lambda: STATE, lambda one: HOST if one.id == "server" else None, Flows(lambda records: None))
     gateway.start(lambda at: lambda: None, 0)
     for name, value in gateway.admit("job", "job").environment.items():
         monkeypatch.setenv(name, value)

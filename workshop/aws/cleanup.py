@@ -25,6 +25,8 @@ CLUSTER = "federation"  # as cluster.yaml calls it
 NOTEBOOK_LOGS = "/aws/sagemaker/NotebookInstances"
 # Stacks that SageMaker needs until it has taken its network interfaces back: their roles, and the network itself.
 _NEEDED_BY_INTERFACES = ("fl-client-job", "fl-server-access", "fl-network")
+# Of a cluster's stacks, those that none of the others needs any more.
+_TOGETHER = ("registry", "nodes", "agent-access", "run-access")
 INTERFACE_SECONDS = 45 * 60.0
 _NAMED = [{"Name": "tag:Name", "Values": ["fl-*"]}]
 
@@ -144,9 +146,11 @@ def _delete_stacks(session: boto3.Session, account: str, names: Iterable[str], p
 
 def _waves(stack_names: Mapping[str, list[str]]) -> Iterator[list[tuple[str, str]]]:
     """Yield the stacks of all accounts in the blueprint's order turned round; first those that no blueprint knows."""
+    templates = [item.template for item in blueprint.ALL]
 
     def step(stack: str) -> int:
-        templates = [item.template for item in blueprint.ALL]
+        if stack.removeprefix(PREFIX) in _TOGETHER:
+            return max(map(templates.index, _TOGETHER))
         fits = [number for number, name in enumerate(templates) if stack in (PREFIX + name,)]
         fits += [number for number, name in enumerate(templates) if name == "peering" and _is_peering(stack)]
         return fits[0] if fits else len(templates)

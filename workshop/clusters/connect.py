@@ -10,6 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -115,19 +116,22 @@ def start_agents(
     progress: Callable[[str, str], None] = lambda name, what: None,
     seconds: float = 300.0,
 ) -> None:
-    """Apply every hospital's manifests, then wait until each agent is there.
+    """Apply every hospital's manifests and wait until its agent is there, all at once.
 
     Raises
     ------
     StackError
         Names the first account whose agent is not, with what its cluster says.
     """
-    for name, each in values.items():
-        manifests.apply(name, manifests.write_agent(folder(name), each))
+
+    def bring_up(name: str) -> None:
+        manifests.apply(name, manifests.write_agent(folder(name), values[name]))
         progress(name, "applied")
-    for name in values:
         wait_for_agent(name, seconds=seconds)
         progress(name, "up")
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(bring_up, values))
 
 
 def wait_for_agent(name: str, *, seconds: float = 300.0) -> None:

@@ -16,7 +16,7 @@ from probing import Greeter
 from probing_desk import until
 
 from embedded_aws.network.flows import Flows
-from embedded_aws.network.gateway import Gateway
+from embedded_aws.network.gateway import HOST, Gateway
 from embedded_aws.network.model import LOCAL, Group, Interface, Route, RouteTable, Rule, Snapshot, Subnet, Vpc
 
 ANYWHERE = IPv4Network("0.0.0.0/0")
@@ -44,7 +44,9 @@ class Place:
 
     def __init__(self):
         self.state, self.records = state(), []
-        self.gateway = Gateway(lambda: self.state, lambda one: one.id == "server", Flows(self.records.extend))
+        self.gateway = Gateway(
+            lambda: self.state, lambda one: HOST if one.id == "server" else None, Flows(self.records.extend)
+        )
         self.gateway.start(lambda at: lambda: None, 0)
         self.way = self.gateway.admit("job", "job")
 

@@ -37,6 +37,7 @@ from workshop.aws import accounts
 from workshop.clusters import access, connect
 from workshop.lessons import ward
 
+# %%
 data, connection = state.load("data", "accounts")
 hospitals = {name: entry["owner"] for name, entry in data["clients"].items()}
 launcher = accounts.notebook_session(connection["launcher_role"])
@@ -103,7 +104,7 @@ print("\n".join(invited.notes))
 # on: this run needs all but one.
 
 # %%
-but_one = {"quorum": len(others), "start_with": len(others), "join": 4.0, "round": 2.0}
+but_one = {"quorum": len(others), "start_with": len(others), "join": 3.0, "round": 1.0}
 with runs.without_policy(first, connect.folder(first)):
     closed = runs.lead(rounds=ROUNDS_EACH, **but_one)
 print("\n".join(closed.notes))

@@ -109,7 +109,7 @@ class Prober:
                 self._unhealthy(self.container, kind, why)
                 self._end()
                 return False
-            if self._stopped.wait(min(probe.get("periodSeconds", 10), 0.2 * failures)):
+            if self._stopped.wait(min(probe.get("periodSeconds", 10), 0.1 * failures)):
                 return False
         return False
 
