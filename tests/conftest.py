@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import numpy as np
@@ -79,6 +83,45 @@ def own_accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
         yield start
     for process in started:
         end(process)
+
+
+class Owners:
+    """Two owners who never meet; each has a folder, a profile and commands of its own."""
+
+    def __init__(self, aws: Any, folder: Callable[[str], Path]) -> None:
+        self.aws = aws
+        self.homes = {name: folder(name) for name in ("server", "client-1")}
+        for name, home in self.homes.items():
+            profiles = aws.config.read_text().split("\n[")
+            mine = next(part for part in profiles if f"profile fl-{name}]" in part)
+            (home / "embedded").mkdir()
+            (home / "embedded" / "aws-config").write_text("[" + mine.removeprefix("["))
+            (home / "state.json").write_text(json.dumps({"target": {"name": "embedded", "clients": 1}}))
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Return the environment of one owner's processes."""
+        return os.environ | {"WORKSHOP_HOME": str(self.homes[name])}
+
+    def __call__(self, name: str, *arguments: object, code: int = 0) -> str:
+        """Run a command of the kit's as one owner; return all that it said."""
+        run = subprocess.run(
+            [sys.executable, "-m", "workshop", *map(str, arguments)], capture_output=True, text=True, timeout=120,
+            env=self.environment(name), stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert run.returncode == code, run.stdout + run.stderr
+        return run.stdout + run.stderr
+
+
+@pytest.fixture(scope="module")
+def owners(serve_aws: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owners]:
+    """Start an embedded AWS for two owners who never meet."""
+    process, aws = serve_aws(tmp_path_factory.mktemp("cloud"), n_clients=2)
+    told = Owners(aws, tmp_path_factory.mktemp)
+    yield told
+    process.terminate()
+    process.wait(10)
+    for home in told.homes.values():
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

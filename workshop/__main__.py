@@ -110,7 +110,7 @@ def _for_owners(command: Add) -> None:
         "deploy", OWNERS,
         lambda m, o: m.deploy(
             o.name, yes=o.yes, instance_type=o.instance_type, endpoints=o.endpoints, idle_minutes=o.idle_minutes,
-            kick_off=o.kick_off, parameters=o.set, tags=o.tag,
+            kick_off=o.kick_off, platform=o.platform, parameters=o.set, tags=o.tag,
         ),
         "deploy your account's stacks",
     )  # fmt: skip
@@ -118,6 +118,7 @@ def _for_owners(command: Add) -> None:
     deploy.add_argument("--instance-type", help=machine)
     deploy.add_argument("--endpoints", help="needed (the default), or all: every service, two zones, $0.14 an hour")
     deploy.add_argument("--kick-off", help="who writes a job's request: owner (the default), or published: the server")
+    deploy.add_argument("--platform", help="sagemaker (the default): jobs; or kubernetes: an agent in a cluster")
     deploy.add_argument(
         "--idle-minutes", type=int, help="server: after which the idle notebook instance stops; 0 never"
     )
@@ -127,6 +128,10 @@ def _for_owners(command: Add) -> None:
     )  # fmt: skip
     deploy.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE", help="a tag of all that is made")
     deploy.add_argument("--yes", action="store_true", help="make changes to standing stacks without asking")
+    cluster = command(
+        "cluster", OWNERS, lambda m, o: m.cluster(o.name), "push your image, apply your manifests (docs/run-on-eks.md)"
+    )
+    cluster.add_argument("name", help="your account's name")
     prepare = command("prepare", OWNERS, _prepare, "write your own files")
     prepare.add_argument("name", help="your account's name")
     prepare.add_argument("table", help="your table: a CSV file with the columns of the problem")

@@ -14,6 +14,7 @@ MAKERS = {
     "target": "00_start_here",
     "data": "01_prepare_data",
     "accounts": "02_connect_accounts",
+    "cluster": "02_connect_accounts",  # of `fl cluster server`: what the server's card tells
     "federation": "03_run_federation",
     "evaluation": "04_evaluate_global_model",
 }
@@ -48,6 +49,12 @@ def load(*names: str) -> list:
         if not isinstance(entries.get(name), dict):
             raise MissingStep(f"{name!r} is not there yet: run {MAKERS[name]}.ipynb first")
     return [entries[name] for name in names]
+
+
+def entry(name: str) -> dict:
+    """Return an entry; an empty one where there is none yet."""
+    known = _read().get(name)
+    return known if isinstance(known, dict) else {}
 
 
 def forget(*names: str) -> None:

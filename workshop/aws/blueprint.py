@@ -46,6 +46,15 @@ def endpoints(choices: Choices, *, server: bool) -> tuple[str, ...]:
     return (*JOB_ENDPOINTS, *SERVER_ENDPOINTS) if server else JOB_ENDPOINTS
 
 
+def cluster_endpoints(*, server: bool) -> tuple[str, ...]:
+    """Return the services to which a cluster's account has endpoints; ``s3`` is the gateway.
+
+    >>> cluster_endpoints(server=False)
+    ('s3', 'ec2', 'eks', 'eks-auth', 'ecr.api', 'ecr.dkr')
+    """
+    return (*JOB_ENDPOINTS, "ec2", "eks", "eks-auth", "ecr.api", "ecr.dkr", *(("sts",) if server else ()))
+
+
 def _own(template: str, *names: str) -> dict[str, Output]:
     """Take outputs of the same account under their own names."""
     return {name: Output("own", template, name) for name in names}

@@ -18,6 +18,7 @@ from workshop.aws.stacks import Stack
 from workshop.aws.steps import PER_CLIENT
 from workshop.errors import AgreementError, MissingStep
 from workshop.files import read_object, write_text
+from workshop.owners import own_cluster
 
 
 def federation(names: Sequence[str]) -> Members:
@@ -81,6 +82,7 @@ def write(name: str, *, for_client: str = "") -> dict[str, Any]:
     card: dict[str, Any] = {"name": name, "account": accounts.identity(name, session).account}
     card["outputs"] = {stack.name: stacks.outputs(session, stack) for stack in wanted if stack.name in there}
     if name == "server":
+        card["outputs"] |= own_cluster.for_card()
         card["agreed"] = asdict(mine.for_client(for_client))
     return card
 

@@ -28,8 +28,9 @@ from workshop.aws.choices import Choices
 from workshop.aws.members import Members
 from workshop.aws.stacks import Change, Stack
 from workshop.aws.steps import Placement
+from workshop.clusters import emptying
 from workshop.errors import AgreementError
-from workshop.owners import cards, doctor
+from workshop.owners import cards, doctor, own_cluster
 
 
 def agree(clients: Sequence[str], *, network: str, port: int, cidrs: Sequence[str]) -> int:
@@ -116,6 +117,13 @@ def deploy(
     return 0
 
 
+def cluster(name: str) -> int:
+    """Push an owner's image and apply its manifests: the server's address, or a hospital's agent."""
+    for line in own_cluster.bring_up(name, cards.federation([name])):
+        print(line)
+    return 0
+
+
 def _pairs(given: Sequence[str], option: str) -> dict[str, str]:
     if wrong := [pair for pair in given if not pair.partition("=")[0] or "=" not in pair]:
         raise AgreementError(f"{option} {wrong[0]}: write NAME=VALUE; NAME= takes back what was chosen before")
@@ -151,7 +159,10 @@ def upload(name: str, *, tell_again: bool = False) -> int:
             stack: stacks.outputs(session, Stack(stack.removeprefix(stacks.PREFIX), "server"))
             for stack in stacks.names(session)
         }
-        state.save(accounts=connections.connection_data(mine, image=images.training_image(session.region_name)))
+        if choices.load().platform == "sagemaker":  # of clusters, `fl cluster server` writes it down
+            state.save(accounts=connections.connection_data(mine, image=images.training_image(session.region_name)))
+        elif not state.entry("accounts"):
+            state.save(accounts={})
         print(", ".join(uploads.publish(session, bucket)), "are ready for the notebook instance")
     return 0
 
@@ -185,6 +196,7 @@ def delete(name: str, *, yes: bool = False) -> int:
         if status.endswith("COMPLETE"):
             print(f"  {stack}: {status}")
 
+    emptying.empty(sessions, progress=show)
     cleanup.delete_all(sessions, progress=show)
     left = cleanup.left_over(sessions)
     print(left.to_string() if len(left) else f"nothing is left in {name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -21,6 +21,7 @@ from workshop.aws.cleanup import NOTEBOOK_LOGS
 from workshop.aws.members import Members
 from workshop.aws.stacks import Stack
 from workshop.errors import NotThisMachine, WorkshopError
+from workshop.owners import own_cluster
 
 Line = tuple[str, str, bool, str, str]  # what was checked, of whom, whether it is right, what was found, what to do
 KIT_REPORT = "model/kit.json"  # cloudformation/install-on-notebook.sh writes it
@@ -43,9 +44,11 @@ def examine(federation: Members, *, image: str = "") -> pd.DataFrame:
         One line per check: what, of whom, whether it is right, what was found, and what to do if it is not.
     """
     checks = (
-        _identities, _deployer, _clocks, _stacks, _networks, _connections, _packets, _endpoints, _flow_logs, _roles,
-        _trusts, _buckets, _quotas, _kit, _place, partial(_image, image=image),
+        _identities, _deployer, _clocks, _stacks, _networks, _connections, _packets, _flow_logs, _trusts, _buckets,
     )  # fmt: skip
+    of_jobs = (_endpoints, _roles, _quotas, _kit, _place, partial(_image, image=image))
+    of_clusters = (_cluster_endpoints, own_cluster.examine)
+    checks += of_clusters if federation.choices.platform == "kubernetes" else of_jobs
     lines = [line for check in checks for line in _asked(check, federation)]
     return pd.DataFrame(lines, columns=["checked", "of", "ok", "found", "remedy"]).set_index("of")
 
@@ -155,7 +158,16 @@ def _packets(members: Members) -> Iterator[Line]:
             yield _line("packets", name, doors.loc[name, at] is True, refusal, _OPENS[at])
 
 
+def _cluster_endpoints(members: Members) -> Iterator[Line]:
+    return _services(members, lambda name: blueprint.cluster_endpoints(server=name == "server"), "fl-cluster-endpoints")
+
+
 def _endpoints(members: Members) -> Iterator[Line]:
+    wanted = lambda name: blueprint.endpoints(members.choices, server=name == "server")  # noqa: E731
+    return _services(members, wanted, "fl-endpoints")
+
+
+def _services(members: Members, wanted_by: Callable[[str], Sequence[str]], stack: str) -> Iterator[Line]:
     for name, session in members.sessions.items():
         if not (network := members.outputs[name].get("fl-network")):
             continue
@@ -166,11 +178,11 @@ def _endpoints(members: Members) -> Iterator[Line]:
             for item in endpoints
             if item["State"].lower() == "available"
         }
-        wanted = blueprint.endpoints(members.choices, server=name == "server")
+        wanted = wanted_by(name)
         missing = [service for service in wanted if service not in there]
         finding = f"missing: {', '.join(missing)}" if missing else f"endpoints: {', '.join(wanted)}"
         yield _line(
-            "AWS's services", name, not missing, finding, "deploy fl-network and fl-endpoints; wait until available"
+            "AWS's services", name, not missing, finding, f"deploy fl-network and {stack}; wait until available"
         )
 
 
