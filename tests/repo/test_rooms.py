@@ -55,3 +55,9 @@ def test_no_circle_of_modules():
         TopologicalSorter({name: {other for other in GRAPH[name] if other in GRAPH} for name in GRAPH}).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_flower_s_inside_is_used_in_one_module():
+    """What Flower may remove without a word is carried from there: decision 0021."""
+    inside = {name for name, uses in GRAPH.items() if any(use.startswith("flwr.server.superlink") for use in uses)}
+    assert inside == {"workshop.federation.transport"}

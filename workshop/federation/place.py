@@ -11,16 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import grpc
-from flwr.proto.transport_pb2 import ClientMessage, ServerMessage
-from flwr.proto.transport_pb2_grpc import add_FlowerServiceServicer_to_server
-from flwr.server.superlink.fleet.grpc_bidi.flower_service_servicer import FlowerServiceServicer
-from flwr.server.superlink.fleet.grpc_bidi.grpc_bridge import GrpcBridge
-from flwr.server.superlink.fleet.grpc_bidi.grpc_client_proxy import GrpcClientProxy
 
 from client_code.connection import BOTH_ENDS
 from workshop.errors import FederationError, NotThisMachine
 from workshop.federation.seats import Seats
 from workshop.federation.tls import Certificates
+from workshop.federation.transport import (
+    ClientMessage,
+    FlowerServiceServicer,
+    GrpcBridge,
+    GrpcClientProxy,
+    ServerMessage,
+    add_FlowerServiceServicer_to_server,
+)
 
 SPARE_CONNECTIONS = 32  # for those who come back while their old connection is still open, and for strangers
 OPTIONS = [

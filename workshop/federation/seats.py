@@ -20,12 +20,12 @@ from typing import Any
 from flwr.common import GetPropertiesIns, ReconnectIns, Scalar
 from flwr.server.client_manager import SimpleClientManager
 from flwr.server.client_proxy import ClientProxy
-from flwr.server.superlink.fleet.grpc_bidi.grpc_bridge import GrpcBridgeClosed
 
 from workshop.errors import JobError
 from workshop.federation import events, updates
 from workshop.federation.identity import Caller, IdentityError
 from workshop.federation.participants import Participant, Phase
+from workshop.federation.transport import GrpcBridgeClosed
 from workshop.federation.updates import OUR_OWN
 
 INTRODUCTION = 8.0  # seconds that a new connection has to prove who it is
