@@ -19,11 +19,18 @@ MOVABLE = (
 _POLICIES = ("Always", "OnFailure", "Never")
 _DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _PULL = ("Always", "IfNotPresent", "Never")
+# Valid on a cluster, and of consequence there: nothing here acts on them, so that taking them would be a promise.
+_WITHOUT_EFFECT = (
+    "affinity", "dnsConfig", "evictionResponders", "hostAliases", "hostnameOverride", "overhead", "resourceClaims",
+    "runtimeClassName", "schedulingGates", "schedulingGroup", "shareProcessNamespace", "topologySpreadConstraints",
+)  # fmt: skip
+_WITHOUT_EFFECT_IN_A_CONTAINER = ("lifecycle", "restartPolicyRules", "volumeDevices")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 
 def spec(value: Object, path: str) -> Iterator[Cause]:
-    """Yield what is wrong with a pod's or a template's ``spec``."""
+    """Yield what is wrong with a pod's or a template's ``spec``, and what it asks for that no pod gets here."""
+    yield from _not_here(value, _WITHOUT_EFFECT, path)
     volumes = value.get("volumes", ())
     yield from once([volume.get("name") for volume in volumes], f"{path}.volumes", "name")
     for position, volume in enumerate(volumes):
@@ -34,6 +41,7 @@ def spec(value: Object, path: str) -> Iterator[Cause]:
     yield from once([one.get("name") for one in every], f"{path}.containers", "name", len(every) - len(_main(value)))
     for field in ("initContainers", "containers"):
         for position, container in enumerate(value.get(field, ())):
+            yield from _not_here(container, _WITHOUT_EFFECT_IN_A_CONTAINER, f"{path}.{field}[{position}]")
             yield from _container(container, f"{path}.{field}[{position}]", {v.get("name") for v in volumes})
     yield from one_of(value.get("restartPolicy"), _POLICIES, f"{path}.restartPolicy")
     yield from one_of(value.get("dnsPolicy"), _DNS, f"{path}.dnsPolicy")
@@ -41,6 +49,12 @@ def spec(value: Object, path: str) -> Iterator[Cause]:
         yield from names.subdomain(value["serviceAccountName"], f"{path}.serviceAccountName")
     if value.get("activeDeadlineSeconds", 1) < 1:
         yield Cause(f"{path}.activeDeadlineSeconds", _between(value["activeDeadlineSeconds"], 1, 2**31 - 1))
+
+
+def _not_here(value: Object, fields: Sequence[str], path: str) -> Iterator[Cause]:
+    for field in fields:
+        if value.get(field):
+            yield Cause(f"{path}.{field}", "Forbidden: the embedded cluster does not act on it", _FORBIDDEN)
 
 
 def change(new: Object, old: Object) -> Iterator[Cause]:

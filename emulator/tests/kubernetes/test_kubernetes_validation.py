@@ -92,6 +92,16 @@ def test_a_wrong_type_is_refused(ask: Asked, body: Any, said: str) -> None:
             "spec.restartPolicy",
             'Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"',
         ),
+        (
+            {"affinity": {"nodeAffinity": {}}},
+            "spec.affinity",
+            "Forbidden: the embedded cluster does not act on it",
+        ),
+        (
+            {"containers": [container(lifecycle={"preStop": {"sleep": {"seconds": 1}}})]},
+            "spec.containers[0].lifecycle",
+            "Forbidden: the embedded cluster does not act on it",
+        ),
     ],
 )
 def test_what_a_pod_may_not_be(ask: Asked, changes: Any, field: str, message: str) -> None:
