@@ -129,9 +129,13 @@ def _for_owners(command: Add) -> None:
     deploy.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE", help="a tag of all that is made")
     deploy.add_argument("--yes", action="store_true", help="make changes to standing stacks without asking")
     cluster = command(
-        "cluster", OWNERS, lambda m, o: m.cluster(o.name), "push your image, apply your manifests (docs/run-on-eks.md)"
+        "cluster",
+        OWNERS,
+        lambda m, o: m.cluster(o.name, image=o.image),
+        "push your image, apply your manifests (docs/run-on-eks.md)",
     )
     cluster.add_argument("name", help="your account's name")
+    cluster.add_argument("--image", type=Path, metavar="FOLDER", help="the image that you have built, an OCI layout")
     prepare = command("prepare", OWNERS, _prepare, "write your own files")
     prepare.add_argument("name", help="your account's name")
     prepare.add_argument("table", help="your table: a CSV file with the columns of the problem")

@@ -8,6 +8,8 @@ import pytest
 
 from data_prep import sources
 from workshop import problems
+from workshop.clusters import images
+from workshop.errors import MissingStep
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 FRAUD = problems.load()
@@ -66,6 +68,21 @@ def test_the_agent_waits_and_the_doctors_find_nothing(told):
     for doctor, what in (("client", "agent"), ("server", "address")):
         assert "WRONG" not in told[f"doctor of the {doctor}"]
         assert f" {what} " in told[f"doctor of the {doctor}"]
+
+
+def test_an_owner_s_own_image_is_taken_and_the_last_one_found(owners, told):
+    layout = owners.homes["server"] / "clusters" / "image"
+    assert owners("server", "cluster", "server", "--image", layout) == told["address"]
+    session = owners.aws.session("server")
+    assert images.newest(session, "fl-federation", account="server")[:19] in told["address"]
+
+
+def test_a_registry_without_an_image_says_how_to_build_one(owners, told):
+    session = owners.aws.session("client-1")
+    session.client("ecr").create_repository(repositoryName="nothing-yet", imageTagMutability="IMMUTABLE")
+    with pytest.raises(MissingStep, match=r"client-1: .* Containerfile.* `fl cluster client-1 --image FOLDER`"):
+        images.newest(session, "nothing-yet", account="client-1")
+    session.client("ecr").delete_repository(repositoryName="nothing-yet")
 
 
 def test_the_doctor_names_an_agent_that_is_not_there(owners, told):

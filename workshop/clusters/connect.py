@@ -18,6 +18,7 @@ import boto3
 import pandas as pd
 
 from workshop import state
+from workshop.aws import accounts
 from workshop.aws.cleanup import CLUSTER
 from workshop.aws.members import Members
 from workshop.clusters import access, images, manifests
@@ -37,13 +38,29 @@ def folder(name: str) -> Path:
     return state.home() / "clusters" / name
 
 
-def push(sessions: Mapping[str, boto3.Session], members: Members) -> dict[str, str]:
-    """Build the image, push it into every account's own repository; return its name there, by account."""
-    layout = state.home() / "clusters" / "image"
-    digest = images.build(layout)
+def push(sessions: Mapping[str, boto3.Session], members: Members, *, layout: Path | None = None) -> dict[str, str]:
+    """See that every account's own repository holds its image; return its name there, by account.
+
+    On the embedded AWS it is built here. On AWS its owner builds it: a folder to push, or what was pushed last.
+
+    Parameters
+    ----------
+    layout : Path
+        The image as an OCI layout; a folder.
+
+    Raises
+    ------
+    MissingStep
+        If there is no image on AWS; with the commands that make one.
+    """
+    if layout is None and accounts.target() == "embedded":
+        images.build(layout := state.home() / "clusters" / "image")
+    digests = {}
     for name, session in sessions.items():
-        images.push(session, members.outputs[name]["fl-registry"]["RepositoryName"], layout)
-    return {name: f"{members.outputs[name]['fl-registry']['RepositoryUri']}@{digest}" for name in sessions}
+        repository = members.outputs[name]["fl-registry"]["RepositoryName"]
+        found = images.push(session, repository, layout) if layout else images.newest(session, repository, account=name)
+        digests[name] = found
+    return {name: f"{members.outputs[name]['fl-registry']['RepositoryUri']}@{digests[name]}" for name in sessions}
 
 
 def find(sessions: Mapping[str, boto3.Session]) -> dict[str, Cluster]:

@@ -20,7 +20,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop import problems
-from workshop.errors import AccountError, BundleError
+from workshop.errors import AccountError, BundleError, MissingStep
 from workshop.files import REPOSITORY
 
 APP = "app"  # where the code is, in the image
@@ -121,6 +121,30 @@ def push(
     except (BotoCoreError, ClientError) as error:
         raise AccountError(f"repository {repository} does not take the image: {error}") from error
     return _digest(text)
+
+
+def newest(session: boto3.Session, repository: str, *, account: str) -> str:
+    """Return the digest of the image that was pushed last.
+
+    Raises
+    ------
+    MissingStep
+        If the repository holds none; with the commands that build and push one.
+    AccountError
+        If the registry refuses.
+    """
+    try:
+        pages = session.client("ecr").get_paginator("describe_images").paginate(repositoryName=repository)
+        known = [image for page in pages for image in page["imageDetails"]]
+    except (BotoCoreError, ClientError) as error:
+        raise AccountError(f"account {account}: repository {repository} does not tell its images: {error}") from error
+    if not known:
+        raise MissingStep(
+            f"account {account}: repository {repository} holds no image. Build it from this repository with podman or "
+            "docker (the first lines of Containerfile), save it with `podman save --format oci-dir --output FOLDER "
+            f"IMAGE`, and push it with `fl cluster {account} --image FOLDER`"
+        )
+    return max(known, key=lambda image: image["imagePushedAt"])["imageDigest"]
 
 
 def _push_blob(ecr: Any, repository: str, digest: str, path: Path) -> None:

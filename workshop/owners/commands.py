@@ -117,9 +117,15 @@ def deploy(
     return 0
 
 
-def cluster(name: str) -> int:
-    """Push an owner's image and apply its manifests: the server's address, or a hospital's agent."""
-    for line in own_cluster.bring_up(name, cards.federation([name])):
+def cluster(name: str, *, image: Path | None = None) -> int:
+    """Push an owner's image and apply its manifests: the server's address, or a hospital's agent.
+
+    Parameters
+    ----------
+    image : Path
+        The image as an OCI layout, a folder.
+    """
+    for line in own_cluster.bring_up(name, cards.federation([name]), layout=image):
         print(line)
     return 0
 

@@ -6,6 +6,7 @@ What the server's cluster is reached at travels with the server's card, beside t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from workshop import state
@@ -19,13 +20,16 @@ TOLD = "cluster"  # in the server's card: where agents dial, and the authority t
 Finding = tuple[str, str, bool, str, str]  # as a line of the doctor's
 
 
-def bring_up(name: str, members: Members) -> list[str]:
+def bring_up(name: str, members: Members, *, layout: Path | None = None) -> list[str]:
     """Push an owner's image and apply its manifests; return what was done, a line each.
 
     Parameters
     ----------
     members : Members
         The owner's session, and what the others' cards tell.
+    layout : Path
+        The image that this owner has built, as an OCI layout; by default the kit's own on the embedded AWS, and on AWS
+        what was pushed last.
 
     Raises
     ------
@@ -42,7 +46,7 @@ def bring_up(name: str, members: Members) -> list[str]:
             "the server's card does not tell where agents dial: ask its owner to run `fl cluster server` and for a new "
             "card, and join it"
         )
-    image = connect.push({name: session}, members)[name]
+    image = connect.push({name: session}, members, layout=layout)[name]
     connect.find({name: session})
     done = [f"image {image.partition('@')[2][:19]} is in {name}'s registry"]
     if name != "server":
