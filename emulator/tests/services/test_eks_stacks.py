@@ -122,6 +122,10 @@ def test_a_cluster_in_a_stack(desk, stacks, resources):
     assert desk.eks.list_associated_access_policies(**named)["associatedAccessPolicies"] == []
     assert desk.eks.describe_access_entry(**named)["accessEntry"]["kubernetesGroups"] == ["fl"]
 
+    other = {**new, "Cluster": changed(new["Cluster"], AccessConfig={"AuthenticationMode": "API_AND_CONFIG_MAP"})}
+    assert stacks.update("stacked", body(other))["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert "AccessConfig of a cluster is not changed here" in stacks.reasons("stacked")["Cluster"]
+
     assert stacks.delete("stacked")["StackStatus"] == "DELETE_COMPLETE"
     assert "stacked" not in desk.eks.list_clusters()["clusters"]
 
