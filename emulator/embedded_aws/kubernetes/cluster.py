@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 from embedded_aws.kubernetes import bootstrap
@@ -57,10 +58,10 @@ class Cluster:
             self._started = True
             bootstrap.fill(self.store)
 
-    def serve(self, context: ssl.SSLContext, *, port: int = 0) -> int:
-        """Serve the API on loopback; return the port."""
+    def serve(self, context: ssl.SSLContext, *, at: socket.socket | None = None) -> int:
+        """Serve the API on loopback, or at a socket that listens; return the port."""
         self.start()
-        server = Server(self.api, self._authenticate, context, port=port)
+        server = Server(self.api, self._authenticate, context, at=at)
         self._servers.append(server)
         return server.port
 

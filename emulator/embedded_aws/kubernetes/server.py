@@ -34,18 +34,23 @@ class Server:
         Returns the user of a bearer token, or None.
     context : ssl.SSLContext
         With the server's certificate.
-    port : int
-        0: any that is free.
+    at : socket, optional
+        That listens; by default one on loopback, at any port that is free.
     """
 
-    def __init__(self, api: Api, authenticate: Authenticate, context: ssl.SSLContext, *, port: int = 0) -> None:
+    def __init__(
+        self, api: Api, authenticate: Authenticate, context: ssl.SSLContext, *, at: socket.socket | None = None
+    ) -> None:
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._closing = False
-        self._server = _Listener(("127.0.0.1", port), self._handler(api, authenticate))
+        at = at or socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._server = _Listener(at.getsockname(), self._handler(api, authenticate), bind_and_activate=False)
+        self._server.socket.close()
+        self._server.socket = at
         self._server.owner, self._server.context = self, context
-        self.port: int = self._server.server_address[1]
+        self.port: int = at.getsockname()[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name=f"kubernetes-{self.port}")
         self._thread.daemon = True
         self._thread.start()
@@ -86,7 +91,6 @@ class Server:
 
 
 class _Listener(ThreadingHTTPServer):
-    request_queue_size = 64
     owner: Server
     context: ssl.SSLContext
 

@@ -21,6 +21,7 @@ import asyncio
 import base64
 import contextlib
 import secrets
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -110,6 +111,10 @@ class Gateway:
 
     def balance(self, source: str, balancer: Balancer | None) -> None:
         """Nothing to do: who asks for a load balancer's address is led to a pod behind it."""
+
+    def listeners(self, port: int) -> list[socket.socket]:
+        """Return nothing: everybody is on this machine."""
+        return []
 
     def close(self) -> None:
         """Nothing is left: the gateway's thread ends with the process."""

@@ -57,5 +57,8 @@ class Wires(Protocol):
     def balance(self, source: str, balancer: Balancer | None) -> None:
         """Have a load balancer listen at its network interface; None when it is gone."""
 
+    def listeners(self, port: int) -> list[socket.socket]:
+        """Return sockets at a port of 127.0.0.1, wherever else than on this machine somebody may ask there."""
+
     def close(self) -> None:
         """Leave nothing behind."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -83,6 +84,10 @@ class Switchboard:
         else:
             self.balancers[eni] = balancer
         self.wires.balance(eni, balancer)
+
+    def listeners(self, port: int) -> list[socket.socket]:
+        """Return sockets at a port of 127.0.0.1, wherever else than on this machine somebody may ask there."""
+        return self.wires.listeners(port)
 
     def unplug_pod(self, eni: str) -> None:
         """Forget a pod's network interface."""

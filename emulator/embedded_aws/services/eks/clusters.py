@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -25,8 +26,8 @@ class Engine(Protocol):
         """Begin to run the controllers."""
         ...
 
-    def serve(self, context: ssl.SSLContext) -> int:
-        """Serve the API on loopback; return the port."""
+    def serve(self, context: ssl.SSLContext, *, at: socket.socket | None = None) -> int:
+        """Serve the API on loopback, or at a socket that listens; return the port."""
         ...
 
     def close(self) -> None:
@@ -70,6 +71,8 @@ def start(cluster: Cluster) -> None:
     )
     engine.start()
     port = engine.serve(trust.context)
+    for listener in places.setting[0].network.listeners(port):
+        engine.serve(trust.context, at=listener)
     cluster.engine = engine
     cluster.running = make_running(cluster, engine)
     cluster.told["endpoint"] = f"https://127.0.0.1:{port}"
