@@ -43,8 +43,10 @@ before.groupby(["kind", "account"], sort=False).size().unstack(fill_value=0)
 # Runs first, also one that is going on. Then Services that have a load balancer: the cell waits until AWS has taken it
 # back. Then claims, then the namespace with the agents. A hospital's cluster is emptied by its owner, with its own session.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 emptied = emptying.empty(sessions, progress=LiveStacks())
+
+# %%
 emptied
 
 # %% [markdown]
