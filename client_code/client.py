@@ -144,7 +144,7 @@ class FlowerClient(NumPyClient):
 
     def get_properties(self, config):
         """Prove which account and role this job is; see ``identity.py``."""
-        return self.introduction() | identity.prove(str(config["nonce"]), **self.about)
+        return self.introduction() | identity.prove(str(config["nonce"]), session=identity.own_session(), **self.about)
 
     def introduction(self):
         """Say what is told of this client before it has proven anything."""
@@ -228,7 +228,7 @@ def train(args: argparse.Namespace) -> None:
     client = FlowerClient(
         model, data, problem=problem, job_name=os.environ["TRAINING_JOB_NAME"],
         federation=hashlib.sha256(authority).hexdigest(), keep=latest.keep,
-        tell=partial(ledger.Ledger(args.bucket).tell, key=data.salt, floor=problem.floors.shared),
+        tell=partial(ledger.Ledger(args.bucket, identity.own_session).tell, key=data.salt, floor=problem.floors.shared),
     )  # fmt: skip
     try:
         connection.stay(

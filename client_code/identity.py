@@ -8,17 +8,46 @@ Source: AWS, STS API reference, GetCallerIdentity; IAM user guide, "Signature Ve
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 
 import botocore.session
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.exceptions import CredentialRetrievalError
 
+PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds after which credentials that did not come are asked for again
 QUESTION = "Action=GetCallerIdentity&Version=2011-06-15"
 
 
 class NoIdentity(Exception):
     """This process has no AWS credentials, or does not know its region."""
+
+
+def own_session() -> botocore.session.Session:
+    """Return a session with this process's credentials, if there are any to be had.
+
+    In a container they come from an agent beside it, which may be starting or busy: botocore asks three times within
+    some seconds, and fails. So it is asked again.
+
+    Raises
+    ------
+    NoIdentity
+        If they do not come.
+    """
+    for pause in (*PAUSES, None):
+        session = botocore.session.get_session()
+        try:
+            session.get_credentials()
+        except CredentialRetrievalError as error:
+            if pause is None:
+                raise NoIdentity("whoever hands out the role's credentials does not answer") from error
+            logging.info("the role's credentials do not come: asking again in %.1f s", pause)
+            time.sleep(pause)
+        else:
+            break
+    return session
 
 
 def sts_endpoint(region: str) -> str:

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -60,15 +60,17 @@ class Ledger:
     ----------
     bucket : str
         The owner's.
+    session : callable
+        Returns the session whose credentials ask, when they are first needed.
     """
 
-    def __init__(self, bucket: str) -> None:
-        self._bucket = bucket
+    def __init__(self, bucket: str, session: Callable[[], botocore.session.Session]) -> None:
+        self._bucket, self._session = bucket, session
 
     @cached_property
     def _s3(self) -> Any:
         region = os.environ.get("SAGEMAKER_REGION") or os.environ.get("AWS_REGION")
-        return botocore.session.get_session().create_client("s3", region_name=region, config=_PATIENCE)
+        return self._session().create_client("s3", region_name=region, config=_PATIENCE)
 
     def tell(self, rows: np.ndarray, *, key: bytes, floor: int) -> None:
         """Return if the sums of these rows may be told, and note that they are.

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import botocore.session
+import identity
 import ledger
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,13 +34,13 @@ class OwnBucket:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.told = ledger.Ledger(name)  # of whose sums the server has heard
+        self.told = ledger.Ledger(name, identity.own_session)  # of whose sums the server has heard
         self._have: dict[str, str] = {}  # ETags of the files that are here
 
     @cached_property
     def _s3(self) -> Any:
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        return botocore.session.get_session().create_client("s3", region_name=region, config=_PATIENCE)
+        return identity.own_session().create_client("s3", region_name=region, config=_PATIENCE)
 
     def fetch(self, folder: Path) -> tuple[str, ...]:
         """Have the rows in a folder as they are in the bucket; return what tells this state from others.
@@ -63,7 +63,7 @@ class OwnBucket:
                     answer = self._s3.get_object(Bucket=self.name, Key=ROWS + name)
                     (folder / name).write_bytes(answer["Body"].read())
                     self._have[name] = answer["ETag"]
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, identity.NoIdentity) as error:
             raise Unreadable(f"bucket {self.name} does not give the rows ({_code(error)})") from error
         return tuple(self._have[name] for name in FILES)
 
@@ -78,10 +78,10 @@ class OwnBucket:
         try:
             for path in sorted(folder.iterdir()):
                 self._s3.put_object(Bucket=self.name, Key=f"{MODELS}{run}/{path.name}", Body=path.read_bytes())
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, identity.NoIdentity) as error:
             raise Unreadable(f"bucket {self.name} does not take the model of run {run} ({_code(error)})") from error
         logging.info("model of run %s stored in the owner's bucket", run)
 
 
-def _code(error: BotoCoreError | ClientError) -> str:
-    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+def _code(error: Exception) -> str:
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code") or type(error).__name__)

@@ -268,7 +268,7 @@ class ProcessJob(Job):
 
 NO_LEDGER = """class NotTold(Exception): pass
 class Ledger:
-    def __init__(self, bucket): pass
+    def __init__(self, bucket, session): pass
     def tell(self, rows, *, key, floor): pass
 """
 
