@@ -61,6 +61,7 @@ def _for_makers(command: Add) -> None:
     )
     render.add_argument("--track", default="", help="only this track, such as heart")
     command("bench", "tools.bench", lambda m, o: m.main(), "measure the federation against the plain loop")
+    command("bench-agents", "tools.bench_agents", lambda m, o: m.main(), "measure agents that wait for runs")
     wide = command("bench-table", "tools.wide", lambda m, o: m.main(o.rows, o.columns), "measure reading a wide table")
     wide.add_argument("--rows", type=int, default=1_000_000)
     wide.add_argument("--columns", type=int, default=200)
