@@ -39,23 +39,22 @@ before = cleanup.left_over(sessions)
 before.groupby(["kind", "account"], sort=False).size().unstack(fill_value=0)
 
 # %% [markdown]
-# ## Empty the clusters
+# ## Empty the clusters, then delete
 # Runs first, also one that is going on. Then Services that have a load balancer: the cell waits until AWS has taken it
 # back. Then claims, then the namespace with the agents. A hospital's cluster is emptied by its owner, with its own session.
+#
+# The stacks follow, in the order in which they were made turned round: roles and nodes, endpoints, cluster, registry,
+# peering, network, bucket. Running it a second time does no harm.
 
 # %% tags=["nbval-ignore-output"]
 emptied = emptying.empty(sessions, progress=LiveStacks())
+deleted = cleanup.delete_all(sessions, progress=LiveStacks())
 
 # %%
 emptied
 
 # %% [markdown]
-# ## Delete
-# The stacks, in the order in which they were made turned round: roles and nodes, endpoints, cluster, registry, peering,
-# network, bucket. Running it a second time does no harm.
-
-# %% tags=["nbval-ignore-output"]
-deleted = cleanup.delete_all(sessions, progress=LiveStacks())
+# The server's load balancer was the one thing that no stack had made. And the stacks:
 
 # %%
 deleted[["stacks"]]
