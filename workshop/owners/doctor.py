@@ -43,12 +43,13 @@ def examine(federation: Members, *, image: str = "") -> pd.DataFrame:
     DataFrame
         One line per check: what, of whom, whether it is right, what was found, and what to do if it is not.
     """
+    clusters = federation.choices.platform == "kubernetes"
+    before = (_identities, _deployer, _clocks, _stacks, _networks, _connections, _packets)
     checks = (
-        _identities, _deployer, _clocks, _stacks, _networks, _connections, _packets, _flow_logs, _trusts, _buckets,
+        *before, _cluster_endpoints, _flow_logs, _trusts, _buckets, own_cluster.examine,
+    ) if clusters else (
+        *before, _endpoints, _flow_logs, _roles, _trusts, _buckets, _quotas, _kit, _place, partial(_image, image=image),
     )  # fmt: skip
-    of_jobs = (_endpoints, _roles, _quotas, _kit, _place, partial(_image, image=image))
-    of_clusters = (_cluster_endpoints, own_cluster.examine)
-    checks += of_clusters if federation.choices.platform == "kubernetes" else of_jobs
     lines = [line for check in checks for line in _asked(check, federation)]
     return pd.DataFrame(lines, columns=["checked", "of", "ok", "found", "remedy"]).set_index("of")
 
