@@ -56,7 +56,12 @@ def serve(home: Path, *, n_clients: int = 4, **environment: str) -> tuple[subpro
     command = [sys.executable, "-m", "embedded_aws", "--home", str(home), "--clients", str(n_clients), "serve"]
     environment = {**os.environ, "EMBEDDED_AWS_STOP_GRACE": "1", **environment}
     process = subprocess.Popen(
-        [*command, "--lifeline", str(lifeline)], env=environment, start_new_session=True, pass_fds=(lifeline,)
+        # A group of its own, as a Ctrl-C is for the tests; not a session: jobs that a test runs in this process would
+        # take it for something that they have left, and end it.
+        [*command, "--lifeline", str(lifeline)],
+        env=environment,
+        process_group=0,
+        pass_fds=(lifeline,),
     )
     os.close(lifeline)
     files = control.Files(home)
