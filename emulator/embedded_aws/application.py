@@ -28,6 +28,7 @@ from embedded_aws.gate.refusals import Refused
 from embedded_aws.policies.policy import Policy
 from embedded_aws.services.cloudformation.record import CLOUDFORMATION
 from embedded_aws.services.cloudtrail.record import CLOUDTRAIL
+from embedded_aws.services.ec2 import snapshot
 from embedded_aws.services.ec2.record import EC2
 from embedded_aws.services.ec2.switchboard import WIRES, Switchboard
 from embedded_aws.services.ecr import layers
@@ -50,6 +51,8 @@ SERVICES = (
 )  # fmt: skip
 # Pages for which an unguessable token is the signature: credentials of pods, and layers of images.
 PAGES = {agent.PAGE: agent.serve, layers.PAGE: layers.serve}
+# After any other call the network is looked at anew.
+READING, BESIDE = ("Describe", "Get", "List"), frozenset({"s3", "logs", "sts"})
 CLIENT_SECONDS = 60.0  # for a client's next bytes
 # What clients send as it is in a path and its query; the rest comes percent-encoded.
 _TARGET = re.compile(r"/(?!/)[\w.~%!$&'()*+,:=@/-]*(\?[\w.~%!$&'()*+,:=@/?-]*)?", re.ASCII)
@@ -97,6 +100,8 @@ class Application:
             return self._service(admitted.call.service)(environ, start_response)
         finally:
             bodies.forget(environ)
+            if admitted.call.service not in BESIDE and not admitted.call.operation.startswith(READING):
+                snapshot.changed()
 
     def _service(self, name: str) -> Flask:
         if name not in self._services:

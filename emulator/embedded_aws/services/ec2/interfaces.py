@@ -17,7 +17,7 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 
 from embedded_aws.network.model import JOB_NOTE
 from embedded_aws.network.way import NoSuchNetwork
-from embedded_aws.services.ec2 import zones
+from embedded_aws.services.ec2 import snapshot, zones
 from embedded_aws.services.ec2.errors import INVALID_VALUE, refuse
 
 # SageMaker takes its interfaces back minutes after the end of a job or a notebook instance, seen up to half an hour
@@ -95,6 +95,7 @@ def make(network: EC2Backend, subnet: str, groups: Sequence[str], *, note: str, 
     """
     eni = network.create_network_interface(network.get_subnet(subnet), None, group_ids=list(groups), description=note)
     eni.status, eni.interface_type, eni.requester_managed = "in-use", kind, True
+    snapshot.changed()
     return eni
 
 
@@ -102,6 +103,7 @@ def drop(network: EC2Backend, name: str) -> None:
     """Remove a network interface if it is there; its address is free then."""
     with _lock:
         network.enis.pop(name, None)
+    snapshot.changed()
 
 
 class Interfaces(EC2Backend):
@@ -128,18 +130,22 @@ class Interfaces(EC2Backend):
                 _check_address(subnet, address, self)
             if not (private_ip_address or listed):
                 private_ip_address = _free_address(self, subnet)
-            return super().create_network_interface(subnet, private_ip_address, addresses, group_ids, *args, **more)
+            made = super().create_network_interface(subnet, private_ip_address, addresses, group_ids, *args, **more)
+        snapshot.changed()
+        return made
 
     def modify_network_interface_attribute(self, eni_id: str, group_ids: list[str], *args: Any, **more: Any) -> None:
         """Modify a network interface; its groups are of its VPC."""
         self.check_groups(group_ids or [], self.get_network_interface(eni_id).vpc_id)
         super().modify_network_interface_attribute(eni_id, group_ids, *args, **more)
+        snapshot.changed()
 
     def delete_network_interface(self, eni_id: str) -> None:
         """Delete a network interface that nobody uses."""
         if self.get_network_interface(eni_id).status == "in-use":
             raise refuse(INVALID_VALUE, f"Network interface '{eni_id}' is currently in use.")
         super().delete_network_interface(eni_id)
+        snapshot.changed()
 
 
 def _taken(network: EC2Backend, subnet: Any) -> set[str]:

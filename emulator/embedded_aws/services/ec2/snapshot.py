@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
+from types import SimpleNamespace
 from typing import Any
 
 from moto.ec2.models import EC2Backend, ec2_backends
@@ -23,6 +26,10 @@ from embedded_aws.network.model import (
     Vpc,
 )
 
+# Reading takes milliseconds, most of them for the addresses, and every packet's way asks for it.
+_address = lru_cache(maxsize=65536)(IPv4Address)
+_marks = itertools.count(1)
+_latest = SimpleNamespace(mark=0)
 _TARGETS = ("vpc_pcx", "gateway", "nat_gateway", "transit_gateway", "interface", "instance")
 
 
@@ -59,9 +66,24 @@ def read(region: str) -> Snapshot:
     )
 
 
+def changed() -> None:
+    """Note that the network's state may have changed: whoever has read it before reads again."""
+    _latest.mark = next(_marks)
+
+
+def mark() -> int:
+    """Return what differs after every :func:`changed`."""
+    return _latest.mark
+
+
+@lru_cache(maxsize=65536)
+def _network(cidr: str) -> IPv4Network:
+    return IPv4Network(cidr, strict=False)
+
+
 def _vpc(vpc: Any) -> Vpc:
     associated = [association["cidr_block"] for association in vpc.cidr_block_association_set]
-    cidrs = tuple(IPv4Network(cidr, strict=False) for cidr in associated or [vpc.cidr_block])
+    cidrs = tuple(_network(cidr) for cidr in associated or [vpc.cidr_block])
     return Vpc(vpc.id, vpc.owner_id, cidrs, dns=_is_true(vpc.enable_dns_support) and _is_true(vpc.enable_dns_hostnames))
 
 
@@ -73,7 +95,7 @@ def _subnets(backend: EC2Backend) -> Iterator[Subnet]:
     for by_zone in list(backend.subnets.values()):
         for subnet in list(by_zone.values()):
             if subnet.cidr_block:
-                yield Subnet(subnet.id, subnet.vpc_id, backend.account_id, IPv4Network(subnet.cidr_block, strict=False))
+                yield Subnet(subnet.id, subnet.vpc_id, backend.account_id, _network(subnet.cidr_block))
 
 
 def _table(table: Any) -> RouteTable:
@@ -87,7 +109,7 @@ def _route(route: Any) -> Route | None:
     if route.destination_prefix_list is not None:
         return Route(route.destination_prefix_list.id, target)
     if route.destination_cidr_block:
-        return Route(IPv4Network(route.destination_cidr_block, strict=False), target)
+        return Route(_network(route.destination_cidr_block), target)
     return None  # IPv6
 
 
@@ -108,7 +130,7 @@ def _rules(rules: list[Any]) -> tuple[Rule, ...]:
     kept = []
     for rule in list(rules):
         source = rule.source_group.get("GroupId")
-        cidr = IPv4Network(rule.cidr_ipv4, strict=False) if rule.cidr_ipv4 else None
+        cidr = _network(rule.cidr_ipv4) if rule.cidr_ipv4 else None
         if source or cidr or rule.prefix_list_id:  # else it is about IPv6
             protocol = str(rule.ip_protocol)
             kept.append(Rule(protocol, rule.from_port, rule.to_port, cidr, source, rule.prefix_list_id))
@@ -137,7 +159,7 @@ def _interface(eni: Any) -> Interface:
     addresses = []
     for address in dict.fromkeys([primary, *listed]):
         with suppress(ValueError):  # moto gives some interfaces an IPv6 address here
-            addresses.append(IPv4Address(address))
+            addresses.append(_address(address))
     return Interface(
         eni.id,
         eni.owner_id,
@@ -157,4 +179,4 @@ def _prefix_lists(backend: EC2Backend) -> Iterator[tuple[str, tuple[IPv4Network,
                 prefix_list.entries.get(prefix_list.version)
                 or prefix_list.entries[max(prefix_list.entries, key=lambda version: version or 0)]
             )
-            yield prefix_list.id, tuple(IPv4Network(entry["Cidr"]) for entry in entries or [])
+            yield prefix_list.id, tuple(_network(entry["Cidr"]) for entry in entries or [])

@@ -6,6 +6,7 @@ import itertools
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ from embedded_aws.network.reachability import Verdict
 from embedded_aws.network.way import Line, Way, Wires
 from embedded_aws.services.ec2 import flow_logs, interfaces, snapshot
 
+FRESH_SECONDS = 0.5  # a change that came by no call and by none of the services is seen after that
 WIRES: dict[str, Callable[..., Wires]] = {"gateway": Gateway, "namespaces": Namespaces}
 ISOLATED = "the job asked for EnableNetworkIsolation: its container makes no connection to anything"
 NO_VPC = "the job has no VpcConfig: it runs in a VPC of SageMaker's own, from where no private address is reached"
@@ -50,10 +52,16 @@ class Switchboard:
         self.isolations: dict[str, Isolation] = {}  # of pods, by network interface
         self.balancers: dict[str, Balancer] = {}  # by network interface
         self._lock = threading.Lock()
+        self._reading = threading.Lock()  # who asks while somebody reads gets the next reading
+        self._read: tuple[int, float, Snapshot] | None = None
 
     def snapshot(self) -> Snapshot:
-        """Return the network's state now."""
-        now = snapshot.read(accounts.REGION)
+        """Return the network's state now: after a call has changed it at once, else within ``FRESH_SECONDS``."""
+        with self._reading:
+            mark, clock = snapshot.mark(), time.monotonic()
+            if self._read is None or self._read[0] != mark or clock - self._read[1] > FRESH_SECONDS:
+                self._read = mark, clock, snapshot.read(accounts.REGION)
+            now = self._read[2]
         return replace(now, isolations=dict(self.isolations), balancers=dict(self.balancers))
 
     def _host_of(self, interface: Interface) -> str | None:
