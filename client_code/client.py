@@ -144,10 +144,10 @@ class FlowerClient(NumPyClient):
 
     def get_properties(self, config):
         """Prove which account and role this job is; see ``identity.py``."""
-        return self.introduction() | identity.prove(str(config["nonce"]), session=identity.own_session(), **self.about)
+        return self.introduction() | identity.prove(str(config["nonce"]), **self.about)
 
     def introduction(self):
-        """Say what is told of this client before it has proven anything."""
+        """Say what is told of this client and its rows."""
         return {
             "instance": self.instance,
             "rows_sha256": self.rows_sha256,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from functools import cache
 
 import botocore.session
 from botocore.auth import SigV4Auth
@@ -25,8 +26,9 @@ class NoIdentity(Exception):
     """This process has no AWS credentials, or does not know its region."""
 
 
+@cache
 def own_session() -> botocore.session.Session:
-    """Return a session with this process's credentials, if there are any to be had.
+    """Return the session with this process's credentials, if there are any to be had; it renews them by itself.
 
     In a container they come from an agent beside it, which may be starting or busy: botocore asks three times within
     some seconds, and fails. So it is asked again.
@@ -72,7 +74,7 @@ def prove(nonce: str, *, federation: str, job: str, session: botocore.session.Se
     job : str
         Name of this training job.
     session : botocore.session.Session, optional
-        Whose credentials sign; by default those of this process.
+        Whose credentials sign; by default those of :func:`own_session`.
 
     Returns
     -------
@@ -84,7 +86,7 @@ def prove(nonce: str, *, federation: str, job: str, session: botocore.session.Se
     NoIdentity
         If there is nothing to sign with.
     """
-    signer = session or botocore.session.get_session()
+    signer = session or own_session()
     credentials = signer.get_credentials()
     region = signer.get_config_variable("region") or os.environ.get("SAGEMAKER_REGION") or os.environ.get("AWS_REGION")
     if credentials is None:

@@ -16,8 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 ROWS = "data/"  # where the owner's upload puts them
 FILES = ("salt", "train.csv", "train_balanced.csv", "validation.csv")
 MODELS = "artefacts/models/"  # by run
-# An agent that is told to end has five seconds, for this too.
-_PATIENCE = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=1, read_timeout=2)
+# An agent that is told to end has five seconds, for storing a model too.
+_HURRY = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=1, read_timeout=2)
+_PATIENCE = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=20)
 
 
 class Unreadable(Exception):
@@ -38,9 +39,12 @@ class OwnBucket:
         self._have: dict[str, str] = {}  # ETags of the files that are here
 
     @cached_property
-    def _s3(self) -> Any:
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        return identity.own_session().create_client("s3", region_name=region, config=_PATIENCE)
+    def _reading(self) -> Any:
+        return _s3(_PATIENCE)
+
+    @cached_property
+    def _writing(self) -> Any:
+        return _s3(_HURRY)
 
     def fetch(self, folder: Path) -> tuple[str, ...]:
         """Have the rows in a folder as they are in the bucket; return what tells this state from others.
@@ -52,7 +56,7 @@ class OwnBucket:
         """
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            listed = self._s3.list_objects_v2(Bucket=self.name, Prefix=ROWS).get("Contents", [])
+            listed = self._reading.list_objects_v2(Bucket=self.name, Prefix=ROWS).get("Contents", [])
             tags = {entry["Key"].removeprefix(ROWS): entry["ETag"] for entry in listed}
             if missing := [name for name in FILES if name not in tags]:
                 raise Unreadable(
@@ -60,7 +64,7 @@ class OwnBucket:
                 )
             for name in FILES:
                 if self._have.get(name) != tags[name] or not (folder / name).exists():
-                    answer = self._s3.get_object(Bucket=self.name, Key=ROWS + name)
+                    answer = self._reading.get_object(Bucket=self.name, Key=ROWS + name)
                     (folder / name).write_bytes(answer["Body"].read())
                     self._have[name] = answer["ETag"]
         except (BotoCoreError, ClientError, identity.NoIdentity) as error:
@@ -77,10 +81,15 @@ class OwnBucket:
         """
         try:
             for path in sorted(folder.iterdir()):
-                self._s3.put_object(Bucket=self.name, Key=f"{MODELS}{run}/{path.name}", Body=path.read_bytes())
+                self._writing.put_object(Bucket=self.name, Key=f"{MODELS}{run}/{path.name}", Body=path.read_bytes())
         except (BotoCoreError, ClientError, identity.NoIdentity) as error:
             raise Unreadable(f"bucket {self.name} does not take the model of run {run} ({_code(error)})") from error
         logging.info("model of run %s stored in the owner's bucket", run)
+
+
+def _s3(config: Config) -> Any:
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return identity.own_session().create_client("s3", region_name=region, config=config)
 
 
 def _code(error: Exception) -> str:
