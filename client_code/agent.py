@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import re
+import secrets
 import signal
 import ssl
 import sys
@@ -25,6 +26,7 @@ from typing import Any
 import checkpoint
 import client as job
 import connection
+import identity
 import problem as problems
 import status
 import task
@@ -123,6 +125,8 @@ class Agent(NumPyClient):
     ) -> None:
         self.settings, self.bucket, self.problem, self.board, self.clock = settings, bucket, problem, board, clock
         self.federation = ""  # fingerprint of the authority that is trusted now
+        self.job_name = f"agent-{settings.name}"
+        self.instance = secrets.token_hex(16)  # a second process with this agent's credentials has another
         self.run = ""
         self.member: job.FlowerClient | None = None
         self.latest = checkpoint.Latest()
@@ -130,8 +134,8 @@ class Agent(NumPyClient):
         self._rows: tuple[tuple[str, ...], job.ClientData] | None = None
 
     def get_properties(self, config):
-        """Begin a run if it is a new one; prove who this is."""
-        return self._answered(lambda: self._introduced(config))
+        """Prove who this is, at once; or, asked to take part in a run, have its rows ready, however many there are."""
+        return self._answered(lambda: self._proof(config) if "nonce" in config else self._introduced(config))
 
     def get_parameters(self, config):
         """Return the sums for the scaler; see ``FlowerClient``."""
@@ -171,13 +175,17 @@ class Agent(NumPyClient):
         self.board.show(error=line)
         raise connection.Declined(line)
 
+    def _proof(self, config):
+        proof = identity.prove(str(config["nonce"]), job=self.job_name, federation=self.federation)
+        return {"instance": self.instance, **proof}
+
     def _introduced(self, config):
         run = str(config.get("run", ""))
         if not RUN.fullmatch(run):
             raise job.JobError("the server names no run of 4 to 32 small letters and digits")
         if run != self.run or self.member is None:
             self._begin(run, config)
-        return self._member().get_properties(config)
+        return self._member().introduction() | {"instance": self.instance}
 
     def _begin(self, run: str, config: Mapping[str, Any]) -> None:
         now = self.clock()
@@ -190,7 +198,7 @@ class Agent(NumPyClient):
         data = self._data()
         self.latest = checkpoint.Latest()
         self.member = job.FlowerClient(
-            model, data, problem=self.problem, job_name=f"agent-{self.settings.name}", federation=self.federation,
+            model, data, problem=self.problem, job_name=self.job_name, federation=self.federation,
             keep=self.latest.keep, tell=partial(self.bucket.told.tell, key=data.salt, floor=self.problem.floors.shared),
         )  # fmt: skip
         self._begun.append(now)

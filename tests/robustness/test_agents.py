@@ -1,6 +1,8 @@
 """Agents that stay: one process takes part in run after run, whatever servers and owners do in between."""
 
+import contextlib
 import threading
+import time
 from types import SimpleNamespace
 
 import agent as agent_code
@@ -8,7 +10,10 @@ import connection
 import numpy as np
 import pytest
 import status
-from cohort import FRAUD, ROLE, Cohort, Job, Member, Shelf, wait_until
+from cohort import FRAUD, ROLE, Cohort, Job, Shelf, believed, wait_until
+from flwr.client import Client
+from flwr.common import Code, GetPropertiesRes
+from flwr.common import Status as FlowerStatus
 
 from client_code import edition
 from workshop import federation
@@ -25,7 +30,7 @@ class Hospitals:
     """A server's place, and agents in threads who know it."""
 
     def __init__(self, folder, rows_folder, rows, monkeypatch) -> None:
-        monkeypatch.setattr(agent_code.job, "FlowerClient", Member)
+        monkeypatch.setattr(agent_code.identity, "prove", believed)
         monkeypatch.setattr(agent_code, "AFTER_REFUSAL", 0.3)
         self.rows, self.folder, self.rows_folder = rows, folder, rows_folder
         self.place, self.certificates = federation.place("127.0.0.1"), tls.make_certificates("127.0.0.1")
@@ -146,6 +151,39 @@ def test_a_server_that_comes_back_finds_the_same_agents(agents, tmp_path):
     assert any(isinstance(event, events.Resumed) for event in seen)
     for a, b in zip(whole.parameters, resumed.parameters, strict=True):
         assert np.array_equal(a, b)
+
+
+@pytest.mark.promise("G-16", "An agent that needs longer for its rows than a stranger is given takes part all the same")
+def test_an_agent_proves_itself_at_once_and_then_has_time_for_its_rows(agents, monkeypatch):
+    monkeypatch.setattr("workshop.federation.seats.INTRODUCTION", 1.0)
+    shelf = agents.shelves["client-2"]
+    fetch = shelf.fetch
+    shelf.fetch = lambda folder: (time.sleep(2.5), fetch(folder))[1]
+    seen = []
+    assert set(agents.run("run1", sinks=[seen.append]).client_rows) == set(agents.participants)
+    assert not [event for event in seen if isinstance(event, events.TurnedAway)]
+
+
+def test_who_has_not_proven_itself_hears_nothing_of_a_run(agents):
+    heard = []
+
+    class Curious(Client):
+        def get_properties(self, ins):
+            heard.append(dict(ins.config))
+            return GetPropertiesRes(FlowerStatus(Code.OK, ""), {"instance": "somebody", "job": "agent-client-1"})
+
+    def listen():
+        with contextlib.suppress(connection.ServerError):
+            connection.stay(
+                Curious(), agents.place.address, root_certificates=agents.certificates.authority, deadline=5.0
+            )
+
+    stranger = threading.Thread(target=listen)
+    stranger.start()
+    agents.run("run1", rounds=2)
+    stranger.join()
+    assert heard
+    assert {name for config in heard for name in config} <= {"nonce", "refused", "again"}
 
 
 def test_an_owner_bounds_the_runs_of_an_hour(hospitals):

@@ -29,6 +29,7 @@ from workshop.federation.transport import GrpcBridgeClosed
 from workshop.federation.updates import OUR_OWN
 
 INTRODUCTION = 8.0  # seconds that a new connection has to prove who it is
+PREPARATION = 900.0  # and, once it has, to have its rows ready for a run that it hears of now
 STRANGERS = 24  # connections besides the invited that may be open without having said who they are
 LOOK = 1.0  # seconds between two looks at who runs the clients of empty seats
 STOP_LOOK = 4.0  # that much seldomer, in units of a participant's pace, at those who sit
@@ -45,6 +46,7 @@ class Seat:
 
     participant: Participant
     connection: ClientProxy | None = None
+    coming: ClientProxy | None = None  # the connection of one that is proven, and getting its rows ready
     instance: str = ""  # which process sits here: two with the same credentials do not take turns
     rows_sha256: str = ""  # the checksum of its rows, as it says
     ended: bool = False  # whoever runs it says that it is over
@@ -82,7 +84,8 @@ class Seats(SimpleClientManager):
     caller : callable
         Gets a proof and the nonce that it must be made for; returns who sent it (``identity.Verifier.caller``).
     introduction : mapping
-        What a client is told when it is asked who it is: an agent is told of a run by that.
+        What a client is told of the run once it is proven, and answers when its rows are ready: agents, which wait for
+        any run. Clients that were started for this one have theirs.
 
     Attributes
     ----------
@@ -142,6 +145,8 @@ class Seats(SimpleClientManager):
             for seat in self.all_seats.values():
                 if seat.connection is client:
                     seat.connection = None
+                if seat.coming is client:
+                    seat.coming = None
 
     def present(self) -> list[Seat]:
         """Return the seats that are taken, by client name."""
@@ -243,13 +248,13 @@ class Seats(SimpleClientManager):
 
     def _introduce(self, proxy: ClientProxy) -> None:
         """Seat a new connection if it proves to be an expected client; else say why not and end it."""
-        nonce = secrets.token_urlsafe(32)
+        nonce, seat = secrets.token_urlsafe(32), None
         try:
-            asked = GetPropertiesIns({**self.introduction, "nonce": nonce})
-            answer = proxy.get_properties(asked, INTRODUCTION, 0)
-            updates.check(answer)
-            proof = answer.properties
-            self._seat(proxy, self.caller(proof, nonce), proof)
+            claims = _properties(proxy, {"nonce": nonce}, INTRODUCTION)
+            seat = self._expect(proxy, self.caller(claims, nonce), claims)
+            if self.introduction:
+                claims = _properties(proxy, self.introduction, PREPARATION)
+            self._seat(proxy, seat, claims)
         except updates.BadUpdate as error:  # an agent's owner may not want this run
             self._turned_away(str(error))
             _hang_up(proxy)
@@ -257,14 +262,22 @@ class Seats(SimpleClientManager):
             self._turned_away(str(error))
             _refuse(proxy, str(error), error.again)
         except GrpcBridgeClosed:
-            self._turned_away("it did not say who it is")
+            if seat is None:
+                self._turned_away("it did not say who it is")
+            elif not self._over.is_set():
+                self._turned_away(f"{seat.name} has gone before its rows were ready")
         except Exception as error:
             log.warning("a connection that made no sense was ended (%s)", type(error).__name__)
             _hang_up(proxy)
         finally:
-            with self._cv:
-                if proxy in self._unproven:
-                    self._unproven.remove(proxy)
+            with self._change():
+                self._proven(proxy)
+                if seat is not None and seat.coming is proxy:
+                    seat.coming = None
+
+    def _proven(self, proxy: ClientProxy) -> None:
+        if proxy in self._unproven:
+            self._unproven.remove(proxy)
 
     def _turned_away(self, why: str) -> None:
         with self._cv:
@@ -272,9 +285,9 @@ class Seats(SimpleClientManager):
         if why not in known:  # a crowd is told of once
             self.tell(events.TurnedAway(why))
 
-    def _seat(self, proxy: ClientProxy, caller: Caller, claims: Mapping[str, Scalar]) -> None:
-        instance, rows_sha256 = str(claims.get("instance", "")), str(claims.get("rows_sha256", ""))
-        code, rows = str(claims.get("code", "")), claims.get("rows")
+    def _expect(self, proxy: ClientProxy, caller: Caller, claims: Mapping[str, Scalar]) -> Seat:
+        """Return the seat of a proven client, kept free for it; two processes do not take turns in one."""
+        instance = str(claims.get("instance", ""))
         seats = {seat.participant.account: seat for seat in self.all_seats.values()}
         seat = seats.get(caller.account)
         if seat is None:
@@ -287,10 +300,23 @@ class Seats(SimpleClientManager):
         if seat.out:
             raise IdentityError(f"{seat.name} takes part no longer: {seat.out}")
         with self._change():
-            if seat.connection is not None and seat.instance != instance:
+            if (seat.connection or seat.coming) is not None and seat.instance != instance:
                 raise IdentityError(f"{seat.name} takes part already", again=True)
-            before, seat.connection = seat.connection, proxy
-            seat.instance, seat.rows_sha256 = instance, rows_sha256[:64]
+            self._proven(proxy)
+            before, seat.coming, seat.instance = seat.coming, proxy, instance
+        if before is not None:
+            _hang_up(before)
+        return seat
+
+    def _seat(self, proxy: ClientProxy, seat: Seat, claims: Mapping[str, Scalar]) -> None:
+        code, rows = str(claims.get("code", "")), claims.get("rows")
+        with self._change():
+            if seat.coming is not proxy:  # the same client has dialled once more
+                raise GrpcBridgeClosed
+            if seat.out:
+                raise IdentityError(f"{seat.name} takes part no longer: {seat.out}")
+            before, seat.connection, seat.coming = seat.connection, proxy, None
+            seat.rows_sha256 = str(claims.get("rows_sha256", ""))[:64]
             seat.missed = seat.ended = False
         if before is not None:
             _hang_up(before)
@@ -335,6 +361,12 @@ class Seats(SimpleClientManager):
         _hang_up(proxy)
         with self._change():
             self._leaving.discard(proxy)
+
+
+def _properties(proxy: ClientProxy, asked: Mapping[str, Scalar], seconds: float) -> Mapping[str, Scalar]:
+    answer = proxy.get_properties(GetPropertiesIns(dict(asked)), seconds, 0)
+    updates.check(answer)
+    return answer.properties
 
 
 def _hang_up(proxy: ClientProxy) -> None:
