@@ -311,6 +311,7 @@ def server_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str
         "AWS_EC2_METADATA_DISABLED": "true",
         settings.VARIABLE: settings.read(environ).dumps(),
         "MALLOC_ARENA_MAX": "2",  # a thread per request needs no heap of its own
+        "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",  # a thousand images for every account, and no machine is ever started
         "MOTO_DISABLE_GLOBAL_CORS": "true",  # no web page may call this AWS from a browser
     }
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import botocore.session
+import moto.core.responses
 import moto.utilities.utils
-from botocore.client import BaseClient
+from botocore.client import BaseClient, ClientCreator
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from moto.core.utils import get_service_model
@@ -32,6 +33,9 @@ class _Models(Loader):
 _MODELS = _Models()
 _plain_regions_of = botocore.session.Session.get_available_regions
 _plain_load_resource = moto.utilities.utils.load_resource
+_plain_methods_of = ClientCreator._create_methods
+_plain_method_names = moto.core.responses.method_names_from_class
+_methods: dict[str, dict[str, Any]] = {}
 _lock = threading.Lock()
 
 
@@ -40,11 +44,20 @@ def install() -> None:
 
     moto makes sessions on its own, each with 13 MB of EC2's model and 9 MB of endpoints, and reads EC2's whole model to
     list the regions. Its tables of all regions' instance types (46 MB) take longer than the rest of EC2, and no
-    operation that is served looks into them.
+    operation that is served looks into them. botocore writes a function for each of EC2's 800 operations whenever it
+    makes a client, and moto lists all methods of a service for every request.
     """
     botocore.session.create_loader = lambda search_path=None: _MODELS
     botocore.session.Session.get_available_regions = _regions_of
     moto.utilities.utils.load_resource = _load_resource
+    ClientCreator._create_methods = _methods_of
+    moto.core.responses.method_names_from_class = cache(_plain_method_names)
+
+
+def _methods_of(creator: ClientCreator, model: ServiceModel) -> dict[str, Any]:
+    if model.service_name not in _methods:
+        _methods[model.service_name] = _plain_methods_of(creator, model)
+    return dict(_methods[model.service_name])
 
 
 def _regions_of(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from embedded_aws.copies import copied
 from embedded_aws.kubernetes.kinds import Kind, kind_of
 
 Object = dict[str, Any]
@@ -49,13 +50,6 @@ class Change:
 
 
 Key = tuple[str, str]  # namespace, empty for what has none, and name
-
-
-def copied(value: Any) -> Any:
-    """Return a deep copy of what JSON can say: four times as fast as ``copy.deepcopy``, which looks for cycles."""
-    if isinstance(value, dict):
-        return {name: copied(each) for name, each in value.items()}
-    return [copied(each) for each in value] if isinstance(value, list) else value
 
 
 class Store:

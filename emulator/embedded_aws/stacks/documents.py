@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import yaml
 
+from embedded_aws.copies import copied
 from embedded_aws.stacks.errors import ValidationError
 
 MAX_DEPTH = 64  # of objects and lists in each other; far below what Python's stack holds
@@ -63,6 +65,11 @@ def parse(body: str) -> Any:
     ValidationError
         Says line and column, or which part.
     """
+    return copied(_parse(body))
+
+
+@lru_cache(maxsize=64)  # several accounts are given the same template
+def _parse(body: str) -> Any:
     try:
         content = _json(body) if body.lstrip().startswith("{") else _yaml(body)
     except RecursionError:
