@@ -8,6 +8,7 @@ from typing import Any
 
 import botocore.session
 import moto.core.responses
+import moto.core.utils
 import moto.utilities.utils
 from botocore.client import BaseClient, ClientCreator
 from botocore.loaders import Loader
@@ -34,7 +35,7 @@ _MODELS = _Models()
 _plain_regions_of = botocore.session.Session.get_available_regions
 _plain_load_resource = moto.utilities.utils.load_resource
 _plain_methods_of = ClientCreator._create_methods
-_plain_method_names = moto.core.responses.method_names_from_class
+_plain_method_names = moto.core.utils.method_names_from_class
 _methods: dict[str, dict[str, Any]] = {}
 _lock = threading.Lock()
 
@@ -51,7 +52,7 @@ def install() -> None:
     botocore.session.Session.get_available_regions = _regions_of
     moto.utilities.utils.load_resource = _load_resource
     ClientCreator._create_methods = _methods_of
-    moto.core.responses.method_names_from_class = cache(_plain_method_names)
+    moto.core.responses.__dict__["method_names_from_class"] = cache(_plain_method_names)
 
 
 def _methods_of(creator: ClientCreator, model: ServiceModel) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from dataclasses import asdict, dataclass
+from statistics import median
 
 import numpy as np
 from rich.console import Console
@@ -20,9 +23,50 @@ ROUNDS = 3
 RUNS = 5
 
 
-def main() -> int:
-    """Measure once, print the table. ``CLIENTS`` in the environment says how many hospitals there are."""
+@dataclass(frozen=True)
+class Measured:
+    """Seconds, but for what says otherwise."""
+
+    connected: float  # from nothing to agents that wait
+    first: float  # the first run, from its start to the model
+    warm: float  # any later one, the median
+    round: float  # the median
+    called: float  # a roll call
+    loop: float  # the same federation as a plain loop in one process
+    difference: float  # of its parameters and the run's, the largest
+    megabytes: float  # of everything at its peak, this process and a run's pod included
+
+
+WORDS = {
+    "connected": "from nothing to agents that wait, s",
+    "first": "first run, from its start to the model, s",
+    "warm": f"a warm run, median of {RUNS}, s",
+    "round": "a round, median, s",
+    "called": "a roll call, s",
+    "loop": "the plain loop in one process, s",
+    "difference": "difference of parameters",
+    "megabytes": "peak memory of everything, MB",
+}
+
+
+def main(as_json: bool = False) -> int:
+    """Measure once, print what was measured. ``CLIENTS`` in the environment says how many hospitals there are."""
     n_clients = int(os.environ.get("CLIENTS") or 4)  # make exports it empty
+    measured = asdict(measure(n_clients))
+    if as_json:
+        print(json.dumps(measured))
+        return 0
+    table = Table(title=f"{n_clients} agents, {ROUNDS} rounds, TLS, embedded clusters")
+    table.add_column("what")
+    table.add_column("measured", justify="right")
+    for name, value in measured.items():
+        table.add_row(WORDS[name], f"{value:.3g}" if value < 1000 else f"{value:.0f}")
+    Console().print(table)
+    return 0
+
+
+def measure(n_clients: int) -> Measured:
+    """Bring hospitals up, lead runs, take all of it down again."""
     problem = problems.load()
     with Meter() as meter:
         began = time.perf_counter()
@@ -36,27 +80,13 @@ def main() -> int:
     began = time.perf_counter()
     plain = baselines.federated_by_hand(rows, problem, rounds=ROUNDS, max_iter=10, penalty="l2", seed=0)
     loop = time.perf_counter() - began
-    result = runs[-1][2]
-    difference = max(float(np.abs(a - b).max()) for a, b in zip(result.parameters, plain.parameters, strict=True))
-    warm = sorted(seconds for seconds, _, _ in runs[1:])
-    rounds = sorted(second for _, seconds, _ in runs[1:] for second in seconds)
-    table = Table(title=f"{n_clients} agents, {ROUNDS} rounds, TLS, embedded clusters")
-    table.add_column("what")
-    table.add_column("measured", justify="right")
-    for what, value in (
-        ("from nothing to agents that wait, s", f"{connected:.1f}"),
-        ("first run, from its start to the model, s", f"{runs[0][0]:.2f}"),
-        (f"a warm run, median of {RUNS}, s", f"{warm[len(warm) // 2]:.2f}"),
-        ("a round, median, s", f"{rounds[len(rounds) // 2]:.3f}"),
-        ("a roll call, s", f"{called:.2f}"),
-        ("the plain loop in one process, s", f"{loop:.2f}"),
-        ("difference of parameters", f"{difference:.1e}"),
-        ("peak memory of everything, MB", f"{meter.peak / 2**20:.0f}"),
-    ):
-        table.add_row(what, value)
-    Console().print(table)
+    pairs = zip(runs[-1][2].parameters, plain.parameters, strict=True)
     hospitals.clean_up(stage)
-    return 0
+    return Measured(
+        connected=connected, first=runs[0][0], warm=median(seconds for seconds, _, _ in runs[1:]),
+        round=median(second for _, seconds, _ in runs[1:] for second in seconds), called=called, loop=loop,
+        difference=max(float(np.abs(a - b).max()) for a, b in pairs), megabytes=meter.peak / 2**20,
+    )  # fmt: skip
 
 
 def _run(stage: hospitals.Hospitals, *, patience: float) -> tuple[float, list[float], FederationResult]:
