@@ -68,5 +68,6 @@ class Cluster:
     def close(self) -> None:
         """End all watches, connections and threads."""
         self.api.close()
+        self.store.wake()
         while self._servers:
             self._servers.pop().close()

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 from embedded_aws.copies import copied
@@ -184,14 +185,19 @@ class Store:
             with self._cv:
                 if since < self._version and (not self._history or self._history[0].version > since + 1):
                     raise TooOld(since)
-                new = [change for change in self._history if change.version > since]
-                if not new:
+                new = [*takewhile(lambda change, since=since: change.version > since, reversed(self._history))][::-1]
+                if not new and not until():
                     self._cv.wait(seconds)
             for change in new:
                 since = change.version
                 yield change
             if not new:
                 yield None
+
+    def wake(self) -> None:
+        """Have those who wait for changes see whether they are to end."""
+        with self._cv:
+            self._cv.notify_all()
 
     def wait(self, condition: Callable[[], Any], seconds: float) -> Any:
         """Return ``condition()`` as soon as it is true, looked at after every change; what it is after that time."""

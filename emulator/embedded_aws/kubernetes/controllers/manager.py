@@ -45,6 +45,7 @@ class Manager:
     def close(self) -> None:
         """End."""
         self._ended.set()
+        self.desk.store.wake()
         self._thread.join(timeout=5)
 
     def once(self) -> float | None:

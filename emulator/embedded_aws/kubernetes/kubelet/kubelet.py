@@ -44,6 +44,7 @@ class Kubelet:
     def close(self) -> None:
         """End every pod's processes at once."""
         self._ended.set()
+        self.desk.store.wake()
         for worker in list(self._workers.values()):
             worker.end(0.0)
         for worker in list(self._workers.values()):
