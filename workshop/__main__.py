@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def _for_makers(command: Add) -> None:
-    run = command("run", "lessons.execute", lambda m, o: m.main(o.output.resolve()), "run every notebook in order")
+    run = command("run", "lessons.run", lambda m, o: m.main(o.output.resolve()), "run every notebook in order")
     run.add_argument("--output", type=Path, default=Path("build/workshop"))
     command("lab", "lessons.kernels", lambda m, o: m.main(), "open JupyterLab to follow step by step")
     render = command("render", "lessons.render", lambda m, o: m.main(o.names, o.track), "render notebooks/source/")

@@ -24,13 +24,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from client_code import schema
 from client_code.problem import Problem
-from data_prep import validation
 from workshop import problems, state
 from workshop.errors import WorkshopError
 from workshop.files import NOTEBOOKS, REPOSITORY, write_text
-from workshop.lessons import forked, kernels, tracks
+from workshop.lessons import kernels, tracks
 
 QUIET_KERNEL = ["--log-level=CRITICAL"]  # nothing about loopback sockets, and no traceback of zmq's after a Ctrl-C
 UNREACHABLE = 'Could not connect to the endpoint URL: "http://localhost:'  # botocore's words
@@ -103,6 +101,9 @@ def _check_table(chosen: dict[str, Any], described: Problem | None) -> None:
     path = Path(str(chosen.get("DATA", "")))
     if not path.is_file():
         return
+    from client_code import schema  # pandas and scikit-learn: only who brings a table waits for them
+    from data_prep import validation
+
     described = described or problems.load(problems.FRAUD)
     if wrong := list(validation.findings(path, described)):
         raise WorkshopError("\n  ".join([f"DATA={path.name} does not fit problem {described.name}:", *wrong]))
@@ -334,8 +335,6 @@ def main(output: Path) -> int:
     console = Console(width=None if sys.stdout.isatty() else 110)
     try:
         chosen = tracks_from(dict(os.environ))
-        kernels.settle()
-        forked.use()
         for number, (track, parameters) in enumerate(chosen):
             folder = output / track if number else output
             if lacking := tracks.missing(track):

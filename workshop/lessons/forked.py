@@ -3,8 +3,9 @@
 A kernel that starts as usual imports for seconds what the kernel before it has imported, too. Where a process can be
 forked safely (Linux), a kernel here is a fork of such a process; it is the same ipykernel, reached in the same way.
 
-Runs as ``python -m workshop.lessons.forked SOCKET_FD`` until the other end of the socket is closed. A message on it,
-JSON with a descriptor, makes a kernel, which has the descriptor open as long as it lives; the answer is its process id.
+Runs as ``python -m workshop.lessons.forked SOCKET_FD [MODULE...]`` until the other end of the socket is closed. A
+message on it, JSON with a descriptor, makes a kernel, which has the descriptor open as long as it lives; the answer is
+its process id.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
-from functools import lru_cache
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 from typing import Any
@@ -38,14 +39,20 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def use() -> None:
-    """Fork the kernels that this process starts from now on, where that can be done."""
+def use(*more: str) -> None:
+    """Fork the kernels that this process starts from now on, where that can be done.
+
+    Parameters
+    ----------
+    more : str
+        Modules besides ``LIBRARIES`` that the lessons import.
+    """
     if sys.platform.startswith("linux"):
         factory = KernelProvisionerFactory.instance()
         value = f"{__name__}:ForkedProvisioner"
         factory.provisioners[NAME] = EntryPoint(NAME, value, KernelProvisionerFactory.GROUP_NAME)
         factory.default_provisioner_name = NAME
-        _server()  # imports while this process goes on
+        _server(*more)  # imports while this process goes on
 
 
 class ForkedProvisioner(LocalProvisioner):
@@ -106,25 +113,30 @@ class Forked:
             os.close(self._alive)
 
 
-@lru_cache(maxsize=1)
-def _server() -> socket.socket:
-    """Start the process that forks; it ends with this one, whose end of the socket is closed then."""
+_running: list[socket.socket] = []
+
+
+def _server(*more: str) -> socket.socket:
+    """Start the process that forks, once; it ends with this one, whose end of the socket is closed then."""
+    if _running:
+        return _running[0]
     ours, theirs = socket.socketpair()
     with theirs:
-        command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+        command = [sys.executable, "-m", __name__, str(theirs.fileno()), *more]
         process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
     atexit.register(process.wait, 10)
     atexit.register(ours.close)
+    _running.append(ours)
     return ours
 
 
-def main(channel: socket.socket) -> None:
+def main(channel: socket.socket, more: Sequence[str] = ()) -> None:
     """Import the libraries, then fork a kernel for every message."""
     # What is imported reads these at once: a kernel draws inline, and ends with its parent.
     os.environ |= {"MPLBACKEND": "module://matplotlib_inline.backend_inline", PARENT: str(os.getpid())}
     # pandas asks how wide a page is.
     builtins.get_ipython = lambda: SimpleNamespace(kernel=None)  # pyright: ignore[reportAttributeAccessIssue]
-    for library in LIBRARIES:
+    for library in (*LIBRARIES, *more):
         with contextlib.suppress(ImportError):
             importlib.import_module(library)
     del builtins.get_ipython  # pyright: ignore[reportAttributeAccessIssue]
@@ -164,4 +176,4 @@ def _be_a_kernel(arguments: list[str], cwd: str | None, environment: dict[str, s
 
 if __name__ == "__main__":
     del sys.path[0]  # the folder in which it was started: no kernel's
-    main(socket.socket(fileno=int(sys.argv[1])))
+    main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])

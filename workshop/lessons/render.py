@@ -44,7 +44,7 @@ def main(names: list[str], track: str = "") -> int:
     Between a track's own notebooks the shared ones are executed, and not written.
     """
     kernels.settle()
-    forked.use()
+    forked.use(*tracks.LIBRARIES.get(track or ("" if names else "heart"), ()))
     if names and not track:
         track = "fraud"  # names alone would mix the state of two tracks
     for each in [track] if track else tracks.FOLDERS:

@@ -24,6 +24,8 @@ FOLDERS = {"fraud": "", "heart": "heart"}
 SETTINGS: dict[str, dict[str, object]] = {"fraud": {}, "heart": {"CLIENTS": 4}}
 # Programs that a track's notebooks run.
 PROGRAMS: dict[str, tuple[str, ...]] = {"heart": ("kubectl",)}
+# Modules that only a track's lessons import, and take long.
+LIBRARIES: dict[str, tuple[str, ...]] = {"heart": ("kubernetes.client",)}
 
 
 def check(track: str) -> None:
