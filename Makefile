@@ -91,7 +91,7 @@ ifdef UV
 INSTALL = $(UV) pip install --python $(BIN)/python --no-deps --require-hashes --requirement $$lock
 else
 INSTALL = { $(BIN)/python -m pip install --no-compile --progress-bar off --no-deps --require-hashes --requirement $$lock; \
-  echo $$? > .venv/status; } | awk '/^Collecting/ && ++n % 25 == 0 { print "  " n " packages are here" } \
+  echo $$? > .venv/status; } | awk '/^(Collecting|Processing)/ && ++n % 25 == 0 { print "  " n " packages are here" } \
   /^Installing collected/ { print "  " n " packages are here: unpacking them" } { fflush() }'; exit $$(cat .venv/status)
 endif
 .venv/ready: requirements.lock

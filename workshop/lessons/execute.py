@@ -30,6 +30,7 @@ from workshop.errors import WorkshopError
 from workshop.files import NOTEBOOKS, REPOSITORY, write_text
 from workshop.lessons import kernels, tracks
 
+MODEL = "model"  # folder beside the pages
 QUIET_KERNEL = ["--log-level=CRITICAL"]  # nothing about loopback sockets, and no traceback of zmq's after a Ctrl-C
 UNREACHABLE = 'Could not connect to the endpoint URL: "http://localhost:'  # botocore's words
 # What may be set from outside, as make variables or in the environment, and its type.
@@ -242,8 +243,10 @@ def headings(notebook: nbformat.NotebookNode) -> dict[str, str]:
 
 
 def run_all(output: Path, parameters: dict[str, object], track: str) -> dict:
-    """Run a track's notebooks from a clean start, write executed copies, pages and the summary; return the summary."""
+    """Run a track's notebooks from a clean start, write copies, pages, model and summary; return the summary."""
     output.mkdir(parents=True, exist_ok=True)
+    if before := set_aside(output / MODEL):
+        print(f"the model of the run before is kept in {os.path.relpath(before)}")
     olds = [
         *output.glob("*.ipynb"),
         *output.glob("*.html"),
@@ -275,7 +278,8 @@ def run_all(output: Path, parameters: dict[str, object], track: str) -> dict:
         for written in pages:
             written.result()
         show(f"{len(notebooks)} notebooks", "all done", len(notebooks))
-    summary = summarise(executed, time.monotonic() - started)
+    shutil.copytree(state.home() / "model", output / MODEL)  # the next track begins with an empty home
+    summary = summarise(executed, time.monotonic() - started, output)
     write_text(output.parent / "summary.json", json.dumps(summary, indent=1))
     return summary
 
@@ -293,7 +297,16 @@ def _in_words(sources: list[Path], problem: Problem, output: Path) -> list[tuple
     return found
 
 
-def summarise(executed: list[Executed], seconds: float) -> dict:
+def set_aside(folder: Path) -> Path | None:
+    """Give an earlier run's folder another name, in the place of an older one; return where it is now, or None."""
+    kept = folder.with_name(f"{folder.name}-before")
+    if not folder.is_dir():
+        return None
+    shutil.rmtree(kept, ignore_errors=True)
+    return folder.rename(kept)
+
+
+def summarise(executed: list[Executed], seconds: float, output: Path) -> dict:
     """Put together what the notebooks left in the state file: one dictionary for scripts."""
     data, federation, evaluation = state.load("data", "federation", "evaluation")
     clients = [data["clients"][name] | entry for name, entry in federation["clients"].items()]
@@ -305,7 +318,7 @@ def summarise(executed: list[Executed], seconds: float) -> dict:
         "metrics": evaluation["metrics"],
         "history": federation["history"],
         "seconds": {"total": round(seconds, 1), "federation": federation["seconds"]},
-        "model": os.path.relpath(state.home() / federation["model"], REPOSITORY),
+        "model": os.path.relpath(output / MODEL / Path(federation["model"]).name, REPOSITORY),
         "notebooks": [vars(entry) for entry in executed],
     }
 

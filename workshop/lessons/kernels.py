@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 
 from workshop import state
-from workshop.files import NOTEBOOKS
+from workshop.files import NOTEBOOKS, REPOSITORY
 
 # Variables by which a shell changes what a kernel draws, prints or computes.
 UNSET = (
@@ -80,10 +80,11 @@ def _shows(cell: nbformat.NotebookNode) -> bool:
 
 
 def main() -> int:
-    """Become JupyterLab, in the folder of the notebooks."""
+    """Become JupyterLab, opened at the first notebook; what `make workshop` has made is in the same tree."""
     settle()
     jupyter = Path(sys.executable).with_name("jupyter")
-    command = [str(jupyter), "lab", "--notebook-dir", str(NOTEBOOKS)]
+    first = (NOTEBOOKS / "00_start_here.ipynb").relative_to(REPOSITORY).as_posix()
+    command = [str(jupyter), "lab", f"--ServerApp.root_dir={REPOSITORY}", f"--LabApp.default_url=/lab/tree/{first}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # in a container one may be root; Jupyter wants to be told
     os.execv(command[0], command)  # noqa: S606 - the environment's own JupyterLab

@@ -95,3 +95,15 @@ def test_a_failing_cell_is_named_with_its_heading_and_its_error(tmp_path):
     assert "ZeroDivisionError: division by zero" in str(failure.value)
     assert (tmp_path / "out.ipynb").exists()
     assert "A step" in seen
+
+
+def test_the_model_of_a_run_before_is_kept_once(tmp_path):
+    folder = tmp_path / "model"
+    assert execute.set_aside(folder) is None
+    for content in ("first", "second"):
+        folder.mkdir()
+        (folder / "model.joblib").write_text(content)
+        kept = execute.set_aside(folder)
+        assert kept == tmp_path / "model-before"
+        assert (kept / "model.joblib").read_text() == content
+        assert not folder.exists()
