@@ -40,6 +40,7 @@ class Meter:
 
     every: float = 0.2  # seconds
     peak: float = 0.0  # bytes
+    now: float = 0.0  # bytes, at the last look
     parts: dict[str, float] = field(default_factory=dict)  # bytes by role, at the peak
     cpu: dict[int, float] = field(default_factory=dict)  # seconds by process id
 
@@ -71,7 +72,8 @@ class Meter:
                 except psutil.Error:
                     continue  # it has just ended
                 parts[role] += getattr(memory, "pss", memory.uss)
-            if (used := sum(parts.values())) > self.peak:
+            self.now = used = sum(parts.values())
+            if used > self.peak:
                 self.peak, self.parts = used, parts
             self._over.wait(self.every)
 

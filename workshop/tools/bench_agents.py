@@ -34,7 +34,8 @@ class Measured:
     called: float  # a roll call
     loop: float  # the same federation as a plain loop in one process
     difference: float  # of its parameters and the run's, the largest
-    megabytes: float  # of everything at its peak, this process and a run's pod included
+    standing: float  # megabytes of everything that waits, this process included
+    megabytes: float  # of everything at its peak, a run's pod included
 
 
 WORDS = {
@@ -45,6 +46,7 @@ WORDS = {
     "called": "a roll call, s",
     "loop": "the plain loop in one process, s",
     "difference": "difference of parameters",
+    "standing": "memory of everything that waits, MB",
     "megabytes": "peak memory of everything, MB",
 }
 
@@ -72,6 +74,8 @@ def measure(n_clients: int) -> Measured:
         began = time.perf_counter()
         stage = hospitals.connect_hospitals(n_clients=n_clients)
         connected = time.perf_counter() - began
+        time.sleep(2.0)
+        standing = meter.now / 2**20
         runs = [_run(stage, patience=60.0 + n_clients) for _ in range(RUNS + 1)]
         began = time.perf_counter()
         launch.roll_call(stage.api, stage.spec(), image=stage.connection["image"])
@@ -85,7 +89,7 @@ def measure(n_clients: int) -> Measured:
     return Measured(
         connected=connected, first=runs[0][0], warm=median(seconds for seconds, _, _ in runs[1:]),
         round=median(second for _, seconds, _ in runs[1:] for second in seconds), called=called, loop=loop,
-        difference=max(float(np.abs(a - b).max()) for a, b in pairs), megabytes=meter.peak / 2**20,
+        difference=max(float(np.abs(a - b).max()) for a, b in pairs), standing=standing, megabytes=meter.peak / 2**20,
     )  # fmt: skip
 
 
