@@ -11,6 +11,8 @@ import copy
 import hashlib
 import json
 import math
+from collections.abc import Iterable
+from datetime import datetime
 
 from embedded_aws.kubernetes.controllers.desk import (
     Desk,
@@ -174,56 +176,69 @@ def _set_replicas(desk: Desk, deployment: Object, replicaset: Object, number: in
 
 def _tell(desk: Desk, deployment: Object, new: Object | None, old: list[Object]) -> float | None:
     """Write the status; return when the deadline of the progress is."""
-    spec, before, now = deployment["spec"], deployment.get("status", {}), desk.now
+    before = deployment.get("status", {})
+    status = _counts(deployment, new, old)
+    moved = status != {key: value for key, value in before.items() if key != "conditions"}
+    conditions = _with_available(deployment, before.get("conditions", ()), status, now=desk.now)
+    again = None
+    if new is not None:
+        told, again = _progress(deployment, new, status, moved=moved, now=desk.now)
+        conditions = with_condition(conditions, "Progressing", *told, now=desk.now, updated=True)
+    status["conditions"] = conditions
+    desk.set_status(deployment, status)
+    if new is not None:
+        _mark_revision(desk, deployment, new)
+    return again
+
+
+def _counts(deployment: Object, new: Object | None, old: list[Object]) -> Object:
+    """Return how many pods there are of each kind; what is none is left out, as Kubernetes does."""
     every = [each.get("status", {}) for each in [*([new] if new else []), *old]]
-    total = {
+    counts = {
         name: sum(each.get(name, 0) for each in every) for name in ("replicas", "readyReplicas", "availableReplicas")
     }
-    updated = new.get("status", {}).get("replicas", 0) if new else 0
+    counts["updatedReplicas"] = new.get("status", {}).get("replicas", 0) if new else 0
+    counts["unavailableReplicas"] = max(0, deployment["spec"].get("replicas", 1) - counts["availableReplicas"])
+    told = {name: count for name, count in counts.items() if count}
+    return {"observedGeneration": deployment["metadata"]["generation"], **told}
+
+
+def _with_available(deployment: Object, conditions: Iterable[Object], status: Object, *, now: datetime) -> list[Object]:
+    """Return conditions with the one that says whether there are as many pods as the strategy wants at least."""
+    spec = deployment["spec"]
     wanted = spec.get("replicas", 1)
-    status: Object = {"observedGeneration": deployment["metadata"]["generation"]}
-    status |= {name: value for name, value in total.items() if value} | (
-        {"updatedReplicas": updated} if updated else {}
-    )
-    if unavailable := max(0, wanted - total["availableReplicas"]):
-        status["unavailableReplicas"] = unavailable
-    conditions = list(before.get("conditions", ()))
-    least = wanted - _share(
-        spec.get("strategy", {}).get("rollingUpdate", {}).get("maxUnavailable", 0), wanted, up=False
-    )
-    enough = total["availableReplicas"] >= max(0, least)
-    conditions = with_condition(
-        conditions, "Available", "True" if enough else "False",
+    may_lack = spec.get("strategy", {}).get("rollingUpdate", {}).get("maxUnavailable", 0)
+    enough = status.get("availableReplicas", 0) >= max(0, wanted - _share(may_lack, wanted, up=False))
+    return with_condition(
+        list(conditions), "Available", "True" if enough else "False",
         "MinimumReplicasAvailable" if enough else "MinimumReplicasUnavailable",
         "Deployment has minimum availability." if enough else "Deployment does not have minimum availability.",
         now=now, updated=True,
     )  # fmt: skip
-    again = None
-    if new is not None:
-        name = new["metadata"]["name"]
-        done = updated == wanted == total["replicas"] == total["availableReplicas"]
-        limit = spec.get("progressDeadlineSeconds", 600)
-        moved = status != {key: value for key, value in before.items() if key != "conditions"}
-        known = next((each for each in before.get("conditions", ()) if each["type"] == "Progressing"), None)
-        waited = 0.0 if known is None or moved else seconds_since(known["lastUpdateTime"], now)
-        if done:
-            told = ("True", "NewReplicaSetAvailable", f'ReplicaSet "{name}" has successfully progressed.')
-        elif known and known["reason"] == "NewReplicaSetAvailable" and not moved:
-            told = (known["status"], known["reason"], known["message"])
-        elif waited >= limit or (known and known["status"] == "False" and not moved):
-            told = ("False", "ProgressDeadlineExceeded", f'ReplicaSet "{name}" has timed out progressing.')
-        else:
-            told = ("True", "ReplicaSetUpdated", f'ReplicaSet "{name}" is progressing.')
-            again = limit - waited
-        conditions = with_condition(conditions, "Progressing", *told, now=now, updated=True)
-    status["conditions"] = conditions
-    desk.set_status(deployment, status)
-    if new is not None:
-        revision = new["metadata"].get("annotations", {}).get(REVISION, "1")
-        if deployment["metadata"].get("annotations", {}).get(REVISION) != revision:
-            metadata = deployment["metadata"]
-            desk.store.change(
-                DEPLOYMENT, metadata["namespace"], metadata["name"],
-                lambda value: value["metadata"].setdefault("annotations", {}).update({REVISION: revision}),
-            )  # fmt: skip
-    return again
+
+
+def _progress(
+    deployment: Object, new: Object, status: Object, *, moved: bool, now: datetime
+) -> tuple[tuple[str, str, str], float | None]:
+    """Return how the newest version gets on: status, reason and message; and when its deadline is, while it does."""
+    name, limit = new["metadata"]["name"], deployment["spec"].get("progressDeadlineSeconds", 600)
+    conditions = deployment.get("status", {}).get("conditions", ())
+    known = next((each for each in conditions if each["type"] == "Progressing"), None)
+    waited = 0.0 if known is None or moved else seconds_since(known["lastUpdateTime"], now)
+    kinds = ("updatedReplicas", "replicas", "availableReplicas")
+    if all(status.get(kind, 0) == deployment["spec"].get("replicas", 1) for kind in kinds):
+        return ("True", "NewReplicaSetAvailable", f'ReplicaSet "{name}" has successfully progressed.'), None
+    if known and known["reason"] == "NewReplicaSetAvailable" and not moved:
+        return (known["status"], known["reason"], known["message"]), None
+    if waited >= limit or (known and known["status"] == "False" and not moved):
+        return ("False", "ProgressDeadlineExceeded", f'ReplicaSet "{name}" has timed out progressing.'), None
+    return ("True", "ReplicaSetUpdated", f'ReplicaSet "{name}" is progressing.'), limit - waited
+
+
+def _mark_revision(desk: Desk, deployment: Object, new: Object) -> None:
+    revision, metadata = new["metadata"].get("annotations", {}).get(REVISION, "1"), deployment["metadata"]
+    if metadata.get("annotations", {}).get(REVISION) != revision:
+        desk.store.change(
+            DEPLOYMENT, metadata["namespace"], metadata["name"],
+            lambda value: value["metadata"].setdefault("annotations", {}).update({REVISION: revision}),
+        )  # fmt: skip
