@@ -9,9 +9,12 @@ description of its tokens.
 from __future__ import annotations
 
 import base64
+import json
+import shlex
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "federation"
 SECONDS = 60  # in which the question has to be asked
+CREDENTIAL = "FEDERATION_EXEC_CREDENTIAL"  # environment variable
 WORTH = 10 * 60.0  # seconds after which a new token is made; one is worth 15 minutes
 
 
@@ -85,6 +89,13 @@ def token(session: boto3.Session, cluster: str) -> str:
     return "k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
 
 
+def exec_credential(session: boto3.Session, cluster: str) -> str:
+    """Return a token in the form in which kubectl is told one by a plugin, JSON."""
+    expires = datetime.now(UTC) + timedelta(seconds=WORTH)
+    status = {"token": token(session, cluster), "expirationTimestamp": f"{expires:%Y-%m-%dT%H:%M:%SZ}"}
+    return json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status})
+
+
 def api(session: boto3.Session, cluster: Cluster) -> ApiClient:
     """Return a client of the cluster's API, which makes itself a new token in time."""
     from kubernetes import client  # a second to import
@@ -107,16 +118,22 @@ def api(session: boto3.Session, cluster: Cluster) -> ApiClient:
 def write_kubeconfig(path: Path, clusters: dict[str, Cluster]) -> Path:
     """Write the file that kubectl reads, readable by nobody else; contexts are named after the accounts.
 
-    No secret is in it: kubectl asks this kit for a token (``workshop/clusters/token.py``).
+    No secret is in it: kubectl asks this kit for a token (``workshop/clusters/token.py``), or takes the one that is in
+    its environment where this kit has started it: that saves the start of a Python.
     """
+    handed, python = f'"${CREDENTIAL}"', shlex.quote(sys.executable)
     entries = {
         name: {
             "cluster": {"server": each.endpoint, "certificate-authority-data": each.authority},
             "user": {
                 "exec": {
                     "apiVersion": "client.authentication.k8s.io/v1",
-                    "command": sys.executable,
-                    "args": ["-m", "workshop.clusters.token", name, each.name],
+                    "command": "sh",
+                    "args": [
+                        "-c",
+                        f"if [ -n {handed} ]; then printf %s {handed}; "
+                        f"else exec {python} -m workshop.clusters.token {name} {each.name}; fi",
+                    ],
                     "interactiveMode": "Never",
                 }
             },

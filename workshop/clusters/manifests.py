@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,15 @@ from typing import Any
 import yaml
 
 from workshop import state
+from workshop.aws import accounts
+from workshop.aws.cleanup import CLUSTER
+from workshop.clusters import access
 from workshop.errors import StackError
 from workshop.files import MANIFESTS, write_text
 
 FIELD_MANAGER = "federation"
 KUBECTL_SECONDS = 120.0
+_credentials: dict[str, tuple[int, float, str]] = {}  # by account: for which file of kubectl, made when, what
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,8 @@ def kubectl(account: str, arguments: Sequence[str], *, seconds: float = KUBECTL_
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=seconds, check=False, input=given or None,
-            env=os.environ | {"KUBECACHEDIR": str(state.home() / "clusters" / "cache")},
+            env=os.environ
+            | {"KUBECACHEDIR": str(state.home() / "clusters" / "cache"), access.CREDENTIAL: _credential(account)},
         )  # fmt: skip
     except FileNotFoundError as error:
         raise StackError("there is no kubectl: install 1.32 or later (kubernetes.io/docs/tasks/tools)") from error
@@ -158,6 +164,16 @@ def kubectl(account: str, arguments: Sequence[str], *, seconds: float = KUBECTL_
     if done.returncode:
         raise StackError(f"account {account}: kubectl {' '.join(arguments[:2])}: {done.stderr.strip()[-2000:]}")
     return done.stdout
+
+
+def _credential(account: str) -> str:
+    """Return what kubectl needs to be let in, made anew before it ends, or when the clusters are others."""
+    written = kubeconfig().stat().st_mtime_ns if kubeconfig().exists() else 0
+    known = _credentials.get(account)
+    if known is None or known[0] != written or time.monotonic() - known[1] > access.WORTH / 2:
+        text = access.exec_credential(accounts.session(account), CLUSTER)
+        known = _credentials[account] = written, time.monotonic(), text
+    return known[2]
 
 
 def apply(account: str, folder: Path) -> list[str]:

@@ -5,12 +5,10 @@ Source: Kubernetes documentation, "client-go credential plugins".
 
 from __future__ import annotations
 
-import json
 import sys
-from datetime import UTC, datetime, timedelta
 
 from workshop.aws import accounts
-from workshop.clusters.access import WORTH, token
+from workshop.clusters.access import exec_credential
 from workshop.errors import WorkshopError
 
 
@@ -18,13 +16,10 @@ def main(argv: list[str]) -> int:
     """Print an ExecCredential."""
     account, cluster = argv
     try:
-        text = token(accounts.session(account), cluster)
+        print(exec_credential(accounts.session(account), cluster))
     except WorkshopError as error:
         print(error, file=sys.stderr)
         return 1
-    expires = datetime.now(UTC) + timedelta(seconds=WORTH)
-    status = {"token": text, "expirationTimestamp": f"{expires:%Y-%m-%dT%H:%M:%SZ}"}
-    print(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}))
     return 0
 
 
