@@ -195,6 +195,7 @@ def test_an_owner_bounds_the_runs_of_an_hour(hospitals):
         hospitals.run("run2", join=2.0, sinks=[seen.append])
     reasons = {event.reason for event in seen if isinstance(event, events.TurnedAway)}
     assert "it declines: its owner lets it take part in 1 runs an hour, no more" in reasons
+    assert "the server refused this job: it declines" in hospitals.shown("client-1").error  # and so it waits a while
 
 
 @pytest.mark.parametrize(

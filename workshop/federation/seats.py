@@ -257,7 +257,7 @@ class Seats(SimpleClientManager):
             self._seat(proxy, seat, claims)
         except updates.BadUpdate as error:  # an agent's owner may not want this run
             self._turned_away(str(error))
-            _hang_up(proxy)
+            _refuse(proxy, str(error), False)  # it would dial again at once, and decline again
         except IdentityError as error:
             self._turned_away(str(error))
             _refuse(proxy, str(error), error.again)
