@@ -90,7 +90,10 @@ def prove(nonce: str, *, federation: str, job: str, session: botocore.session.Se
     credentials = signer.get_credentials()
     region = signer.get_config_variable("region") or os.environ.get("SAGEMAKER_REGION") or os.environ.get("AWS_REGION")
     if credentials is None:
-        raise NoIdentity("this job has no AWS credentials: start it with an execution role")
+        raise NoIdentity(
+            "there are no AWS credentials here: a job needs its execution role, an agent's service account a role of "
+            "its own (Pod Identity)"
+        )
     if not region:
         raise NoIdentity("this job does not know its region: start it with the hyperparameter sagemaker_region")
     headers = {

@@ -10,7 +10,7 @@ import embedded_aws
 ROOT = Path(embedded_aws.__file__).parent
 # From the ground up: a room may import those before it. Each service is a room, and so is what lies beside the folders.
 FLOORS = (
-    ("accounts", "answers", "bodies", "models", "names", "service", "settings", "validation", "PARENT"),
+    ("accounts", "answers", "bodies", "copies", "models", "names", "service", "settings", "validation", "PARENT"),
     ("policies",),
     ("gate",),
     ("network", "stacks"),

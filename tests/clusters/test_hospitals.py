@@ -129,7 +129,7 @@ def test_a_stranger_s_pod_is_turned_away(up, runs):
         manifests.kubectl(first, ["scale", "deployment/agent", "--replicas=1"])
         connect.wait_for_agent(first)
     assert first not in outcome.result.client_rows
-    assert any("it declines: bucket" in note and "NoCredentials" in note for note in outcome.notes), outcome.notes
+    assert any("it declines: there are no AWS credentials here" in note for note in outcome.notes), outcome.notes
 
 
 @pytest.mark.promise("G-12", "A run that too few hospitals join ends with its reason, once, and names who is missing")
