@@ -1,4 +1,4 @@
-"""The same federation as an app of Flower's: a message for training and one for evaluation in every round."""
+"""The same federation as an app of Flower's: one message a round, as what it evaluates would be a second."""
 
 import os
 import sys
