@@ -12,7 +12,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help install workshop lab test test-kubernetes check check-style check-types check-templates check-rules notebooks bench results rooms first-run reliability wheelhouse bundle lock clean
+.PHONY: help install workshop lab tracker test test-kubernetes check check-style check-types check-templates check-rules notebooks bench results rooms first-run reliability wheelhouse bundle lock clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
@@ -56,6 +56,11 @@ notebooks: .venv/ready  ## render notebooks/source/*.py to executed notebooks
 first-run: .venv/ready  ## the first run in two accounts, rehearsed on the embedded AWS
 	@mkdir -p build/first-run && echo '{"target": {"name": "embedded", "clients": 1}}' > build/first-run/state.json
 	@WORKSHOP_HOME=build/first-run $(BIN)/python -m embedded_aws --home build/first-run --clients 1 run -- $(BIN)/python -m workshop first-run --yes --report build/first-run/first-run.md
+
+# Whose runs are the newest: those of `make workshop`, or of `make lab`.
+NEWEST = WORKSHOP_HOME=$(patsubst %/runs,%,$(firstword $(shell ls -td build/workshop/home/runs .workshop/runs 2>/dev/null) .workshop/runs))
+tracker: .venv/ready  ## MLflow's page on the runs that were recorded here
+	@$(NEWEST) $(BIN)/python -m workshop track page
 
 reliability: .venv/ready-dev  ## run the tests that promise something, write docs/reliability.md
 	@$(BIN)/python tests/promises.py

@@ -153,6 +153,7 @@ class FlowerClient(NumPyClient):
             "rows_sha256": self.rows_sha256,
             "rows": len(self.data.real_features),
             "code": edition.of(Path(__file__).parent),
+            **task.settings(self.model),
         }
 
     def get_parameters(self, config):
@@ -189,10 +190,11 @@ class FlowerClient(NumPyClient):
             self.data.train[1],
             proximal_mu=float(config.get("proximal_mu", 0.0)),
         )
-        logging.info("round %s: trained in %.3f s", config["round"], time.perf_counter() - started)
+        seconds = round(time.perf_counter() - started, 3)
+        logging.info("round %s: trained in %.3f s", config["round"], seconds)
         validation = (task.transform(self.data.validation[0], current.scaler, self.problem), self.data.validation[1])
         scores = task.metrics(trained, (features, self.data.train[1]), validation, key=self.data.salt)
-        return trained, len(self.data.real_features), scores
+        return trained, len(self.data.real_features), scores | {"training_seconds": seconds}
 
     def evaluate(self, parameters, config):
         """Score the global model on this account's validation rows; once."""

@@ -99,6 +99,16 @@ def new_model(*, penalty: str = "l2", max_iter: int = 10, seed: int = 0) -> Logi
     return LogisticRegression(**options)
 
 
+def settings(model: LogisticRegression) -> dict[str, str | int]:
+    """Return what a model of :func:`new_model` is trained with, read from the model itself.
+
+    >>> settings(new_model(penalty="none", max_iter=3, seed=7))
+    {'penalty': 'none', 'solver': 'lbfgs', 'max_iter': 3, 'seed': 7}
+    """
+    penalty = "none" if np.isinf(model.C) else "l1" if model.solver == "saga" else "l2"
+    return {"penalty": penalty, "solver": model.solver, "max_iter": model.max_iter, "seed": model.random_state}
+
+
 def set_initial_params(model: LogisticRegression, n_features: int) -> None:
     """Give an unfitted model zeros to start from: ``coef_ (1, n_features)``, ``intercept_ (1,)``.
 
@@ -277,7 +287,7 @@ def predict(parameters: Parameters, features: np.ndarray) -> np.ndarray:
 
 
 PART = 10  # features whose moments are taken at a time: a wide table needs little more memory than its rows
-METRICS = ("training_loss", "validation_loss", "validation_auc")
+METRICS = ("training_loss", "validation_loss", "validation_auc", "training_seconds")
 
 
 def metrics(
@@ -287,7 +297,7 @@ def metrics(
     *,
     key: bytes,
 ) -> dict[str, float]:
-    """Return what a client tells of a model that it has trained, by the names of ``METRICS``.
+    """Return how good a model is that a client has trained, by the names of ``METRICS``, as it tells it.
 
     The loss (log-loss, nats) is that of the rows trained on, which may be resampled, and of the validation rows, which
     are not; both as ``disclosure`` tells them. The area under the ROC curve, in hundredths, is left out where the

@@ -38,6 +38,7 @@ def main() -> int:
     _for_makers(command)
     _for_owners(command)
     _for_tables(command)
+    _for_runs(command)
     options = parser.parse_args()
     try:
         if options.command in NEED_A_CLONE and not IS_CLONE:
@@ -206,6 +207,32 @@ def _for_tables(command: Add) -> None:
         added.add_argument("problem", type=Path, help="a problem file, such as my.toml")
         added.add_argument("table", type=Path, help="a CSV file")
     statistics.add_argument("--output", type=Path, help="the file to write; else my.statistics.json beside my.toml")
+
+
+def _for_runs(command: Add) -> None:
+    text = "runs that were recorded here: list, show, send to a tracker, open the tracker's page"
+    track = command("track", "tracking.commands", lambda m, o: o.does(m, o), text)
+    actions = track.add_subparsers(required=True, metavar="runs | show | send | page")
+
+    def action(name: str, does: Callable, text: str) -> argparse.ArgumentParser:
+        added = actions.add_parser(name, help=text, description=text)
+        added.set_defaults(does=does)
+        return added
+
+    action("runs", lambda m, o: m.runs(), "list every run, the last one first")
+    show = action("show", lambda m, o: m.show(o.run), "tell what a run was given, and what became of it")
+    send = action(
+        "send", lambda m, o: m.send(o.run, o.to, wait=o.wait), "write a run into a tracker; twice does no harm"
+    )
+    lead = action("lead", lambda m, o: m.lead(o.run), "lead a run that the console has asked for")
+    for added in (show, send, lead):
+        added.add_argument("run", help="its id, as `fl track runs` lists it")
+    send.add_argument("--to", default="here", help="here, an MLflow server's address, or the ARN of an MLflow app")
+    send.add_argument(
+        "--wait", action="store_true", help="stay until the run is over, and send every round as it comes"
+    )
+    page = action("page", lambda m, o: m.page(o.port), "open MLflow's page on this machine's runs")
+    page.add_argument("--port", type=int, default=0, help="0 (the default): a free one")
 
 
 if __name__ == "__main__":

@@ -29,21 +29,24 @@ ROUND_DEADLINE = 120  # seconds until a client must have answered
 DEADLINE = 3600  # seconds for all of it
 KICKOFF = "owner"  # owner | published: how the accounts were connected in 02
 RESUME = ""  # the id of a run whose folder was lost; else a run that was cut off is found by itself
+TRACKER = "here"  # here: MLflow on this machine | none | an MLflow server's address | the ARN of an MLflow app
 
 # %% [markdown]
 # | needs | makes |
 # |---|---|
-# | the test table (01), the connection data (02) | `model.joblib` with its manifest, the history of the rounds |
+# | the test table (01), the connection data (02) | `model.joblib` with its manifest, the record of the run, a version in the registry |
 
 # %%
 import pandas as pd
 
 from client_code import schema
-from workshop import federation, problems, state
+from workshop import federation, problems, state, tracking
 from workshop.aws import accounts, jobs, kickoff
 from workshop.science import model
 from workshop.lessons.live import LiveRounds
+from workshop.tracking import registry
 
+# %%
 data, connection = state.load("data", "accounts")
 clients = [jobs.ClientAccount.of(entry) for entry in connection["clients"]]
 problem = problems.load()
@@ -159,6 +162,25 @@ started = kickoff.kick_off(clients, borrowed, run=run.id, before=run.before, **s
 print(f"{len(started)} jobs started")
 
 # %% [markdown]
+# ## Write down what happens
+# Every event of the run goes into its record on this machine, a line each: what was asked for, what each client says that
+# it trains with, every round's figures, who was left out and why. A process beside this kernel sends the record to an
+# experiment tracker (MLflow). If that is away, the run neither waits nor ends, and the record is sent later.
+
+# %%
+about = {key: data[key] for key in ("source", "seed")}
+about |= {"test": registry.digest(test, problem)}
+record = tracking.begin(
+    run.id,
+    problem=problem,
+    participants=started,
+    training=training,
+    terms=terms,
+    data=about,
+)
+tracking.follow(run.id, TRACKER)
+
+# %% [markdown]
 # ## Train together
 # No wait is endless: a client that has not answered in time is left out of the round, one that sends what cannot be
 # averaged is left out too, and with fewer usable answers than the quorum the cell ends with an error that names who is
@@ -177,7 +199,7 @@ result = federation.run(
     problem=problem,
     terms=terms,
     checkpoints=run.checkpoints,
-    sinks=[LiveRounds(), run.journal],
+    sinks=[LiveRounds(), record],
 )
 
 # %% [markdown]
@@ -205,6 +227,15 @@ base_rate = test[problem.label.name].mean()
 plots.rounds(history, base_rate=base_rate, title="What each round was worth")
 
 # %% [markdown]
+# Where did the seconds of the rounds go? *Training* is the client's word, *transport* the rest of the time that its answer
+# took, *waiting* is for the slowest of the others, *aggregation* what the server does with all answers. On real accounts the
+# bars differ in length of training: who waits most has the smallest table, or the largest machine.
+
+# %%
+spent = tracking.read(run.id).timings()
+plots.timings(spent, title="What every client's seconds were spent on")
+
+# %% [markdown]
 # ## How the jobs ended
 # Every job saves its own copy of the global model as `model.tar.gz` in its own bucket. The server never opens those:
 # a pickle that somebody else made can run any code.
@@ -216,26 +247,24 @@ finished[["account", "status", "step", "artefact"]]
 # %% [markdown]
 # ## Save the global model
 # The server builds its own scikit-learn pipeline from the averaged numbers. Beside `model.joblib` lie the same numbers
-# without pickle, and a manifest with checksums.
+# without pickle, and a manifest with checksums. Every finished run becomes a version in the registry of models; which one is
+# in use is decided in 06.
 
 # %%
-about = {key: data[key] for key in ("source", "seed")} | {
+about |= training | {
+    "run": run.id,
     "rounds": ROUNDS,
-    "max_iter": MAX_ITER,
-    "penalty": PENALTY,
     "strategy": STRATEGY,
     "complete": all(entry.clients == len(started) for entry in result.history),
 }
+given = {"threshold": result.threshold, "about": about}
 path = model.save(
-    state.home() / "model",
-    result.parameters,
-    result.scaler,
-    problem,
-    threshold=result.threshold,
-    about=about,
+    state.home() / "model", result.parameters, result.scaler, problem, **given
 )
 
 # %%
+registry.register(path.parent, problem)
+record.close()
 model.upload(path.parent, server, connection["server_bucket"])
 state.save(
     federation=federation.record(
@@ -280,7 +309,7 @@ told[["how often", "could be learnt", "done about it"]]
 # %% [markdown]
 # ## What you saw
 # Jobs in accounts that are not yours trained on rows you never saw. What came over the line: mean and spread of every column,
-# ${n_numbers} numbers and three scores per round and client, a row count and a threshold.
+# ${n_numbers} numbers and three scores and a duration per round and client, a row count and a threshold.
 #
 # ## Three questions
 # <details><summary>Why is the average weighted by real rows, and not by the rows after SMOTE?</summary>

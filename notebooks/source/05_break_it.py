@@ -262,4 +262,4 @@ print("six accidents, six models that are still worth something")
 # has. The price: where the clients' shares of ${outcome} differ much, an update turned round and ten times as large may pass.
 # </details>
 #
-# **Next:** [99_clean_up](99_clean_up.ipynb) takes everything down again.
+# **Next:** [06_compare_runs](06_compare_runs.ipynb) trains once more, and decides which model is in use.

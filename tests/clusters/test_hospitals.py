@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from client_code import edition
-from workshop import state
+from kubernetes import client
+from workshop import state, tracking
 from workshop.aws import blueprint, cleanup, deployment
 from workshop.clusters import connect, emptying, launch, manifests
 from workshop.clusters.agents import Agent
@@ -23,6 +24,7 @@ from workshop.federation import events
 from workshop.files import REPOSITORY
 from workshop.lessons import hospitals, in_clusters, ward
 from workshop.science import baselines
+from workshop.tracking import record, runner
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 N = 3
@@ -190,3 +192,25 @@ def test_a_deployment_that_stopped_half_way_is_taken_down(own_accounts, last):
     emptying.empty(sessions)
     cleanup.delete_all(sessions)
     assert cleanup.left_over(sessions).empty
+
+
+def test_a_run_in_a_process_of_its_own_is_a_job_and_leaves_none(up):
+    request = runner.Request(tuple(up.members.clients), rounds=3, max_iter=2, tracker="none")
+    told = runner.wait(runner.start(request), seconds=90)
+    assert (told.status, list(told.history)) == ("finished", [1, 2, 3])
+    assert set(told.who()["trains with"]) == {"penalty l2, solver lbfgs, max_iter 2, seed 0"}
+    assert not client.BatchV1Api(up.api).list_namespaced_job("federation").items
+
+
+def test_a_run_that_is_stopped_leaves_no_job(up):
+    run = runner.start(runner.Request(tuple(up.members.clients), rounds=2000, max_iter=1, tracker="none"))
+    give_up = time.monotonic() + 60
+    while not (record.folder() / run / record.EVENTS).exists() or not tracking.read(run).history:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    runner.stop(run)
+    with pytest.raises(FederationError, match=f"run {run} has ended early: stopped"):
+        runner.wait(run, seconds=60)
+    assert not client.BatchV1Api(up.api).list_namespaced_job("federation").items
+    again = runner.Request(tuple(up.members.clients), rounds=1, tracker="none")
+    assert runner.wait(runner.start(again), seconds=90).status == "finished"

@@ -78,7 +78,7 @@ def test_the_table_lists_what_a_client_proves_itself_with(monkeypatch):
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     proof = identity.prove("nonce", federation="f", job="j")
     listed = {entry.field for entry in crossing.CROSSINGS if entry.message == "properties"}
-    assert set(proof) | {"instance", "rows_sha256", "rows", "code"} == listed
+    assert set(proof) | {"instance", "rows_sha256", "rows", "code", "penalty", "solver", "max_iter", "seed"} == listed
 
 
 def test_the_page_is_the_table():

@@ -1,14 +1,14 @@
 """Events of a run, as its sinks see them: facts in order, in one thread, and never a client's fault."""
 
-import json
 import threading
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from cohort import FRAUD, Cohort, Member
 
 from client_code import task
+from workshop.errors import FederationError
 from workshop.federation import events, words
 
 
@@ -46,8 +46,11 @@ def test_an_update_brings_what_the_client_measured_on_its_own_rows(three):
         start = [np.zeros((1, features.shape[1])), np.zeros(1)]
         trained = task.fit(task.new_model(), start, features, data.train[1])
         expected = task.metrics(trained, (features, data.train[1]), (held_out, data.validation[1]), key=data.salt)
-        assert set(event.metrics) == {"training_loss", "validation_loss", "validation_auc"}
-        assert event.metrics == pytest.approx(expected, rel=1e-12)
+        assert set(event.metrics) == set(task.METRICS)
+        seconds = event.metrics["training_seconds"]
+        assert event.metrics == pytest.approx(expected | {"training_seconds": seconds}, rel=1e-12)
+        assert 0 <= seconds <= event.seconds <= result.history[0].seconds
+        assert event.bytes * 3 == result.history[0].bytes_up
         assert 0.5 < event.metrics["validation_auc"] <= 1
 
 
@@ -72,7 +75,7 @@ def test_scores_that_are_none_are_dropped_and_decide_nothing(three):
     result = run(three, seen.append, member={"client-2": Boasting}, rounds=1)
     metrics = {event.client: event.metrics for event in seen if isinstance(event, events.UpdateReceived)}
     assert metrics["client-2"] == {}
-    assert len(metrics["client-1"]) == 3
+    assert len(metrics["client-1"]) == len(task.METRICS)
     assert not result.history[0].left_out
 
 
@@ -94,18 +97,42 @@ def test_a_sink_that_fails_ends_the_run_and_is_held_against_no_client(three):
     cohort.leave()
 
 
-def test_a_journal_holds_every_event_as_a_line(three, tmp_path):
-    journal = events.Journal(tmp_path / "run" / "events.jsonl")
-    result = run(three, journal, rounds=1)
-    lines = [json.loads(line) for line in journal.path.read_text().splitlines()]
-    steps = [line for line in lines if line["event"] not in ("Waiting", "Gathering")]
-    assert [line["event"] for line in steps] == [type(event).__name__ for event in result.events]
-    assert steps[-2]["result"] == asdict(result.history[0])
+def test_a_client_tells_what_it_trains_with_and_nobody_believes_what_cannot_be(three):
+    class Odd(Member):
+        def introduction(self):
+            return super().introduction() | {"penalty": "<b>l2</b>", "max_iter": "ten", "seed": -1}
+
+    seen = []
+    run(three, seen.append, member={"client-2": Odd}, rounds=1)
+    told = {event.client: event.settings for event in seen if isinstance(event, events.Joined)}
+    assert told["client-1"] == {"penalty": "l2", "solver": "lbfgs", "max_iter": 10, "seed": 0}
+    assert told["client-2"] == {"solver": "lbfgs"}
+
+
+def test_who_follows_hears_why_a_run_ended_early(three):
+    def broken(event):
+        seen.append(event)
+        if isinstance(event, events.UpdateReceived):
+            raise FederationError("no more of this")
+
+    seen = []
+    cohort = Cohort(three)
+    cohort.join()
+    with pytest.raises(FederationError):
+        cohort.run(sinks=[broken])
+    cohort.leave()
+    assert seen[-1] == events.Ended("no more of this")
+
+
+def test_an_event_is_read_as_it_was_written(three):
+    seen = []
+    run(three, seen.append, rounds=1)
+    assert [events.from_json(events.to_json(event)) for event in seen] == seen
 
 
 def test_every_kind_of_event_has_words_or_is_known_to_need_none():
     kinds = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)}
-    silent = {events.Event, events.Joined, events.RoundStarted, events.UpdateReceived}
+    silent = {events.Event, events.Started, events.Joined, events.RoundStarted, events.UpdateReceived}
     assert kinds - silent == words.STEPS.keys() | words.NOTES.keys()
 
 

@@ -141,16 +141,12 @@ class Launched:
         """Hand on an event; return the reason of an end."""
         event = events.from_json(line)
         if event is None:
-            try:
-                last = json.loads(line)
-                return str(last["reason"]) if last.get("event") == "Ended" else ""
-            except (ValueError, TypeError, KeyError, AttributeError):
-                return ""  # a warning of some library
+            return ""  # a warning of some library
         if not isinstance(event, events.Waiting | events.Gathering):
             self.events.append(event)
         for sink in sinks:
             sink(event)
-        return ""
+        return event.reason if isinstance(event, events.Ended) else ""
 
     def _pods(self) -> list[Any]:
         from kubernetes import client

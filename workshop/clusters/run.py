@@ -99,26 +99,29 @@ def _from_bucket(spec: RunSpec, session: boto3.Session, folder: Path):
     return test, problem, hashlib.sha256(content[TEST] + content[PROBLEM]).hexdigest()
 
 
-def _tell(event: events.Event) -> None:
-    print(events.to_json(event), flush=True)
-
-
 def main(environ: Mapping[str, str] = os.environ) -> int:
     """Read what the pod was given, lead the run, say in the last line how it ended."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     # A pod that has to go leaves at once: what a round has brought is in the bucket.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    folder = Path(environ.get("RUN_FOLDER", "."))
+    folder, ended = Path(environ.get("RUN_FOLDER", ".")), False
+
+    def tell(event: events.Event) -> None:
+        nonlocal ended
+        ended = ended or isinstance(event, events.Ended)
+        print(events.to_json(event), flush=True)
+
     try:
         spec = RunSpec.loads(Path(environ["RUN_TERMS"]).read_text())
         authority = Authority.load(Path(environ["RUN_AUTHORITY"]))
         listen = f"{environ.get('POD_IP', '127.0.0.1')}:{spec.port}"
-        lead(spec, session=boto3.Session(), authority=authority, listen=listen, folder=folder, out=_tell)
+        lead(spec, session=boto3.Session(), authority=authority, listen=listen, folder=folder, out=tell)
     except WorkshopError as error:
-        print(json.dumps({"event": "Ended", "reason": str(error)}), flush=True)
+        if not ended:
+            tell(events.Ended(str(error)))
         return ENDED
     except (KeyError, OSError, ValueError) as error:
-        print(json.dumps({"event": "Ended", "reason": f"the run's pod lacks what it needs: {error}"}), flush=True)
+        tell(events.Ended(f"the run's pod lacks what it needs: {error}"))
         return 1
     return 0
 

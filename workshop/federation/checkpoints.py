@@ -26,7 +26,7 @@ from workshop.errors import FederationError
 from workshop.federation.rounds import Round
 
 PREFIX = "model/checkpoints"  # in the server's bucket
-VERSION = 2  # of what a checkpoint holds: raise it with every change
+VERSION = 3  # of what a checkpoint holds: raise it with every change
 # What is written down as JSON, besides the history.
 _ENTRIES = ("rows", "faults", "out", "checksums", "settings")
 _NAME = re.compile(r"round-(\d{4})-([0-9a-f]{64})\.npz")

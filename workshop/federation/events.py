@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from workshop.federation.rounds import Round
@@ -17,6 +16,11 @@ from workshop.federation.rounds import Round
 @dataclass(frozen=True)
 class Event:
     """Something that happened in a run."""
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """Somebody leads the run from now on: from its beginning, or from where it was cut off."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,17 @@ class Joined(Event):
         Version of its code, by its own word (``client_code/edition.py``).
     rows : int
         How many real rows it has to train on, by its own word.
+    settings : mapping
+        What it trains with, by its own word (``task.settings``).
+    table : str
+        Version of its rows: the beginning of their keyed checksum, which changes when they do.
     """
 
     client: str
     code: str = ""
     rows: int = 0
+    settings: Mapping[str, str | int] = field(default_factory=dict)
+    table: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,12 +116,24 @@ class RoundStarted(Event):
 
 @dataclass(frozen=True)
 class UpdateReceived(Event):
-    """A client's update has come; ``rows`` and ``metrics`` are what the client says of itself."""
+    """A client's update has come.
+
+    Attributes
+    ----------
+    rows, metrics
+        What the client says of itself.
+    seconds : float
+        From the question to its answer.
+    bytes : int
+        Of the answer.
+    """
 
     round: int
     client: str
     rows: int
     metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -172,6 +194,13 @@ class Finished(Event):
     rounds: int
 
 
+@dataclass(frozen=True)
+class Ended(Event):
+    """The run is over before its last round."""
+
+    reason: str
+
+
 Sink = Callable[[Event], None]
 
 
@@ -189,10 +218,17 @@ def from_json(line: str) -> Event | None:
     True
     """
     try:
-        known = json.loads(line)
-        kind = _KINDS[known.pop("event")]
-        return kind(**{name: _typed(name, value) for name, value in known.items()})
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return of_dict(json.loads(line))
+    except ValueError:
+        return None
+
+
+def of_dict(known: Any) -> Event | None:
+    """Make an event of its JSON values; None of something else."""
+    try:
+        kind = _KINDS[known["event"]]
+        return kind(**{name: _typed(name, value) for name, value in known.items() if name != "event"})
+    except (KeyError, TypeError, AttributeError):
         return None
 
 
@@ -206,16 +242,3 @@ def _typed(name: str, value: Any) -> Any:
 
 
 _KINDS = {kind.__name__: kind for kind in Event.__subclasses__()}
-
-
-class Journal:
-    """Sink that appends every event to a JSON-lines file, for whoever wants to know what an ended run did."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __call__(self, event: Event) -> None:
-        """Append one line."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
-            file.write(to_json(event) + "\n")

@@ -26,6 +26,7 @@ class Round:
     bytes_down: int
     clients: int  # whose updates are in the model
     left_out: Mapping[str, str] = field(default_factory=dict)  # by client: why its update is not
+    aggregation_seconds: float = 0.0  # of ``seconds``: from the last answer to the scores
 
 
 def fit_round(server_round: int) -> dict[str, Scalar]:

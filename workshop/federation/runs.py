@@ -19,7 +19,6 @@ import boto3
 from workshop import state
 from workshop.errors import FederationError
 from workshop.federation.checkpoints import VERSION, Checkpoints
-from workshop.federation.events import Journal
 from workshop.federation.tls import SLACK, Authority, Certificates
 from workshop.files import write_text
 
@@ -44,11 +43,6 @@ class Run:
         shutil.rmtree(self.folder, ignore_errors=True)
         if lock := _leading.pop(self.folder, None):
             lock.close()
-
-    @property
-    def journal(self) -> Journal:
-        """Return the sink that writes this run's events down, until it is finished."""
-        return Journal(self.folder / self.id / "events.jsonl")
 
 
 def open_run(

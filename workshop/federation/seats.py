@@ -34,6 +34,7 @@ STRANGERS = 24  # connections besides the invited that may be open without havin
 LOOK = 1.0  # seconds between two looks at who runs the clients of empty seats
 STOP_LOOK = 4.0  # that much seldomer, in units of a participant's pace, at those who sit
 MOST_ROWS = 10**12  # that a client may say it has
+SETTINGS: dict[str, type] = {"penalty": str, "solver": str, "max_iter": int, "seed": int}  # of ``task.settings``
 FAREWELL = 4.0  # seconds in which somebody who is busy may answer before the good-bye
 READINGS = 3  # times that a client is asked where this server itself fails to read the answer
 STOP_SECONDS = 100.0  # SageMaker kills a job 120 s after it was told to stop it
@@ -321,8 +322,9 @@ class Seats(SimpleClientManager):
         if before is not None:
             _hang_up(before)
         code = code if re.fullmatch(r"[0-9a-f]{12}", code) else ""
+        table = seat.rows_sha256[:12] if re.fullmatch(r"[0-9a-f]{64}", seat.rows_sha256) else ""
         rows = rows if isinstance(rows, int) and 0 < rows < MOST_ROWS else 0
-        self.tell(events.Joined(seat.name, code, rows))
+        self.tell(events.Joined(seat.name, code, rows, _settings(claims), table))
 
     def _watch(self, seat: Seat) -> None:
         """Ask how a participant stands: one that is over will not come, one that is being stopped is let go.
@@ -361,6 +363,18 @@ class Seats(SimpleClientManager):
         _hang_up(proxy)
         with self._change():
             self._leaving.discard(proxy)
+
+
+def _settings(claims: Mapping[str, Scalar]) -> dict[str, str | int]:
+    """Return what a client says that it trains with, as far as that can be: nothing is decided by it."""
+    told: dict[str, str | int] = {}
+    for name, kind in SETTINGS.items():
+        value = claims.get(name)
+        if (kind is str and isinstance(value, str) and re.fullmatch(r"[a-z0-9-]{1,20}", value)) or (
+            kind is int and isinstance(value, int) and 0 <= value < MOST_ROWS
+        ):
+            told[name] = value
+    return told
 
 
 def _properties(proxy: ClientProxy, asked: Mapping[str, Scalar], seconds: float) -> Mapping[str, Scalar]:

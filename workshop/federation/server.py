@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -22,7 +23,7 @@ from flwr.server.client_proxy import ClientProxy
 from client_code import task
 from client_code.problem import Problem
 from workshop import state
-from workshop.errors import FederationError, JobError
+from workshop.errors import FederationError, JobError, WorkshopError
 from workshop.federation import apart, endings, events, updates, words
 from workshop.federation import strategy as strategies
 from workshop.federation.checkpoints import Checkpoints, Progress
@@ -119,6 +120,8 @@ def run(
         with listening(listen, seats, certificates):
             threshold = federation.run()
     except BaseException as stop:
+        if not isinstance(stop, SystemExit):  # of a pod that has to go: another carries on
+            federation.tell_end(stop)
         seats.close()
         try:
             stop_all(participants)
@@ -291,15 +294,18 @@ class _Rounds:
         def train(proxy: ClientProxy, seat: Seat, left: float) -> updates.Update:
             if seat.name not in self.declared:  # it has joined late
                 self._sums(proxy, seat, left)
+            asked = time.monotonic()
             answer = proxy.fit(instruction, left, number)
+            seconds = time.monotonic() - asked
             update = updates.read_update(answer, start, self.declared[seat.name], least=self.problem.floors.shared)
-            self.tell(events.UpdateReceived(number, seat.name, update.rows, update.metrics))
+            self.tell(events.UpdateReceived(number, seat.name, update.rows, update.metrics, seconds, update.size))
             return update
 
         what = f"round {number} of {terms.rounds}"
         here = len(self.moments)
         self.tell(events.RoundStarted(number, terms.rounds))
         good, left_out, bad = self._ask(train, what)
+        answered = time.monotonic()
         if len(self.moments) > here:
             self._compare_units()
         far = updates.too_far({name: update.arrays for name, update in good.items()}, start, terms.rules)
@@ -323,8 +329,9 @@ class _Rounds:
         progress.memory = strategies.memory(strategy)
         progress.rows = {name: update.rows for name, update in good.items()}
         loss, scores = get_evaluate_fn(self.test, progress.scaler, self.problem)(number, progress.parameters, {})
+        ended = time.monotonic()
         entry = Round(
-            number, **scores, log_loss=loss, seconds=time.monotonic() - started,
+            number, **scores, log_loss=loss, seconds=ended - started, aggregation_seconds=ended - answered,
             bytes_up=sum(update.size for update in good.values()),
             bytes_down=fit_ins_to_proto(instruction).ByteSize() * (len(good) + len(bad)),
             clients=len(good), left_out=left_out | bad,
@@ -424,6 +431,19 @@ class _Rounds:
                 self.events.append(happened)
             for sink in self.sinks:
                 sink(happened)
+
+    def tell_end(self, stop: BaseException) -> None:
+        """Tell every sink why the run is over; one that fails now changes nothing."""
+        for sink in self.sinks:
+            with contextlib.suppress(Exception):
+                sink(events.Ended(_why(stop)))
+
+
+def _why(stop: BaseException) -> str:
+    """Say why a run ends, in a line; a text that is not ours stays where it is."""
+    if isinstance(stop, WorkshopError):
+        return str(stop)
+    return "interrupted" if isinstance(stop, KeyboardInterrupt) else f"unforeseen {type(stop).__name__}"
 
 
 def record(

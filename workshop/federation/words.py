@@ -48,6 +48,7 @@ STEPS: dict[type[Event], Callable] = {
     events.Waiting: lambda event: f"{event.question}: clients are training{_missing(event.missing)}",
     events.RoundFinished: lambda event: f"round {event.round} of {event.rounds} is done",
     events.Finished: lambda event: "the model is finished",
+    events.Ended: lambda event: f"the run has ended early: {event.reason}",
 }
 # What somebody should hear of, whatever comes next.
 NOTES: dict[type[Event], Callable] = {

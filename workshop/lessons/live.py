@@ -16,6 +16,7 @@ from workshop.aws.steps import Placement
 from workshop.federation import words
 from workshop.federation.events import Event
 from workshop.federation.rounds import Round
+from workshop.tracking.recorded import Recorded
 
 
 class LiveRounds:
@@ -38,6 +39,12 @@ class LiveRounds:
             text += curve([0.5, *table["roc_auc"]])
             text += table.to_html(float_format=lambda value: f"{value:.3f}")
         self.view.update(HTML(text))
+
+    def show_record(self, recorded: Recorded) -> None:
+        """Show how a run is going that another process leads; hand it to ``runner.wait``."""
+        history = [each for _, each in recorded.history.values()]
+        said = [words.STEPS[type(event)](event) for _, event in recorded.entries if type(event) in words.STEPS]
+        self.show("; ".join([*said[-1:], *recorded.notes[-3:]]) or "starting", history)
 
 
 class LiveStacks:

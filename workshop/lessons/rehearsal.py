@@ -61,6 +61,7 @@ def connect_accounts(
     for name, session in sessions.items():
         uploads.upload(name, session, members.outputs[name]["fl-storage"]["Bucket"])
     known = connections.connection_data(members, image=IMAGE)
+    state.save(accounts=known)
     test = schema.to_arrays(schema.read_table(folder / "server" / "test.csv", problem), problem)
     clients = tuple(jobs.ClientAccount.of(entry) for entry in known["clients"])
     return Stage(sessions, members, clients, test, problem, known["server_role"], known["server_host"])

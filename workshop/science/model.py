@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
 import joblib
 import numpy as np
+import pandas as pd
 import sklearn
 from botocore.exceptions import BotoCoreError, ClientError
 from sklearn.pipeline import Pipeline
@@ -101,10 +103,34 @@ def load_twin(folder: Path) -> GlobalModel:
     manifest = _verified_manifest(folder)
     with np.load(folder / TWIN, allow_pickle=False) as arrays:
         scaler = task.Scaler(arrays["mean"], arrays["scale"])
-        columns = json.loads(str(arrays["encoding"]))
-        encoding = [Encoded(name, log, tuple(words), *gaps) for name, log, words, *gaps in columns]
-        pipeline = task.build_pipeline([arrays["coef"], arrays["intercept"]], scaler, encoding)
+        pipeline = task.build_pipeline([arrays["coef"], arrays["intercept"]], scaler, _encoding(arrays))
     return GlobalModel(pipeline, manifest["threshold"], manifest["about"])
+
+
+def example(folder: Path) -> pd.DataFrame:
+    """Return a row as a model takes it, and nobody's: means over all clients, of words the most frequent.
+
+    Raises
+    ------
+    ModelError
+        As :func:`load`.
+    """
+    _verified_manifest(folder)
+    with np.load(folder / TWIN, allow_pickle=False) as arrays:
+        encoding, mean = _encoding(arrays), arrays["mean"]
+    cells: dict[str, list] = {}
+    for column in encoding:
+        own, mean = mean[: len(column.inputs) - column.indicator], mean[len(column.inputs) :]
+        if column.categories:
+            cells[column.name] = [column.categories[int(own.argmax())]]
+        else:
+            cells[column.name] = [float(np.expm1(own[0]) if column.transform == "log1p" else own[0])]
+    return pd.DataFrame(cells)
+
+
+def _encoding(arrays: Mapping[str, np.ndarray]) -> list[Encoded]:
+    columns = json.loads(str(arrays["encoding"]))
+    return [Encoded(name, log, tuple(words), *gaps) for name, log, words, *gaps in columns]
 
 
 def upload(folder: Path, session: boto3.Session, bucket: str) -> None:

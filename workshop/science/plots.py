@@ -366,3 +366,25 @@ def lines(table: pd.DataFrame, *, label: str, title: str) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
         plt.show()
+
+
+def timings(spent: pd.DataFrame, *, title: str) -> None:
+    """Draw what every client's seconds were spent on, a bar each.
+
+    Parameters
+    ----------
+    spent : DataFrame
+        Seconds, one line per client, one column per kind of work (``Recorded.timings``).
+    """
+    kinds = zip(spent.columns, (BLUE, SKY, "#DDDDDD", ORANGE), ("", "..", "", "//"), strict=True)
+    with plt.rc_context(STYLE):
+        _, ax = plt.subplots(figsize=(7.2, 1.1 + 0.32 * len(spent)), layout="constrained")
+        left = np.zeros(len(spent))
+        for kind, colour, hatch in kinds:
+            ax.barh(spent.index, spent[kind], left=left, color=colour, hatch=hatch, edgecolor="white", label=kind)
+            left += spent[kind].to_numpy()
+        ax.set(xlabel="seconds, all rounds together", title=title)
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        plt.show()

@@ -26,22 +26,24 @@ PENALTY = "l2"  # l2 | l1 | none
 STRATEGY = "FedAvg"  # FedAvg | FedProx | FedAvgM | FedAdam | FedYogi | FedMedian | FedTrimmedAvg | Krum | MultiKrum
 QUORUM = 0  # usable answers that a round needs; 0: more than half
 DEADLINE = 3600  # seconds for all of it
+TRACKER = "here"  # here: MLflow on this machine | none | an MLflow server's address | the ARN of an MLflow app
 
 # %% [markdown]
 # | needs | makes |
 # |---|---|
-# | the test table (heart/01), the connection data (heart/02) | `model.joblib` with its manifest, the history of the rounds |
+# | the test table (heart/01), the connection data (heart/02) | `model.joblib` with its manifest, the record of the run, a version in the registry |
 
 # %%
 import pandas as pd
 
 from client_code import schema
-from workshop import federation, problems, state
+from workshop import federation, problems, state, tracking
 from workshop.aws import accounts
 from workshop.clusters import access, agents, connect, launch, spec
 from workshop.lessons import experiments, in_clusters
 from workshop.lessons.live import LiveRounds
 from workshop.science import model, plots
+from workshop.tracking import registry
 
 # %%
 data, connection = state.load("data", "accounts")
@@ -93,12 +95,23 @@ run = launch.start(api, terms_of_run, image=connection["image"])
 print("started")
 
 # %% [markdown]
-# ## Follow
-# The pod writes every event into its log, a line each; this cell reads them as they come. A hospital that does not answer
-# in time is left out of a round, and named; too few answers end the run with a reason.
+# ## Follow, and write it down
+# The pod writes every event into its log, a line each; the next cells read them as they come, into the run's record on this
+# machine: what was asked for, what each hospital says that it trains with, every round's figures. A process beside this
+# kernel sends the record to an experiment tracker (MLflow); if that is away, nothing waits for it.
+
+# %%
+about = {key: data[key] for key in ("source", "seed")}
+about |= {"test": registry.digest(test, problem)}
+given = {"training": training, "terms": settled, "data": about}
+record = tracking.begin(terms_of_run.run, problem=problem, participants=invited, **given)
+tracking.follow(record.run, TRACKER)
+
+# %% [markdown]
+# A hospital that does not answer in time is left out of a round, and named; too few answers end the run with a reason.
 
 # %% tags=["nbval-ignore-output"]
-run.follow([LiveRounds()], deadline=DEADLINE)
+run.follow([LiveRounds(), record], deadline=DEADLINE)
 
 # %%
 result = run.result(launcher)
@@ -125,13 +138,22 @@ measured = result.measured("validation_auc").rename(columns=hospitals)
 plots.lines(measured, label="ROC AUC", title="Every hospital on its own validation rows")
 
 # %% [markdown]
-# ## Save the global model
-# Every hospital has it already: its agent stored the model of this run in the hospital's own bucket. The server's copy gets
-# a manifest that says how it came about.
+# Where did the seconds of the rounds go? *Training* is the hospital's word, *transport* the rest of the time that its answer
+# took, *waiting* is for the slowest of the others, *aggregation* what the server does with all answers.
 
 # %%
-about = {key: data[key] for key in ("source", "seed")} | training
-about |= {
+spent = tracking.read(record.run).timings().rename(hospitals)
+plots.timings(spent, title="What every hospital's seconds were spent on")
+
+# %% [markdown]
+# ## Save the global model
+# Every hospital has it already: its agent stored the model of this run in the hospital's own bucket. The server's copy gets
+# a manifest that says how it came about, and becomes a version in the registry of models; which one is in use is decided
+# in 06.
+
+# %%
+about |= training | {
+    "run": record.run,
     "rounds": ROUNDS,
     "strategy": STRATEGY,
     "complete": all(entry.clients == len(invited) for entry in result.history),
@@ -142,6 +164,8 @@ path = model.save(
 )
 
 # %%
+registry.register(path.parent, problem)
+record.close()
 model.upload(path.parent, launcher, connection["server_bucket"])
 state.save(federation=federation.record(result, invited, model_path=path))
 rows = pd.Series(result.client_rows, name="training rows").rename(hospitals)

@@ -172,4 +172,4 @@ print("three accidents that heal without a trace, two that leave a hospital out"
 # left.
 # </details>
 #
-# **Next:** [99_clean_up](99_clean_up.ipynb) takes everything down again.
+# **Next:** [06_compare_runs](../06_compare_runs.ipynb) trains once more, and decides which model is in use.

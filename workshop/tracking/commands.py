@@ -1,0 +1,52 @@
+"""Commands ``fl track``: recorded runs in a terminal, and the tracker's page."""
+
+from __future__ import annotations
+
+import os
+
+import pandas as pd
+
+from workshop.tracking import page as pages
+from workshop.tracking import recorded as records
+from workshop.tracking import sending
+
+SERVED = ["roc_auc", "log_loss", "seconds", "clients"]
+
+
+def runs() -> int:
+    """Print one line per run."""
+    table = records.runs()
+    print(table.to_string(float_format="{:.3f}".format) if len(table) else "no run was recorded here yet")
+    return 0
+
+
+def show(run: str) -> int:
+    """Print what a run was given, who took part, and its rounds."""
+    recorded = records.read(run)
+    print(f"run {run} of {recorded.about['problem']}: {recorded.status}", *filter(None, [recorded.reason]), sep=": ")
+    for note in recorded.notes:
+        print(f"  {note}")
+    tables: list[pd.DataFrame] = [recorded.who(), recorded.table()[SERVED], recorded.timings()]
+    for table in tables:
+        print(f"\n{table.to_string(float_format='{:.3f}'.format)}")
+    return 0
+
+
+def send(run: str, where: str, *, wait: bool = False) -> int:
+    """Send a run to a tracker; beside a run with the lowest priority."""
+    if wait:
+        os.nice(19)
+    print(sending.send(run, where, wait=wait))
+    return 0
+
+
+def lead(run: str) -> int:
+    """Lead a run that was asked for."""
+    from workshop.tracking import runner  # brings all that reaches accounts and clusters
+
+    return runner.lead(run)
+
+
+def page(port: int) -> int:
+    """Serve the tracker's page until it is interrupted."""
+    return pages.serve(port)

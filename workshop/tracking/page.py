@@ -1,0 +1,94 @@
+"""The tracker's page: MLflow's server over this machine's runs, on loopback, while somebody looks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+
+from workshop.errors import MissingStep, WorkshopError
+from workshop.tracking.sending import CALM, HERE, artifacts, database, uri_of
+
+PATIENCE = 120.0  # seconds until the server must answer
+# `mlflow server` starts a second process after it has imported everything once: twice the seconds and the memory. These
+# are the variables by which it hands its options on (mlflow/server/__init__.py, 3.17).
+STORE, FILES, SERVES = (
+    "_MLFLOW_SERVER_FILE_STORE",
+    "_MLFLOW_SERVER_ARTIFACT_DESTINATION",
+    "_MLFLOW_SERVER_SERVE_ARTIFACTS",
+)
+
+
+@contextlib.contextmanager
+def server(port: int = 0) -> Iterator[str]:
+    """Yield the address of MLflow's page while the block runs.
+
+    Raises
+    ------
+    MissingStep
+        If no run was sent yet.
+    WorkshopError
+        If it does not answer in time.
+    """
+    if not database().exists():
+        raise MissingStep(
+            "no run was sent to the tracker of this machine: run 03_run_federation.ipynb, or `fl track send RUN`"
+        )
+    port = port or _free()
+    address = f"http://127.0.0.1:{port}"
+    environ = os.environ | CALM | {STORE: uri_of(HERE), FILES: artifacts().as_uri(), SERVES: "true"}
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "mlflow.server.fastapi_app:app",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    with (database().parent / "page.log").open("w") as log:
+        process = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        give_up = time.monotonic() + PATIENCE
+        while not _answers(address):
+            if process.poll() is not None or time.monotonic() > give_up:
+                raise WorkshopError(f"MLflow's server does not answer; its log: {database().parent / 'page.log'}")
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def serve(port: int) -> int:
+    """Print the address, and stay until interrupted."""
+    with server(port) as address, contextlib.suppress(KeyboardInterrupt):
+        print(f"MLflow shows this machine's runs at {address} (end it with Ctrl-C)", flush=True)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.pause()
+    return 0
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:  # noqa: S310 (loopback)
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def _free() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
