@@ -12,7 +12,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help install workshop lab tracker test test-kubernetes check check-style check-types check-templates check-rules notebooks bench results rooms first-run reliability wheelhouse bundle lock clean
+.PHONY: help install workshop lab console tracker test test-kubernetes check check-style check-types check-templates check-rules notebooks bench results rooms first-run reliability wheelhouse bundle lock clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
@@ -59,6 +59,9 @@ first-run: .venv/ready  ## the first run in two accounts, rehearsed on the embed
 
 # Whose runs are the newest: those of `make workshop`, or of `make lab`.
 NEWEST = WORKSHOP_HOME=$(patsubst %/runs,%,$(firstword $(shell ls -td build/workshop/home/runs .workshop/runs 2>/dev/null) .workshop/runs))
+console: .venv/ready  ## the console on the runs that were recorded here: start one, watch, compare, promote
+	@$(NEWEST) $(BIN)/python -m workshop console
+
 tracker: .venv/ready  ## MLflow's page on the runs that were recorded here
 	@$(NEWEST) $(BIN)/python -m workshop track page
 

@@ -156,6 +156,28 @@ def test_events_of_a_run_come_as_they_happen(up):
     assert kinds[-1] is events.Finished
 
 
+def test_a_run_in_a_process_of_its_own_is_a_job_and_leaves_none(up):
+    request = runner.Request(tuple(up.members.clients), rounds=3, max_iter=2, tracker="none")
+    told = runner.wait(runner.start(request), seconds=90)
+    assert (told.status, list(told.history)) == ("finished", [1, 2, 3])
+    assert set(told.who()["trains with"]) == {"penalty l2, solver lbfgs, max_iter 2, seed 0"}
+    assert not client.BatchV1Api(up.api).list_namespaced_job("federation").items
+
+
+def test_a_run_that_is_stopped_leaves_no_job(up):
+    run = runner.start(runner.Request(tuple(up.members.clients), rounds=2000, max_iter=1, tracker="none"))
+    give_up = time.monotonic() + 60
+    while not (record.folder() / run / record.EVENTS).exists() or not tracking.read(run).history:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    runner.stop(run)
+    with pytest.raises(FederationError, match=f"run {run} has ended early: stopped"):
+        runner.wait(run, seconds=60)
+    assert not client.BatchV1Api(up.api).list_namespaced_job("federation").items
+    again = runner.Request(tuple(up.members.clients), rounds=1, tracker="none")
+    assert runner.wait(runner.start(again), seconds=90).status == "finished"
+
+
 @pytest.mark.promise("G-13", "A tear-down during a run empties every account, and a second one finds nothing to do")
 @pytest.mark.timeout(600)
 def test_a_tear_down_during_a_run_leaves_nothing_twice(up):
@@ -192,25 +214,3 @@ def test_a_deployment_that_stopped_half_way_is_taken_down(own_accounts, last):
     emptying.empty(sessions)
     cleanup.delete_all(sessions)
     assert cleanup.left_over(sessions).empty
-
-
-def test_a_run_in_a_process_of_its_own_is_a_job_and_leaves_none(up):
-    request = runner.Request(tuple(up.members.clients), rounds=3, max_iter=2, tracker="none")
-    told = runner.wait(runner.start(request), seconds=90)
-    assert (told.status, list(told.history)) == ("finished", [1, 2, 3])
-    assert set(told.who()["trains with"]) == {"penalty l2, solver lbfgs, max_iter 2, seed 0"}
-    assert not client.BatchV1Api(up.api).list_namespaced_job("federation").items
-
-
-def test_a_run_that_is_stopped_leaves_no_job(up):
-    run = runner.start(runner.Request(tuple(up.members.clients), rounds=2000, max_iter=1, tracker="none"))
-    give_up = time.monotonic() + 60
-    while not (record.folder() / run / record.EVENTS).exists() or not tracking.read(run).history:
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
-    runner.stop(run)
-    with pytest.raises(FederationError, match=f"run {run} has ended early: stopped"):
-        runner.wait(run, seconds=60)
-    assert not client.BatchV1Api(up.api).list_namespaced_job("federation").items
-    again = runner.Request(tuple(up.members.clients), rounds=1, tracker="none")
-    assert runner.wait(runner.start(again), seconds=90).status == "finished"

@@ -50,7 +50,7 @@ def test_other_parameters_give_another_run(changed):
     assert [client["name"] for client in summary["clients"]] == ["client-1", "client-2"]
     committed = (ROOT / "notebooks" / "04_evaluate_global_model.ipynb").read_text()
     assert f"{summary['metrics']['global']['roc_auc']:.3f}" not in committed
-    assert "notebook 7 of 7" in run.stdout
+    assert "notebook 8 of 8" in run.stdout
 
 
 @pytest.mark.timeout(600)
@@ -65,7 +65,7 @@ def test_the_summary_holds_what_scripts_were_promised(changed):
     for line in (metrics["global"], metrics["centralised"], metrics["nobody"], *metrics["local"].values()):
         assert scores <= set(line)
     fields = {"round", "roc_auc", "average_precision", "log_loss", "seconds", "bytes_up", "bytes_down"}
-    fields |= {"clients", "left_out"}
+    fields |= {"clients", "left_out", "aggregation_seconds"}
     assert all(fields == set(entry) for entry in summary["history"])
     assert set(summary["seconds"]) == {"total", "federation"}
     assert all({"name", "seconds", "cells"} == set(notebook) for notebook in summary["notebooks"])
@@ -110,7 +110,7 @@ def test_one_client_alone_runs_too_and_there_is_nothing_to_break(tmp_path):
     run, summary = workshop(tmp_path, CLIENTS="1", ROUNDS="1")
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
     assert [client["name"] for client in summary["clients"]] == ["client-1"]
-    assert "notebook 6 of 6" in run.stdout
+    assert "notebook 7 of 7" in run.stdout
     assert "05_break_it" not in run.stdout
 
 

@@ -14,6 +14,7 @@ ROOMS = (
     "clusters",
     "science",
     "tracking",
+    "console",
     "owners",
     "lessons",
     "tools",

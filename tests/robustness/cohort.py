@@ -11,13 +11,13 @@ import shutil
 import sys
 import tarfile
 import threading
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from flwr.client import Client
+from waiting import wait_until  # noqa: F401 (of all who use this module)
 
 from client_code import schema
 from data_prep import prepare, sources
@@ -196,11 +196,3 @@ def unpacked(folder: Path) -> Path:
     with tarfile.open(fileobj=io.BytesIO(bundle.source_archive())) as archive:
         archive.extractall(folder, filter="data")
     return folder
-
-
-def wait_until(condition, *, seconds: float = 20.0) -> None:
-    """Return when a condition is true; fail when it is not in time."""
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, "it did not come true"
-        time.sleep(0.02)

@@ -11,7 +11,8 @@ import time
 import psutil
 import pytest
 from cohort import FRAUD, Cohort, wait_until
-from test_records import begin, finished, made_up, recorded_run
+from made_records import finished, made_up
+from test_records import begin, recorded_run
 
 from workshop import tracking
 from workshop.errors import MissingStep, WorkshopError
@@ -154,7 +155,7 @@ def _there(uri):
 
 def test_a_tracker_that_is_away_is_told_in_a_line_and_how_to_send_later(home):
     made_up(home, "r1", finished(1), events.Finished(1))
-    tracking.follow("r1", f"http://127.0.0.1:{page._free()}")
+    tracking.follow("r1", f"http://127.0.0.1:{page.free_port()}")
     line = tracking.sent("r1")
     assert line.startswith("WorkshopError: the tracker http://127.0.0.1:")
     assert line.endswith("; `fl track send r1` sends it later")

@@ -217,10 +217,11 @@ def page(notebook: nbformat.NotebookNode) -> str:
 
     def inside(match: re.Match[str]) -> str:
         picture = base64.b64encode((NOTEBOOKS / match[1]).read_bytes()).decode()  # all tracks' are there
-        return f'src="data:image/svg+xml;base64,{picture}"'
+        kind = {".svg": "svg+xml", ".png": "png"}[Path(match[1]).suffix]
+        return f'src="data:image/{kind};base64,{picture}"'
 
     # nbconvert's own embedding of pictures unfolds what is folded.
-    return re.sub(r'src="(?:\.\./)?(images/\w+\.svg)"', inside, text)
+    return re.sub(r'src="(?:\.\./)?(images/\w+\.(?:svg|png))"', inside, text)
 
 
 def _linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

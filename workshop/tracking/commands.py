@@ -26,6 +26,8 @@ def show(run: str) -> int:
     print(f"run {run} of {recorded.about['problem']}: {recorded.status}", *filter(None, [recorded.reason]), sep=": ")
     for note in recorded.notes:
         print(f"  {note}")
+    for name, why in recorded.left_out.items():
+        print(f"  not in the last round: {name}: {why}")
     tables: list[pd.DataFrame] = [recorded.who(), recorded.table()[SERVED], recorded.timings()]
     for table in tables:
         print(f"\n{table.to_string(float_format='{:.3f}'.format)}")
@@ -49,4 +51,6 @@ def lead(run: str) -> int:
 
 def page(port: int) -> int:
     """Serve the tracker's page until it is interrupted."""
-    return pages.serve(port)
+    with pages.server(port) as address:
+        pages.serve(address, "MLflow shows this machine's runs")
+    return 0

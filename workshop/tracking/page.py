@@ -40,7 +40,7 @@ def server(port: int = 0) -> Iterator[str]:
         raise MissingStep(
             "no run was sent to the tracker of this machine: run 03_run_federation.ipynb, or `fl track send RUN`"
         )
-    port = port or _free()
+    port = port or free_port()
     address = f"http://127.0.0.1:{port}"
     environ = os.environ | CALM | {STORE: uri_of(HERE), FILES: artifacts().as_uri(), SERVES: "true"}
     command = [
@@ -71,13 +71,12 @@ def server(port: int = 0) -> Iterator[str]:
             process.wait()
 
 
-def serve(port: int) -> int:
-    """Print the address, and stay until interrupted."""
-    with server(port) as address, contextlib.suppress(KeyboardInterrupt):
-        print(f"MLflow shows this machine's runs at {address} (end it with Ctrl-C)", flush=True)
+def serve(address: str, what: str) -> None:
+    """Print an address, and stay until interrupted."""
+    with contextlib.suppress(KeyboardInterrupt):
+        print(f"{what} at {address} (end it with Ctrl-C)", flush=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         signal.pause()
-    return 0
 
 
 def _answers(address: str) -> bool:
@@ -88,7 +87,8 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _free() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

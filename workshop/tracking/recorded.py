@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
@@ -104,6 +104,11 @@ class Recorded:
                 known[event.round] = at, event.result
         return known
 
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Who was not in the last finished round, and why."""
+        return next((each.left_out for _, each in reversed(self.history.values())), {})
+
     @cached_property
     def updates(self) -> dict[tuple[int, str], tuple[float, events.UpdateReceived]]:
         """What each client sent in each finished round, with when it came; the last, where it was asked again."""
@@ -171,21 +176,40 @@ def runs() -> pd.DataFrame:
 
     Of a long record only the end is read: a thousand runs are listed in less than a second.
     """
-    lines = []
-    for path in folder().glob("*") if folder().is_dir() else ():
-        if (about := _header(path)) is None:
-            continue
-        led, last = _led(path), [entry.event for entry in _entries(_lines(path, TAIL))]
-        done = [event for event in last if isinstance(event, events.RoundFinished)]
-        score = done[-1].result.roc_auc if done else np.nan
-        terms = about["terms"]
-        lines.append((
-            path.name, about["problem"], about["began"][:19].replace("T", " "), _status(last, led),
-            done[-1].round if done else 0, terms["rounds"], len(about["participants"]), terms["strategy"], score,
-        ))  # fmt: skip
+    lines = [line for path in _folders() if (line := _listed(path)) is not None]
     columns = ["run", "problem", "began", "status", "rounds", "of", "clients", "strategy", "roc_auc"]
     table = pd.DataFrame(lines, columns=columns).set_index("run")
     return table.sort_values("began", ascending=False, kind="stable")
+
+
+def _folders() -> list[Path]:
+    return list(folder().iterdir()) if folder().is_dir() else []
+
+
+def _listed(path: Path) -> tuple | None:
+    """Return a run's line in the list; what has ended is read once, for nothing is added to it."""
+    try:
+        size = (path / EVENTS).stat().st_size
+    except OSError:
+        size = 0
+    if (known := _LISTED.get(path)) and known[0] == size:
+        return known[1]
+    if (about := _header(path)) is None:
+        return None
+    led, last = _led(path), [entry.event for entry in _entries(_lines(path, TAIL))]
+    done = [event for event in last if isinstance(event, events.RoundFinished)]
+    score = done[-1].result.roc_auc if done else np.nan
+    terms, status = about["terms"], _status(last, led)
+    line = (
+        path.name, about["problem"], about["began"][:19].replace("T", " "), status, done[-1].round if done else 0,
+        terms["rounds"], len(about["participants"]), terms["strategy"], score,
+    )  # fmt: skip
+    if status in (FINISHED, ENDED):
+        _LISTED[path] = size, line
+    return line
+
+
+_LISTED: dict[Path, tuple[int, tuple]] = {}  # runs that have ended: the size of the record, the line
 
 
 def compare(told: Sequence[Recorded]) -> pd.DataFrame:

@@ -110,6 +110,38 @@ def invited() -> list[str]:
     return [jobs.ClientAccount.of(entry).name for entry in connection["clients"]]
 
 
+def roll_call(*, seconds: float = 20.0) -> pd.DataFrame:
+    """Ask who is there, and nothing else; return a line per client.
+
+    Agents answer to a run of no rounds. Jobs are started by a run: of them it is told whether their accounts let this
+    server start one.
+
+    Raises
+    ------
+    WorkshopError
+        If nobody can be asked.
+    """
+    (connection,) = state.load("accounts")
+    if "agents" in connection:
+        from workshop.clusters import access, agents, connect, launch, spec
+
+        session = accounts.notebook_session(connection["launcher_role"])
+        api = access.api(session, access.find(session, connect.CLUSTER, account="server"))
+        where = (connection["server_host"], connection["server_port"], connection["server_bucket"])
+        everybody = tuple(agents.Agent(**each) for each in connection["agents"])
+        asked = spec.RunSpec(launch.new_id(), *where, everybody, {}, {"join": seconds})
+        return launch.roll_call(api, asked, image=connection["image"])
+    server, lines = accounts.notebook_session(connection["server_role"]), {}
+    for client in [jobs.ClientAccount.of(entry) for entry in connection["clients"]]:
+        try:
+            accounts.identity(client.name, accounts.borrow(server, client, session_name="roll-call"))
+            lines[client.name] = (client.account, True, "")
+        except WorkshopError as error:
+            lines[client.name] = (client.account, False, str(error))
+    columns = ["account", "lets us start a job", "says"]
+    return pd.DataFrame.from_dict(lines, orient="index", columns=columns).rename_axis("client")
+
+
 def running() -> list[str]:
     """Return the ids of runs that are going on, or about to."""
     waiting = [path.parent.name for path in records.folder().glob(f"*/{LOG}") if _coming(path.parent)]

@@ -1,0 +1,98 @@
+"""The console as a page: Voila over a notebook of one cell, on loopback, behind a token."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+
+from workshop import state
+from workshop.errors import WorkshopError
+from workshop.files import write_text
+from workshop.tracking.page import free_port, serve
+
+CELL = "from workshop.console import Console\n\nConsole().show()"
+TEMPLATE = Path(__file__).with_name("template")
+PATIENCE = 60.0  # seconds until the page must answer
+# Every visit starts a kernel, and only a page that says good-bye ends it: those that nobody looks at are ended. Of what
+# else is installed for JupyterLab nothing belongs here. A kernel is kept ready for the next visit.
+SETTINGS = (
+    "--no-browser", "--Voila.ip=127.0.0.1", "--template=federation", "--VoilaConfiguration.allow_template_override=NO",
+    "--preheat_kernel=True", "--pool_size=1",
+    "--VoilaConfiguration.extension_allowlist=@jupyter-widgets/jupyterlab-manager",
+    "--VoilaConfiguration.extension_allowlist=@voila-dashboards/widgets-manager8",
+    "--MappingKernelManager.cull_idle_timeout=600", "--MappingKernelManager.cull_interval=60",
+)  # fmt: skip
+
+
+@contextmanager
+def server(port: int = 0) -> Iterator[str]:
+    """Yield the page's address, with its token, while the block runs.
+
+    Raises
+    ------
+    WorkshopError
+        If it does not answer in time.
+    """
+    place = state.home() / "console"
+    place.mkdir(exist_ok=True)
+    cell = nbformat.v4.new_code_cell(CELL, id="console")
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), place / "console.ipynb")
+    port, token = port or free_port(), secrets.token_urlsafe(24)
+    voila = Path(sys.executable).with_name("voila")
+    # A command line is for everybody on this machine to read.
+    write_text(place / "voila.json", json.dumps({"Voila": {"token": token}}), private=True)
+    command = [
+        str(voila),
+        str(place / "console.ipynb"),
+        f"--port={port}",
+        f"--Voila.config_file_paths={place}",
+        *SETTINGS,
+    ]
+    environ = os.environ | {
+        "JUPYTER_PATH": os.pathsep.join(filter(None, [str(TEMPLATE), os.environ.get("JUPYTER_PATH", "")])),
+        "WORKSHOP_HOME": str(state.home()),
+    }
+    with (place / "page.log").open("w") as log:
+        process = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        give_up = time.monotonic() + PATIENCE
+        while not _answers(port, token):
+            if process.poll() is not None or time.monotonic() > give_up:
+                raise WorkshopError(f"the console's page does not answer; its log: {place / 'page.log'}")
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/?token={token}"
+    finally:
+        process.terminate()  # Voila ends its kernels
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answers(port: int, token: str) -> bool:
+    """Ask for a file: a page would start a kernel."""
+    file = f"http://127.0.0.1:{port}/voila/static/voila.js?token={token}"
+    try:
+        with urllib.request.urlopen(file, timeout=2) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def main(port: int) -> int:
+    """Serve the console until it is interrupted."""
+    with server(port) as address:
+        serve(address, "the federation's console is")
+    return 0
