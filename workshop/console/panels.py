@@ -31,6 +31,7 @@ BY_ROUND = {
     "bytes_up": "bytes up",
     "bytes_down": "bytes down",
 }
+SHOWN = 50  # rounds in the table of a run that goes on
 LAST = 50  # runs from which clients are put together
 MOST = 6  # runs that are compared at once
 WIDE = widgets.Layout(width="auto", max_width="1000px")
@@ -264,7 +265,7 @@ class Live:
         self.shown.value = html.block(
             _present(told, running), *(html.say(note, kind="bad") for note in told.notes),
             html.curves({"server's rows": table["ROC AUC"]}, "ROC AUC by round"),
-            html.table(table.iloc[::-1], "Rounds, the last one first"),
+            html.table(table.iloc[: -SHOWN - 1 : -1], f"Rounds, the last one first, at most {SHOWN}"),
         )  # fmt: skip
 
     def _stop(self) -> None:

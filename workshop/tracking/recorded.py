@@ -168,7 +168,11 @@ def read(run: str) -> Recorded:
     if about is None:
         raise MissingStep(f"there is no record of run {run!r}: `fl track runs` lists those that there are")
     led = _led(path)  # asked first: what is written afterwards is read too
-    return Recorded(about, tuple(_entries(_lines(path, 0))), led)
+    state = _size(path), led
+    if (known := _READ.get(path)) is None or known[0] != state or known[1].about != about:
+        _READ.clear()  # one is looked at again and again, while it grows
+        _READ[path] = known = state, Recorded(about, tuple(_entries(_lines(path, 0))), led)
+    return known[1]
 
 
 def runs() -> pd.DataFrame:
@@ -188,10 +192,7 @@ def _folders() -> list[Path]:
 
 def _listed(path: Path) -> tuple | None:
     """Return a run's line in the list; what has ended is read once, for nothing is added to it."""
-    try:
-        size = (path / EVENTS).stat().st_size
-    except OSError:
-        size = 0
+    size = _size(path)
     if (known := _LISTED.get(path)) and known[0] == size:
         return known[1]
     if (about := _header(path)) is None:
@@ -209,6 +210,14 @@ def _listed(path: Path) -> tuple | None:
     return line
 
 
+def _size(path: Path) -> int:
+    try:
+        return (path / EVENTS).stat().st_size
+    except OSError:
+        return 0
+
+
+_READ: dict[Path, tuple[tuple[int, bool], Recorded]] = {}  # the last one: size of its record, whether it is led
 _LISTED: dict[Path, tuple[int, tuple]] = {}  # runs that have ended: the size of the record, the line
 
 
