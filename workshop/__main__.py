@@ -231,7 +231,9 @@ def _for_runs(command: Add) -> None:
     lead = action("lead", lambda m, o: m.lead(o.run), "lead a run that the console has asked for")
     for added in (show, send, lead):
         added.add_argument("run", help="its id, as `fl track runs` lists it")
-    send.add_argument("--to", default="here", help="here, an MLflow server's address, or the ARN of an MLflow app")
+    send.add_argument(
+        "--to", default="here", help="here, an MLflow server's address, the ARN of an MLflow app, or experiments"
+    )
     send.add_argument(
         "--wait", action="store_true", help="stay until the run is over, and send every round as it comes"
     )

@@ -72,7 +72,7 @@ def as_recorded(uri, run):
 def test_mlflow_holds_what_the_record_says(three, home):
     recorded_run(three, rounds=3)
     assert "3 rounds of 3 clients" in sending.send("abcd1234")
-    uri = sending.uri_of("here")
+    uri = sending.store()
     as_recorded(uri, "abcd1234")
     parent, _ = held(uri, "abcd1234")["server"]
     assert parent.info.status == "FINISHED"
@@ -87,14 +87,14 @@ def test_mlflow_holds_what_the_record_says(three, home):
 def test_a_run_that_carries_on_is_one_run_of_the_tracker(home):
     folder = made_up(home, "r1", events.Joined("a", rows=10), finished(1), events.Ended("too few"))
     sending.send("r1")
-    assert held(sending.uri_of("here"), "r1")["server"][0].info.status == "FAILED"
+    assert held(sending.store(), "r1")["server"][0].info.status == "FAILED"
     writing = record.Record(folder)
     for event in (events.Started(), events.Joined("a", rows=10), finished(2), events.Finished(2)):
         writing(event)
     writing.close()
     sending.send("r1")
-    as_recorded(sending.uri_of("here"), "r1")
-    assert held(sending.uri_of("here"), "r1")["server"][0].info.status == "FINISHED"
+    as_recorded(sending.store(), "r1")
+    assert held(sending.store(), "r1")["server"][0].info.status == "FINISHED"
 
 
 def test_the_process_beside_a_run_sends_it_and_ends(three):
@@ -106,7 +106,7 @@ def test_the_process_beside_a_run_sends_it_and_ends(three):
     cohort.leave()
     writing.close()
     assert tracking.sent("abcd1234") == "run abcd1234 is in the tracker (here): 2 rounds of 3 clients"
-    as_recorded(sending.uri_of("here"), "abcd1234")
+    as_recorded(sending.store(), "abcd1234")
 
 
 @pytest.mark.promise("F-22", "A tracker that is killed in round 2 neither slows nor ends a run; the run is sent later")
@@ -137,7 +137,7 @@ def test_a_tracker_that_is_killed_in_round_2(three, home):
     assert said.count("tried again when the run is over") <= 1
     assert "does not take run abcd1234" in said or "cannot be opened" in said
     sending.send("abcd1234")  # into what that server has served
-    as_recorded(sending.uri_of("here"), "abcd1234")
+    as_recorded(sending.store(), "abcd1234")
 
 
 def served():
@@ -188,7 +188,7 @@ def test_the_page_shows_the_run(home):
 def test_mlflow_s_registry_holds_the_version_and_what_it_is_called(three, home):
     from mlflow import MlflowClient, pyfunc, set_tracking_uri
 
-    uri = sending.uri_of("here")
+    uri = sending.store()
     for run, rounds in (("aaaa1111", 2), ("bbbb2222", 1)):
         result = recorded_run(three, run, rounds=rounds)
         about = {"run": run, "source": "synthetic", "seed": 0, "test": "t"}
@@ -211,3 +211,46 @@ def test_mlflow_s_registry_holds_the_version_and_what_it_is_called(three, home):
     assert stored.predict(row).tolist() == model.load(version.folder).pipeline.predict_proba(row).tolist()
     parent, _ = held(uri, "aaaa1111")["server"]
     assert (parent.info.status, parent.info.end_time) == ("FINISHED", int(tracking.read("aaaa1111").ended * 1000))
+
+
+def test_sagemaker_experiments_holds_what_the_record_says(home, monkeypatch):
+    """Against moto itself: the embedded AWS serves no Experiments."""
+    import boto3
+    from moto import mock_aws
+
+    for name, value in {
+        "ACCESS_KEY_ID": "testing",
+        "SECRET_ACCESS_KEY": "testing",
+        "DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    joined = events.Joined("a client", "abcdefabcdef", 10, {"penalty": "l2", "max_iter": 4})
+    up = events.UpdateReceived(1, "a client", 10, {"training_loss": 0.123456789, "validation_auc": 0.8}, 0.5, 7)
+    made_up(home, "r1", joined, up, finished(1), events.Ended("too few"))
+    with mock_aws():
+        for _ in range(2):
+            sending.send("r1", "experiments")
+        client = boto3.client("sagemaker")
+        (trial,) = client.list_trials()["TrialSummaries"]
+        assert trial["TrialName"] == "federation-fraud-r1"
+        listed = {each["TrialComponentName"] for each in client.list_trial_components()["TrialComponentSummaries"]}
+        assert listed == {"federation-fraud-r1-server", "federation-fraud-r1-a-client"}
+        parent, child = sheets.sheets(tracking.read("r1"))
+        for sheet, name in ((parent, "federation-fraud-r1-server"), (child, "federation-fraud-r1-a-client")):
+            there = client.describe_trial_component(TrialComponentName=name)
+            values = {key: each["StringValue"] for key, each in there["Parameters"].items()}
+            assert values == {**sheet.parameters, **sheet.tags}
+            assert {each["MetricName"]: (each["Count"], each["Last"]) for each in there["Metrics"]} == {
+                key: (1, value) for key, value in sheet.points[1][1].items()
+            }
+            assert there["Status"] == {"PrimaryStatus": "Failed", "Message": "too few"}
+
+
+def test_experiments_without_a_region_say_so(home, monkeypatch):
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(home / "none"))
+    made_up(home, "r1", finished(1), events.Finished(1))
+    with pytest.raises(WorkshopError, match="SageMaker Experiments cannot be reached: You must specify a region"):
+        sending.send("r1", "experiments")

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 
 from workshop.errors import MissingStep, WorkshopError
-from workshop.tracking.sending import CALM, HERE, artifacts, database, uri_of
+from workshop.tracking.sending import CALM, artifacts, database, store
 
 PATIENCE = 120.0  # seconds until the server must answer
 # `mlflow server` starts a second process after it has imported everything once: twice the seconds and the memory. These
@@ -42,7 +42,7 @@ def server(port: int = 0) -> Iterator[str]:
         )
     port = port or free_port()
     address = f"http://127.0.0.1:{port}"
-    environ = os.environ | CALM | {STORE: uri_of(HERE), FILES: artifacts().as_uri(), SERVES: "true"}
+    environ = os.environ | CALM | {STORE: store(), FILES: artifacts().as_uri(), SERVES: "true"}
     command = [
         sys.executable,
         "-m",

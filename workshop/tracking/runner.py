@@ -88,8 +88,7 @@ class Request:
             raise FederationError("the strategy FedProx works with penalty l2 or none, not with l1")
         if not isinstance(self.max_iter, int) or not 1 <= self.max_iter <= 10_000:
             raise FederationError(f"max_iter is {self.max_iter!r}: choose a whole number from 1 to 10000")
-        if self.tracker != sending.NOWHERE:
-            sending.uri_of(self.tracker)
+        sending.check(self.tracker)
         return federation.Terms(
             rounds=self.rounds, strategy=self.strategy, hostile=self.hostile, quorum=self.quorum or None,
             join=self.join, round=self.round, whole=self.whole,

@@ -22,11 +22,12 @@ from workshop.tracking import registry
 from workshop.tracking.record import EVENTS, folder
 from workshop.tracking.sheets import sheets
 
-HERE, NOWHERE = "here", "none"
+HERE, NOWHERE, EXPERIMENTS = "here", "none", "experiments"
 LOG, SENT = "sending.log", "sent.txt"  # beside the record: what the process says, and where the run is
 LOOK = 0.5  # seconds between two looks at a record
 # A run of seconds is sent when it is over: importing MLflow beside it would take the processor that it trains on.
 LIVE_AFTER = 20.0  # seconds
+_ADDRESS = re.compile(r"https?://|sqlite:///|arn:aws[\w-]*:sagemaker:.*:mlflow-(app|tracking-server)/")
 
 
 # MLflow calls nobody; a server that is away costs a second and not four minutes.
@@ -59,24 +60,18 @@ def artifacts() -> Path:
     return database().parent / "artifacts"
 
 
-def uri_of(where: str) -> str:
-    """Return the tracking URI of a word: here, an address, an ARN.
+def check(where: str) -> None:
+    """Raise :class:`WorkshopError` for what is no tracker."""
+    if where not in (HERE, NOWHERE, EXPERIMENTS) and not _ADDRESS.match(where):
+        raise WorkshopError(
+            f"TRACKER is {where!r}: choose {HERE} (MLflow on this machine), {NOWHERE}, the address of an MLflow "
+            f"server, the ARN of an MLflow app of SageMaker, or {EXPERIMENTS} (SageMaker Experiments)"
+        )
 
-    Raises
-    ------
-    WorkshopError
-        If it is none of them.
-    """
-    if where == HERE:
-        return f"sqlite:///{database()}"
-    if where.startswith(("http://", "https://", "sqlite:///")) or re.fullmatch(
-        r"arn:aws[\w-]*:sagemaker:.*:mlflow-\S+", where
-    ):
-        return where
-    raise WorkshopError(
-        f"TRACKER is {where!r}: choose {HERE} (MLflow on this machine), {NOWHERE}, the address of an MLflow server, or "
-        "the ARN of an MLflow app of SageMaker"
-    )
+
+def store() -> str:
+    """Return the tracking URI of the tracker that this machine has."""
+    return f"sqlite:///{database()}"
 
 
 def tracker(where: str) -> Tracker:
@@ -87,7 +82,14 @@ def tracker(where: str) -> Tracker:
     WorkshopError
         If it is no tracker, or does not answer.
     """
-    uri = uri_of(where)
+    check(where)
+    if where == EXPERIMENTS:
+        import boto3
+
+        from workshop.tracking.experiments_tracker import ExperimentsTracker
+
+        return ExperimentsTracker(boto3.Session())
+    uri = store() if where == HERE else where
     if where == HERE:
         database().parent.mkdir(parents=True, exist_ok=True)
     for name, value in CALM.items():
@@ -110,7 +112,7 @@ def send(run: str, where: str = HERE, *, wait: bool = False, live_after: float =
     WorkshopError
         If there is no such record, or the tracker does not take it.
     """
-    uri_of(where)
+    check(where)
     path, to, live, began = folder() / run, None, True, time.monotonic()
     while True:
         size = _size(path / EVENTS)
@@ -148,9 +150,9 @@ def follow(run: str, where: str = HERE) -> None:
     WorkshopError
         If ``where`` is no tracker.
     """
+    check(where)
     if where == NOWHERE:
         return
-    uri_of(where)
     path = folder() / run
     (path / SENT).unlink(missing_ok=True)
     command = [sys.executable, "-m", "workshop", "track", "send", run, "--to", where, "--wait"]
