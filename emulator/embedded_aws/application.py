@@ -42,12 +42,14 @@ from embedded_aws.services.logs.record import LOGS
 from embedded_aws.services.s3.record import S3
 from embedded_aws.services.sagemaker import training
 from embedded_aws.services.sagemaker.record import SAGEMAKER
+from embedded_aws.services.sagemakerruntime.record import SAGEMAKER_RUNTIME
 from embedded_aws.services.servicequotas.record import SERVICEQUOTAS
 from embedded_aws.services.states.record import STATES
 from embedded_aws.services.sts.record import STS
 
 SERVICES = (
-    CLOUDFORMATION, CLOUDTRAIL, EC2, ECR, EKS, EKS_AUTH, IAM, KMS, LOGS, S3, SAGEMAKER, SERVICEQUOTAS, STATES, STS,
+    CLOUDFORMATION, CLOUDTRAIL, EC2, ECR, EKS, EKS_AUTH, IAM, KMS, LOGS, S3, SAGEMAKER, SAGEMAKER_RUNTIME,
+    SERVICEQUOTAS, STATES, STS,
 )  # fmt: skip
 # Pages for which an unguessable token is the signature: credentials of pods, and layers of images.
 PAGES = {agent.PAGE: agent.serve, layers.PAGE: layers.serve}

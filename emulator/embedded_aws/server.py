@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from embedded_aws import PARENT, control, models
-from embedded_aws.jobs import folders, forkserver, process
+from embedded_aws.jobs import folders, forkserver, process, serving
 
 PARENT_SECONDS = 0.5
 
@@ -44,6 +44,7 @@ def main(argv: list[str]) -> int:
         _wait(wake, lifeline=lifeline, parent=parent)
     finally:
         process.kill_all()
+        serving.leave_nothing()
         files.record.unlink(missing_ok=True)
         files.config.unlink(missing_ok=True)
         folders.remove(files.jobs)

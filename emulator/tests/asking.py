@@ -26,7 +26,9 @@ _IDS = {
 _VALUES = {
     **{name: f"{prefix}-0123456789abcdef0" for name, prefix in _IDS.items()},
     **dict.fromkeys(("KeyId", "TargetKeyId"), _KEY),
-    **dict.fromkeys(("RoleArn", "roleArn", "DeliverLogsPermissionArn"), f"arn:aws:iam::{ACCOUNT}:role/fl"),
+    **dict.fromkeys(
+        ("RoleArn", "roleArn", "DeliverLogsPermissionArn", "ExecutionRoleArn"), f"arn:aws:iam::{ACCOUNT}:role/fl"
+    ),
     "AliasName": "alias/fl",
     "executionArn": f"arn:aws:states:us-east-1:{ACCOUNT}:execution:fl:one",
     "nodeRole": f"arn:aws:iam::{ACCOUNT}:role/fl",

@@ -24,6 +24,10 @@ _MODELS = {
     "states": "stepfunctions",
     "tagging": "resourcegroupstaggingapi",
 }
+# APIs that are signed for the name of another one, by the beginning of their paths.
+_APART = {"sagemaker": ("/endpoints/", "sagemaker-runtime")}
+# Services that policies spell otherwise than the model.
+_PREFIXES = {"monitoring": "cloudwatch", "sagemaker-runtime": "sagemaker"}
 _BUCKET = re.compile(r"/[\w.-]+(/|$)", re.ASCII)
 # S3 tells these apart by a header or an argument that is no part of the path.
 _BY_HEADER = {("PutObject", "x-amz-copy-source"): "CopyObject", ("UploadPart", "x-amz-copy-source"): "UploadPartCopy"}
@@ -70,7 +74,12 @@ class Call:
     @property
     def action(self) -> str:
         """The operation in the spelling of policies, where both agree."""
-        return f"{'cloudwatch' if self.service == 'monitoring' else self.service}:{self.operation}"
+        return f"{self.prefix}:{self.operation}"
+
+    @property
+    def prefix(self) -> str:
+        """The service in the spelling of policies."""
+        return _PREFIXES.get(self.service, self.service)
 
 
 def decode(
@@ -83,9 +92,11 @@ def decode(
     CallError
         If the service has no such operation, the operation no such parameter, or botocore knows no such service.
     """
+    signed, (beginning, other) = service, _APART.get(service, ("", service))
+    service = other if path.startswith(beginning) else service
     model = model_of(service)
-    if service != model.metadata.get("signingName", model.metadata["endpointPrefix"]):
-        raise CallError(f"requests to {model.service_name} are not signed for {service}")
+    if signed != model.metadata.get("signingName", model.metadata["endpointPrefix"]):
+        raise CallError(f"requests to {model.service_name} are not signed for {signed}")
     protocol = model.metadata["protocol"]
     if protocol in ("json", "query", "ec2") and path != "/":
         raise CallError(f"{service} takes requests at /")
@@ -103,7 +114,11 @@ def decode(
             operation_model = model.operation_model(operation)
             shapes.check_rest(operation_model, query=fields, headers=headers)
             if protocol == "rest-json":
-                parameters |= shapes.of_body(operation_model.input_shape, _json(body))
+                parameters |= shapes.of_headers(operation_model.input_shape, headers)
+                if payload := shapes.blob(operation_model.input_shape):
+                    parameters[payload] = body
+                else:
+                    parameters |= shapes.of_body(operation_model.input_shape, _json(body))
     except shapes.ShapeError as error:
         raise CallError(f"{service} does not understand the request: {error}") from None
     presigned = "X-Amz-Signature" in fields

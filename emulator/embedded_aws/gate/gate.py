@@ -87,13 +87,13 @@ class Gate:
             raise Refused(error.reason, str(error)) from None
         endpoint = None
         if names.comes_from_a_vpc(incoming.headers.get("host", "")):
-            endpoint = self.way(signed.access_key_id, signed.service)
+            endpoint = self.way(signed.access_key_id, call.service)
         context = context_of(call, principal) | (endpoint.context if endpoint else {})
         denied = set()
 
         def judge(ask: Ask) -> None:
             layers = layers_of(principal)
-            if endpoint and ask.action.startswith(f"{call.service}:"):  # not what the service asks of other services
+            if endpoint and ask.action.startswith(f"{call.prefix}:"):  # not what the service asks of other services
                 layers[ENDPOINT] = [endpoint.policy]
             self._judge(call, principal, ask, context, layers)
 

@@ -95,6 +95,19 @@ def of_body(shape: Shape | None, body: Mapping[str, Any]) -> Any:
     return _of_members(members, body, "")
 
 
+def blob(shape: Shape | None) -> str:
+    """Return the member that is a REST request's whole body, whatever it holds; empty where the body is JSON."""
+    payload = shape.serialization.get("payload") if shape is not None else None
+    return payload if payload and shape.members[payload].type_name == "blob" else ""
+
+
+def of_headers(shape: Shape | None, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters that a REST request has in its headers, as text."""
+    members = shape.members.items() if shape is not None else ()
+    where = {name: how for name, member in members if (how := member.serialization).get("location") == "header"}
+    return {name: headers[key] for name, how in where.items() if (key := how.get("name", name).lower()) in headers}
+
+
 def of_fields(operation: OperationModel, protocol: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """Return the parameters that a form's fields, such as ``SubnetId.1``, stand for.
 

@@ -34,10 +34,14 @@ class JobLog:
         The request's ``MetricDefinitions``; the first group of a match is the metric's value.
     base : Path
         The job's folder that stands for ``/opt/ml``, and is called that in the log.
+    group : str
+        The log group.
     """
 
-    def __init__(self, logs: Any, stream: str, *, metrics: Mapping[str, re.Pattern[str]], base: Path) -> None:
-        self._logs, self._stream, self._metrics = logs, stream, metrics
+    def __init__(
+        self, logs: Any, stream: str, *, metrics: Mapping[str, re.Pattern[str]], base: Path, group: str = GROUP
+    ) -> None:
+        self._logs, self._stream, self._metrics, self._group = logs, stream, metrics, group
         self._base = bytes(base)
         self._pending: list[dict[str, Any]] = []
         self._rest = {"stdout": b"", "stderr": b""}
@@ -103,10 +107,10 @@ class JobLog:
         try:
             if not self._exists:
                 with contextlib.suppress(self._logs.exceptions.ResourceAlreadyExistsException):
-                    self._logs.create_log_group(logGroupName=GROUP)
-                self._logs.create_log_stream(logGroupName=GROUP, logStreamName=self._stream)
+                    self._logs.create_log_group(logGroupName=self._group)
+                self._logs.create_log_stream(logGroupName=self._group, logStreamName=self._stream)
                 self._exists = True
-            self._logs.put_log_events(logGroupName=GROUP, logStreamName=self._stream, logEvents=batch)
+            self._logs.put_log_events(logGroupName=self._group, logStreamName=self._stream, logEvents=batch)
         except (BotoCoreError, ClientError) as error:
             # As on AWS: a job whose role may not write its log runs all the same, silently.
             self._refused = True

@@ -107,6 +107,54 @@ def download_file(s3: Any, uri: str, file: Path) -> None:
         raise TransferError(f"{_why(error)} for {uri}") from error
 
 
+def keys(s3: Any, uri: str) -> list[str]:
+    """Return the keys of all objects below a prefix; what consoles store as a folder is none.
+
+    Raises
+    ------
+    TransferError
+        If there is no object, or the bucket is missing or closed.
+    """
+    bucket, prefix = split_uri(uri)
+    try:
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        found = [item["Key"] for page in pages for item in page.get("Contents", []) if not item["Key"].endswith("/")]
+    except ClientError as error:
+        raise TransferError(f"{_error_message(error)} under S3 URL {uri}") from error
+    except BotoCoreError as error:
+        raise TransferError(f"{error} under S3 URL {uri}") from error
+    if not found:
+        raise TransferError(f"No S3 objects found under S3 URL {uri}")
+    return found
+
+
+def read(s3: Any, bucket: str, key: str) -> bytes:
+    """Return an object.
+
+    Raises
+    ------
+    TransferError
+        If S3 refuses.
+    """
+    try:
+        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        raise TransferError(f"{_error_message(error)} for s3://{bucket}/{key}") from error
+    except BotoCoreError as error:
+        raise TransferError(f"{error} for s3://{bucket}/{key}") from error
+
+
+def store(s3: Any, uri: str, content: bytes, *, key_id: str = "") -> None:
+    """Store an object.
+
+    Raises
+    ------
+    TransferError
+        If S3 refuses.
+    """
+    _put(s3, *split_uri(uri), content, key_id)
+
+
 def upload_archive(s3: Any, folder: Path, uri: str, *, base: Path, also: Path | None = None, key_id: str = "") -> None:
     """Pack the content of a folder, and one file more if there is one, and store it as one object: all or nothing.
 

@@ -39,12 +39,12 @@ _OUTPUTS = re.compile(r".*Output.*")
 
 def asks(call: Call, caller: Principal) -> Iterator[Ask]:
     """Yield what a call asks for."""
-    context = _context(call)
+    context = _context(call) | _models(call, caller.account)
     resources = list(_resources(call, caller.account))
     for resource in resources or ["*"]:
         yield Ask(call.action, resource, context)
     if call.operation.startswith("Create") and tags.requested(call):
-        for resource in resources or ["*"]:
+        for resource in resources[:1] or ["*"]:
             yield Ask("sagemaker:AddTags", resource, context)
 
 
@@ -61,6 +61,18 @@ def _resources(call: Call, account: str) -> Iterator[str]:
         return
     kind = re.sub(r"(?<!^)(?=[A-Z])", "-", thing).lower()
     yield _lowered(f"arn:aws:sagemaker:{call.region}:{account}:{kind}/{name}")
+    if call.operation == "CreateEndpoint":
+        config = call.parameters.get("EndpointConfigName", "")
+        yield _lowered(f"arn:aws:sagemaker:{call.region}:{account}:endpoint-config/{config}")
+
+
+def _models(call: Call, account: str) -> dict[str, tuple[str, ...]]:
+    """Return the models that a job or an endpoint is to have."""
+    if call.operation not in ("CreateTransformJob", "CreateEndpointConfig"):
+        return {}
+    named = _collected(call.parameters, ("ModelName",))
+    arns = tuple(_lowered(f"arn:aws:sagemaker:{call.region}:{account}:model/{name}") for name in named)
+    return {"sagemaker:modelarn": arns} if arns else {}
 
 
 def _lowered(arn: str) -> str:

@@ -26,10 +26,10 @@ SAGEMAKER = Service(
         known="vpcsubnets|vpcsecuritygroupids|instancetypes|networkisolation|intercontainertrafficencryption"
         "|outputkmskey|volumekmskey|maxruntimeinseconds|directinternetaccess|rootaccess"
         "|minimuminstancemetadataserviceversion|keepaliveperiod|enableremotedebug|filesystem(id|directorypath|type"
-        "|accessmode)|resourcetag/.+",
+        "|accessmode)|resourcetag/.+|modelarn",
         multivalued=frozenset({"vpcsubnets", "vpcsecuritygroupids", "instancetypes"}),
     ),
     tags=_tags,
-    passes={"RoleArn": "sagemaker.amazonaws.com"},
+    passes=dict.fromkeys(("RoleArn", "ExecutionRoleArn"), "sagemaker.amazonaws.com"),
     types=(stack.NotebookInstance, stack.NotebookInstanceLifecycleConfig),
 )

@@ -20,6 +20,8 @@ from embedded_aws.gate.roles import role_may, service_may_assume
 from embedded_aws.jobs.container import Container
 from embedded_aws.network.way import NoSuchNetwork
 from embedded_aws.service import Setting
+from embedded_aws.services.sagemaker.hosting import Hosting
+from embedded_aws.services.sagemaker.hosting_requests import HostingRequests
 from embedded_aws.services.sagemaker.job import ENDED, TrainingJob
 from embedded_aws.services.sagemaker.limits import IMAGE, not_emulated
 from embedded_aws.services.sagemaker.notebook_requests import NotebookRequests
@@ -40,7 +42,7 @@ NETWORK_DESCRIPTIONS = (
 )
 
 
-class TrainingBackend(Notebooks, SageMakerModelBackend):
+class TrainingBackend(Notebooks, Hosting, SageMakerModelBackend):
     """moto's SageMaker of one account and region, with training jobs that run."""
 
     setting: Setting
@@ -48,6 +50,7 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self._lock = threading.Lock()
+        self._open()
 
     @property
     def _url_module(self) -> Any:
@@ -196,8 +199,8 @@ class TrainingBackend(Notebooks, SageMakerModelBackend):
         }
 
 
-class TrainingResponse(NotebookRequests, SageMakerResponse):
-    """The five operations on training jobs; everything else is moto's."""
+class TrainingResponse(NotebookRequests, HostingRequests, SageMakerResponse):
+    """The five operations on training jobs, beside those of its bases."""
 
     @property
     def _request(self) -> dict[str, Any]:

@@ -36,6 +36,8 @@ _USES = {
     "TrainingInstanceType": "{} for training job usage",
     "ProcessingInstanceType": "{} for processing job usage",
     "InstanceType": "{} for notebook instance usage",
+    "TransformInstanceType": "{} for transform job usage",
+    "ProductionVariantInstanceType": "{} for endpoint usage",
 }
 _CODES = {"ml.m5.large for training job usage": "L-611FA074"}
 
@@ -57,6 +59,16 @@ class ResourceLimitExceeded(SagemakerClientError):
 def training(instance_type: str) -> str:
     """Name the quota of training jobs on a type of instance."""
     return _USES["TrainingInstanceType"].format(instance_type)
+
+
+def transform(instance_type: str) -> str:
+    """Name the quota of transform jobs on a type of instance."""
+    return _USES["TransformInstanceType"].format(instance_type)
+
+
+def endpoint(instance_type: str) -> str:
+    """Name the quota of endpoints on a type of instance."""
+    return _USES["ProductionVariantInstanceType"].format(instance_type)
 
 
 def notebook(instance_type: str) -> str:
