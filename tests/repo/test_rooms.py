@@ -14,6 +14,7 @@ ROOMS = (
     "clusters",
     "science",
     "tracking",
+    "serving",
     "console",
     "owners",
     "lessons",
