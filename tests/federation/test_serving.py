@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from client_code import schema
 from workshop import problems, serving, state
+from workshop.aws import cleanup
 from workshop.errors import AccountError, ModelError
 from workshop.lessons import rehearsal
 from workshop.science import model
@@ -127,3 +128,20 @@ def test_what_is_forgotten_is_gone(served):
         serving.forget(owner, again)
     left = owner.client("s3").list_objects_v2(Bucket=again.bucket, Prefix=f"model/serving/{again.name}/")
     assert left["KeyCount"] == 0
+
+
+def test_a_clean_up_finds_what_is_served_and_takes_it_down(served):
+    owner, made, version = served
+    sagemaker = owner.client("sagemaker")
+    role = owner.client("iam").get_role(RoleName="FL-serving")["Role"]["Arn"]
+    again = serving.make(owner, made.bucket, version, role=role, image=IMAGE)
+    variant = {
+        "VariantName": "A", "ModelName": again.name, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large",
+    }  # fmt: skip
+    sagemaker.create_endpoint_config(EndpointConfigName=again.name, ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName=again.name, EndpointConfigName=again.name)  # and nobody waits for it
+    left = cleanup.left_over({"server": owner})
+    kinds = {"model endpoint", "endpoint configuration", "model"}
+    assert kinds <= set(left["kind"][left["name"] == again.name])
+    cleanup.delete_served(owner)
+    assert not kinds & set(cleanup.left_over({"server": owner})["kind"])

@@ -28,6 +28,11 @@ _NEEDED_BY_INTERFACES = ("fl-client-job", "fl-server-access", "fl-network")
 # Of a cluster's stacks, those that none of the others needs any more.
 _TOGETHER = ("registry", "nodes", "agent-access", "run-access")
 INTERFACE_SECONDS = 45 * 60.0
+_SERVED = {
+    "model endpoint": ("list_endpoints", "EndpointName"),
+    "endpoint configuration": ("list_endpoint_configs", "EndpointConfigName"),
+    "model": ("list_models", "ModelName"),
+}
 _NAMED = [{"Name": "tag:Name", "Values": ["fl-*"]}]
 
 
@@ -45,6 +50,30 @@ def delete_jobs(session: boto3.Session) -> int:
                 waiter.wait(TrainingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
         client.delete_training_job(TrainingJobName=name)
     return len(jobs)
+
+
+def delete_served(session: boto3.Session) -> None:
+    """Delete the ``fl-*`` endpoints, which cost for as long as they are up, their configurations, and the models.
+
+    An endpoint that is still being made cannot be deleted before it has come up, or has failed.
+    """
+    client, give_up = session.client("sagemaker"), time.monotonic() + INTERFACE_SECONDS
+    while standing := {each["EndpointName"]: each["EndpointStatus"] for each in _served(client, "model endpoint")}:
+        for name, status in standing.items():
+            if status not in ("Creating", "Deleting"):
+                client.delete_endpoint(EndpointName=name)
+        if time.monotonic() > give_up:
+            break  # it is listed as left over
+        time.sleep(0.2)
+    for each in _served(client, "endpoint configuration"):
+        client.delete_endpoint_config(EndpointConfigName=each["EndpointConfigName"])
+    for each in _served(client, "model"):
+        client.delete_model(ModelName=each["ModelName"])
+
+
+def _served(client, kind: str) -> list[dict[str, Any]]:
+    operation, name = _SERVED[kind]
+    return [each for each in all_of(client, operation, NameContains=PREFIX) if each[name].startswith(PREFIX)]
 
 
 def _stop(client, name: str) -> None:
@@ -98,6 +127,7 @@ def delete_all(
             return dict(zip(left, pool.map(one, left), strict=True))
 
         jobs = each(sessions, lambda name: _asked(delete_jobs)(name, sessions[name]))
+        each(sessions, lambda name: _asked(delete_served)(name, sessions[name]))
         stack_names = each(sessions, lambda name: _asked(stacks.names)(name, sessions[name]))
         for wave in _waves({name: names for name, names in stack_names.items() if name not in refused}):
             by_account = {name: [stack for owner, stack in wave if owner == name] for name, _ in wave}
@@ -229,6 +259,8 @@ def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
     sagemaker, iam, logs = (session.client(name) for name in ("sagemaker", "iam", "logs"))
     yield from (("stack", name) for name in stacks.names(session))
     yield from (("training job", name) for name in sorted(_jobs(sagemaker)))
+    for kind, (_, name) in _SERVED.items():
+        yield from ((kind, each[name]) for each in _served(sagemaker, kind))
     for kind, client, operation, name, prefixes in (
         ("notebook instance", sagemaker, "list_notebook_instances", "NotebookInstanceName", PREFIX),
         (

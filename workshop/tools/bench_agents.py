@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -9,10 +10,11 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 import numpy as np
+import psutil
 from rich.console import Console
 from rich.table import Table
 
-from workshop import problems, state
+from workshop import problems, state, tracking
 from workshop.clusters import launch
 from workshop.federation import FederationResult
 from workshop.lessons import hospitals
@@ -21,6 +23,7 @@ from workshop.tools.bench import Meter
 
 ROUNDS = 3
 RUNS = 5
+TRACKED_ROUNDS, PAIRS = 20, 7
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Measured:
     called: float  # a roll call
     loop: float  # the same federation as a plain loop in one process
     difference: float  # of its parameters and the run's, the largest
+    tracked: float  # a warm run of TRACKED_ROUNDS that is recorded and sent to a tracker, over one that is neither
+    sender: float  # megabytes of the process that sends it, at its peak, after the run
     standing: float  # megabytes of everything that waits, this process included
     megabytes: float  # of everything at its peak, a run's pod included
 
@@ -46,6 +51,8 @@ WORDS = {
     "called": "a roll call, s",
     "loop": "the plain loop in one process, s",
     "difference": "difference of parameters",
+    "tracked": f"a run of {TRACKED_ROUNDS} rounds with record and tracker over one without, median of {PAIRS}",
+    "sender": "peak memory of the process that sends it, MB",
     "standing": "memory of everything that waits, MB",
     "megabytes": "peak memory of everything, MB",
 }
@@ -80,6 +87,8 @@ def measure(n_clients: int) -> Measured:
         began = time.perf_counter()
         launch.roll_call(stage.api, stage.spec(), image=stage.connection["image"])
         called = time.perf_counter() - began
+        peak = meter.peak
+        tracked, sender = _tracked(stage)
     rows = [baselines.ClientRows.read(state.home() / "data" / name, problem) for name in stage.members.clients]
     began = time.perf_counter()
     plain = baselines.federated_by_hand(rows, problem, rounds=ROUNDS, max_iter=10, penalty="l2", seed=0)
@@ -89,7 +98,8 @@ def measure(n_clients: int) -> Measured:
     return Measured(
         connected=connected, first=runs[0][0], warm=median(seconds for seconds, _, _ in runs[1:]),
         round=median(second for _, seconds, _ in runs[1:] for second in seconds), called=called, loop=loop,
-        difference=max(float(np.abs(a - b).max()) for a, b in pairs), standing=standing, megabytes=meter.peak / 2**20,
+        difference=max(float(np.abs(a - b).max()) for a, b in pairs), standing=standing, megabytes=peak / 2**20,
+        tracked=tracked, sender=sender,
     )  # fmt: skip
 
 
@@ -98,3 +108,47 @@ def _run(stage: hospitals.Hospitals, *, patience: float) -> tuple[float, list[fl
     began = time.perf_counter()
     result = stage.run(rounds=ROUNDS, deadline=10 * patience, join=patience, round=patience)
     return time.perf_counter() - began, [record.seconds for record in result.history], result
+
+
+def _tracked(stage: hospitals.Hospitals) -> tuple[float, float]:
+    """Return how much longer a run takes that is recorded and sent, in pairs, and the sender's memory in megabytes."""
+    ratios, most = [], 0
+    for _ in range(PAIRS):
+        seconds = []
+        for with_tracker in (False, True):
+            began, run = time.perf_counter(), launch.new_id()
+            sinks = [_record(stage, run)] if with_tracker else []
+            stage.run(run=run, rounds=TRACKED_ROUNDS, sinks=sinks)
+            seconds.append(time.perf_counter() - began)
+            for record in sinks:
+                record.close()
+                most = max(most, _memory_of_sender(run))
+        ratios.append(seconds[1] / seconds[0])
+    return median(ratios), most / 2**20
+
+
+def _record(stage: hospitals.Hospitals, run: str) -> tracking.Record:
+    spec = stage.spec(run=run, rounds=TRACKED_ROUNDS)
+    terms = spec.agreed().checked(len(spec.participants))
+    given = {"training": spec.training, "terms": terms, "data": {}}
+    record = tracking.begin(run, problem=problems.load(), participants=spec.participants, **given)
+    tracking.follow(run)
+    return record
+
+
+def _memory_of_sender(run: str) -> int:
+    """Return the bytes that the process which sends a run has at its peak; wait until it has ended."""
+    most = 0
+    while senders := [child for child in psutil.Process().children() if run in _command(child)]:
+        for sender in senders:
+            with contextlib.suppress(psutil.Error):
+                most = max(most, sender.memory_info().rss)
+                sender.wait(0.02)
+    return most
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
