@@ -258,6 +258,11 @@ def test_without_a_mouse(visit):
     over(tracking.runs().index[0])
 
 
+def test_the_page_tells_its_kernel_that_somebody_looks(visit):
+    page = visit()
+    page.wait_for_function("document.querySelector('.fed-seen input')?.value > 0", timeout=SOON)
+
+
 def test_a_stranger_on_this_machine_is_not_let_in(address, browser):
     page = browser.new_page()
     answer = page.goto(address.split("?")[0])

@@ -163,10 +163,15 @@ def test_what_is_refused_is_told_and_the_form_stays(home, monkeypatch):
 
     monkeypatch.setattr(runner, "start", refused)
     console = Console()
+    shown(console, "New run")
     before = console.new.run
     console.new.go.click()
     assert "run r9 is going on" in console.new.said.value
     assert console.new.run == before
+    console.new.refresh(recorded.runs())
+    assert "run r9 is going on" in console.new.said.value  # it stays to be read
+    console.new.rounds.value += 1
+    assert "usable answers" in console.new.said.value
 
 
 def test_a_run_that_a_notebook_leads_is_not_stopped_from_here(home):
@@ -230,3 +235,35 @@ def test_numbers_are_right_and_words_are_left():
     for cell in ('<td class="n">1,234</td>', '<td class="n">0.5000</td>', "<td>a</td>", "<td>yes</td>"):
         assert cell in text
     assert '<td class="n">none</td>' in text
+
+
+def test_a_page_that_was_closed_is_not_looked_after_for_ever(home, monkeypatch):
+    """Its kernel would be ended by nobody: what it tells the page counts as work."""
+    import asyncio
+
+    from workshop.console import app
+
+    console, looks = Console(), []
+    monkeypatch.setattr(app, "LOOK", 0.001)
+    monkeypatch.setattr(console, "refresh", lambda: looks.append(1))
+    assert not console.closed  # in a notebook nothing ever tells of itself
+    console.seen.value = "here"
+    assert not console.closed
+    console.last_seen -= app.UNSEEN + 1
+    assert console.closed
+    asyncio.run(asyncio.wait_for(console._look(), timeout=5))
+    assert looks == []
+    console.seen.value = "here again"
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(console._look(), timeout=0.2))
+    assert looks
+
+
+def test_records_that_stay_the_same_are_not_read_again(home):
+    folder = made_up(home, "r1", finished(1))
+    recorded.runs()
+    before = recorded.signature()
+    assert recorded.signature() == before
+    with (folder / "events.jsonl").open("a") as file:
+        file.write("{}\n")
+    assert recorded.signature() != before

@@ -147,6 +147,7 @@ class NewRun:
         self, started: Callable[[str], None], later: Callable[[Callable[[], Any], Callable[[Any], None]], None]
     ) -> None:
         self.started, self.later = started, later
+        self.refused = False  # the last start was
         self.run = secrets.token_hex(4)  # drawn now: a second click on Start asks for the same run
         self.clients = widgets.SelectMultiple(description="Clients", rows=5, style=WORDS, layout=FIELD)
         number = {"style": WORDS, "layout": FIELD}
@@ -175,15 +176,17 @@ class NewRun:
         )  # fmt: skip
 
     def refresh(self, runs: pd.DataFrame) -> None:
-        """Show who is connected."""
+        """Show who is connected; what was refused stays until something is changed."""
         known = tuple(_or_nothing(runner.invited))
         if known != self.clients.options:
             self.clients.options = known
             self.clients.value = known
-        self.complain()
+        if not self.refused:
+            self.complain()
 
     def complain(self) -> None:
         """Say what cannot be kept; while there is something, there is no start."""
+        self.refused = False
         if not self.clients.options:
             self._tell("no client is connected yet: run 02_connect_accounts first")
             return
@@ -202,6 +205,7 @@ class NewRun:
         try:
             run = runner.start(self.request(), run=self.run)
         except WorkshopError as error:
+            self.refused = True
             self._tell(str(error), final=False)
             return
         self.run = secrets.token_hex(4)

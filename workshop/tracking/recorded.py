@@ -186,6 +186,16 @@ def runs() -> pd.DataFrame:
     return table.sort_values("began", ascending=False, kind="stable")
 
 
+def signature() -> tuple:
+    """Return what changes when a record does: cheaper than to read them."""
+    told = []
+    for path in _folders():
+        size = _size(path)
+        over = path in _LISTED and _LISTED[path][0] == size
+        told.append((path.name, size, False if over else _led(path)))
+    return tuple(sorted(told))
+
+
 def _folders() -> list[Path]:
     return list(folder().iterdir()) if folder().is_dir() else []
 
