@@ -141,12 +141,13 @@ class Server:
             return self._ask("POST", "/invocations", body, headers)
 
     def stop(self) -> None:
-        """End it, and leave nothing of it."""
+        """End it, and leave nothing of it; done twice, it does no harm."""
         if self._process:
             self._process.terminate(grace=0.0)
             self._ended.wait(10.0)
-        if self._line:
-            self._line.unplug()
+        line, self._line = self._line, None
+        if line:
+            line.unplug()
         folders.remove(self.folder)
         shutil.rmtree(self._socket.parent, ignore_errors=True)
         _SOCKETS.discard(self._socket.parent)

@@ -66,6 +66,14 @@ def settled(desk, name):
     return told
 
 
+def gone(desk, name):
+    """Wait until an endpoint that is being deleted is not there any more."""
+    give_up = time.monotonic() + 10
+    while name in [each["EndpointName"] for each in desk.sagemaker.list_endpoints(NameContains=name)["Endpoints"]]:
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
 def transformed(desk, name, body, *, files=None, given=(), taken=(), **changes):
     """Send objects through a model; return the job's description when it has ended."""
     for key, content in (files or {f"batch/{name}/rows.csv": body}).items():
@@ -166,15 +174,13 @@ def test_a_program_that_does_not_come_up_fails_the_endpoint(desk, name, program)
     assert told["EndpointStatus"] == "Failed"
     assert "AllTraffic did not pass the ping health check" in told["FailureReason"]
     desk.sagemaker.delete_endpoint(EndpointName=name)
+    gone(desk, name)
 
 
 def test_an_endpoint_that_is_deleted_is_gone_with_its_process(desk, name):
     endpoint(desk, name)
     desk.sagemaker.delete_endpoint(EndpointName=name)
-    give_up = time.monotonic() + 10
-    while name in [each["EndpointName"] for each in desk.sagemaker.list_endpoints(NameContains=name)["Endpoints"]]:
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
+    gone(desk, name)
     assert refused(ask, desk, name)[0] == "ValidationError"
     for delete, thing in (
         (desk.sagemaker.delete_endpoint_config, "EndpointConfig"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -123,6 +124,7 @@ class Hosting:
             endpoint.enter("Failed", NO_PING.format(endpoint.config.variant["VariantName"]))
         except Exception as error:
             log.exception("endpoint %s", endpoint.name)
+            endpoint.server.stop()
             endpoint.enter("Failed", f"the embedded AWS failed, see its log ({type(error).__name__})")
 
     def remove_endpoint(self, name: str) -> None:
@@ -195,7 +197,7 @@ class Hosting:
         )
         try:
             server.start()
-            job.started = job.created
+            job.started = datetime.now(UTC)
             failure = self._batch(job, model, server)
             job.finish("Stopped" if job.stopping.is_set() else "Failed" if failure else "Completed", failure)
         except ServingFailed as failed:
