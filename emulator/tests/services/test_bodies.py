@@ -160,7 +160,7 @@ def test_a_client_that_goes_in_the_middle_of_a_body_leaves_nothing(s3, aws):
         ("s3", lambda client: client.get_object(Bucket="nobody-s-bucket", Key="x")),
         ("ec2", lambda client: client.delete_vpc(VpcId="vpc-0000000000000000f")),
         ("iam", lambda client: client.list_account_aliases()),  # not served
-        ("sagemaker", lambda client: client.list_models()),
+        ("sagemaker", lambda client: client.list_images()),
     ],
 )
 def test_every_refusal_has_a_request_id(aws, service, call):
