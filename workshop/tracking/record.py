@@ -149,9 +149,6 @@ def begin(
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(path, error) from error
-    if path in _writing:  # of a run that has ended early in this kernel
-        _writing.pop(path).close()
-    record = _writing[path] = Record(path)
     if not (path / HEADER).exists():
         about = {
             "run": run,
@@ -165,5 +162,8 @@ def begin(
             "versions": {name: version(name) for name in PACKAGES},
         }
         write_text(path / HEADER, json.dumps(about, indent=1))
+    if path in _writing:  # of a run that has ended early in this kernel
+        _writing.pop(path).close()
+    record = _writing[path] = Record(path)
     record(events.Started())
     return record
