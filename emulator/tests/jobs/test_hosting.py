@@ -237,7 +237,7 @@ def test_lines_are_sent_one_by_one_or_together(desk, name, strategy, requests):
     program = PROGRAM.replace("return [model * value for value in data]", "return [float(len(data))]")
     model(desk, name, program)
     transformed(desk, name, b"1\n2\n3\n", given={"SplitType": "Line"}, BatchStrategy=strategy)
-    assert output(desk, name).splitlines() == [b"1.0"] * 3 if requests == 3 else [b"3.0"]
+    assert output(desk, name).splitlines() == ([b"1.0"] * 3 if requests == 3 else [b"3.0"])
 
 
 def test_answers_are_put_together_with_lines_between_them(desk, name):
