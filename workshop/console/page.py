@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +14,11 @@ from pathlib import Path
 import nbformat
 
 from workshop import state
-from workshop.errors import WorkshopError
 from workshop.files import write_text
-from workshop.tracking.page import free_port, serve
+from workshop.tracking.page import free_port, running, serve
 
 CELL = "from workshop.console import Console\n\nConsole().show()"
 TEMPLATE = Path(__file__).with_name("template")
-PATIENCE = 60.0  # seconds until the page must answer
 # Every visit starts a kernel, and only a page that says good-bye ends it: those that nobody looks at are ended. Of what
 # else is installed for JupyterLab nothing belongs here. A kernel is kept ready for the next visit.
 SETTINGS = (
@@ -63,22 +59,9 @@ def server(port: int = 0) -> Iterator[str]:
         "JUPYTER_PATH": os.pathsep.join(filter(None, [str(TEMPLATE), os.environ.get("JUPYTER_PATH", "")])),
         "WORKSHOP_HOME": str(state.home()),
     }
-    with (place / "page.log").open("w") as log:
-        process = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        give_up = time.monotonic() + PATIENCE
-        while not _answers(port, token):
-            if process.poll() is not None or time.monotonic() > give_up:
-                raise WorkshopError(f"the console's page does not answer; its log: {place / 'page.log'}")
-            time.sleep(0.1)
+    answers, log = lambda: _answers(port, token), place / "page.log"
+    with running(command, environ, log=log, answers=answers, what="the console's page"):
         yield f"http://127.0.0.1:{port}/?token={token}"
-    finally:
-        process.terminate()  # Voila ends its kernels
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _answers(port: int, token: str) -> bool:

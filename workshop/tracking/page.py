@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from workshop.errors import MissingStep, WorkshopError
 from workshop.tracking.sending import CALM, artifacts, database, store
@@ -53,19 +54,35 @@ def server(port: int = 0) -> Iterator[str]:
         "--port",
         str(port),
     ]
-    with (database().parent / "page.log").open("w") as log:
-        process = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    log = database().parent / "page.log"
+    with running(command, environ, log=log, answers=lambda: _answers(address), what="MLflow's server"):
+        yield address
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str], environ: dict[str, str], *, log: Path, answers: Callable[[], bool], what: str
+) -> Iterator[None]:
+    """Have a server run while the block does, once it answers.
+
+    Raises
+    ------
+    WorkshopError
+        If it does not in time: names its log.
+    """
+    with log.open("w") as told:
+        process = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=told, stderr=told)
     try:
         give_up = time.monotonic() + PATIENCE
-        while not _answers(address):
+        while not answers():
             if process.poll() is not None or time.monotonic() > give_up:
-                raise WorkshopError(f"MLflow's server does not answer; its log: {database().parent / 'page.log'}")
+                raise WorkshopError(f"{what} does not answer; its log: {log}")
             time.sleep(0.1)
-        yield address
+        yield
     finally:
         process.terminate()
         try:
-            process.wait(timeout=5)
+            process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
