@@ -1,0 +1,1 @@
+"""CMS public use files and the OIG's list of exclusions: reading, building the provider table, generated files."""
