@@ -128,20 +128,21 @@ class Desk:
             time.sleep(0.01)
         return job
 
-    def lines(self, name: str) -> list[str]:
+    def lines(self, name: str, group: str = LOG_GROUP) -> list[str]:
         """Return a job's log."""
-        streams = self.logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/")["logStreams"]
+        streams = self.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
         if not streams:
             return []
         stream = streams[0]["logStreamName"]
-        answer = self.logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True)
+        answer = self.logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
         return [event["message"] for event in answer["events"]]
 
-    def says(self, name: str, line: str, *, within: float = 10) -> None:
+    def says(self, name: str, line: str, group: str = LOG_GROUP, *, within: float = 10) -> None:
         """Wait for a line in a job's log."""
         give_up = time.monotonic() + within
         while True:
-            if self.logs.describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"] and line in self.lines(name):
+            there = self.logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+            if there and line in self.lines(name, group):
                 return
             assert time.monotonic() < give_up, f"{name} has not said {line!r}"
             time.sleep(0.02)

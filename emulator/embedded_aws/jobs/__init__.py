@@ -1,1 +1,1 @@
-"""Container runtime of training jobs: each runs as processes of its own."""
+"""Container runtime of training and processing jobs: each runs as processes of its own."""

@@ -19,6 +19,9 @@ from embedded_aws.jobs.forkserver import ADOPTS, ALL_ENDED, KILL, TERMINATE, Job
 from embedded_aws.jobs.nursery import NURSERY
 
 KILLED = 128 + signal.SIGKILL
+# A job's processes are known by such a variable; the second says nothing to whoever looks for a training job.
+MARK = "EMBEDDED_AWS_JOB_ARN"
+MARKS = ("TRAINING_JOB_ARN", MARK)
 OBEY_SECONDS = 2.0  # for a supervisor to end its job
 _ALIVE: set[JobProcess] = set()
 
@@ -57,7 +60,7 @@ class JobProcess:
         self._kill_at: float | None = None
         self._force_at: float | None = None
         self._ended = False
-        self._arn = job.env.get("TRAINING_JOB_ARN", "")
+        self._arn = next(filter(None, map(job.env.get, MARKS)), "")
         _ALIVE.add(self)
 
     def terminate(self, *, grace: float) -> None:
@@ -178,5 +181,5 @@ def end_marked(arn: str) -> None:
     """Send SIGKILL to every process whose environment says that it is a job's: where nobody adopts orphans."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if arn and process.environ().get("TRAINING_JOB_ARN") == arn:
+            if arn and arn in map(process.environ().get, MARKS):
                 process.kill()

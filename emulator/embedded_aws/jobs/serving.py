@@ -10,7 +10,6 @@ import logging
 import os
 import shutil
 import socket
-import sys
 import tempfile
 import threading
 import time
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embedded_aws.jobs import contract, folders, transfer
 from embedded_aws.jobs.archive import ArchiveError, unpack
-from embedded_aws.jobs.container import INHERITED, JOB_SITE
+from embedded_aws.jobs.container import JOB_SITE, installed
 from embedded_aws.jobs.forkserver import Job
 from embedded_aws.jobs.joblog import JobLog
 from embedded_aws.jobs.process import JobProcess
@@ -117,7 +116,7 @@ class Server:
         self.log = JobLog(self._client("logs"), self.stream, metrics={}, base=base, group=self.group)
         command = [str(JOB_SITE / "serve.py"), str(self._socket)]
         job = Job(command, cwd=str(code), env=self._environment(base), name=self.name, fresh=False)
-        self._process = JobProcess(job, libraries=self._installed, namespace=self._line.way.namespace)
+        self._process = JobProcess(job, libraries=installed(self.environment), namespace=self._line.way.namespace)
         threading.Thread(target=self._follow, name=self.name, daemon=True).start()
         give_up = time.monotonic() + PING_SECONDS
         while not self._ended.is_set() and time.monotonic() < give_up:
@@ -171,18 +170,9 @@ class Server:
             log.exception("the log of %s", self.name)
         self._ended.set()
 
-    @property
-    def _installed(self) -> dict[str, str]:
-        machine = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        machine["PATH"] = os.pathsep.join(filter(None, [str(Path(sys.executable).parent), machine.get("PATH")]))
-        return {
-            "HOME": os.devnull, **machine, **self.environment,
-            "PYTHONPATH": str(JOB_SITE), "PYTHONUNBUFFERED": "1", "TRAINING_JOB_ARN": "",
-        }  # fmt: skip
-
     def _environment(self, base: Path) -> dict[str, str]:
         return {
-            **self._installed,
+            **installed(self.environment),
             "HOME": str(self.folder / "home"),
             **self.credentials,
             **self._line.way.environment,

@@ -30,6 +30,6 @@ def run_the_other() -> None:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
-if "TRAINING_JOB_ARN" in os.environ:
+if "TRAINING_JOB_ARN" in os.environ or "EMBEDDED_AWS_JOB_ARN" in os.environ:
     hide_sources()
     run_the_other()

@@ -1,1 +1,1 @@
-"""Amazon SageMaker: training jobs that run, and notebook instances."""
+"""Amazon SageMaker: training and processing jobs that run, models that are served, notebook instances."""

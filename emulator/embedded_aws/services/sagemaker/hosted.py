@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from embedded_aws.jobs.serving import Server
 
 VARIANT = {"VariantName", "ModelName", "InitialInstanceCount", "InstanceType", "InitialVariantWeight"}
-TRANSFORM_ENDED = ("Completed", "Failed", "Stopped")
 _TRANSFORM = (
     "ModelName", "MaxConcurrentTransforms", "MaxPayloadInMB", "BatchStrategy", "Environment", "TransformInput",
     "TransformOutput", "TransformResources",

@@ -13,7 +13,8 @@ from moto.sagemaker.exceptions import AWSValidationException, ResourceInUseExcep
 
 from embedded_aws.jobs import contract, transfer
 from embedded_aws.jobs.serving import CODE, Server, ServingFailed
-from embedded_aws.services.sagemaker.hosted import TRANSFORM_ENDED, Endpoint, EndpointConfig, Model, TransformJob
+from embedded_aws.services.sagemaker.hosted import Endpoint, EndpointConfig, Model, TransformJob
+from embedded_aws.services.sagemaker.job import ENDED
 from embedded_aws.services.sagemaker.limits import IMAGE
 from embedded_aws.services.servicequotas import quotas
 
@@ -175,7 +176,7 @@ class Hosting:
                     "Job name must be unique within an AWS account and region, and a job with this name already exists "
                     f"({job.arn})"
                 )
-            going = [other for other in self.transform_jobs.values() if other.status not in TRANSFORM_ENDED]
+            going = [other for other in self.transform_jobs.values() if other.status not in ENDED]
             used = sum(other.request["TransformResources"]["InstanceType"] == machine for other in going)
             quotas.check(quotas.transform(machine), account=self.account_id, region=self.region_name, used=used)
             self.transform_jobs[job.name] = job

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
-from moto.sagemaker.exceptions import AWSValidationException
 
+from embedded_aws.services.sagemaker import listing
 from embedded_aws.services.sagemaker.hosted import Endpoint, EndpointConfig, Hosted, Model, TransformJob
 
 
@@ -89,18 +89,5 @@ class HostingRequests:
         return ActionResult(self.sagemaker_backend.found(kind, self._given()[f"{kind.NAME}Name"]).describe())
 
     def _listed(self, member: str, things: dict[str, Hosted]) -> ActionResult:
-        """Return a page, the newest first."""
-        request = self._given()
-        wanted = [
-            thing
-            for thing in sorted(things.values(), key=lambda thing: thing.created, reverse=True)
-            if request.get("NameContains", "").lower() in thing.name.lower()
-            and request.get("StatusEquals", thing.status) == thing.status
-        ]
-        names = [thing.name for thing in wanted]
-        if (after := request.get("NextToken")) and after not in names:
-            raise AWSValidationException("Invalid pagination token given.")
-        first = names.index(after) + 1 if after else 0
-        page = wanted[first : first + request.get("MaxResults", 10)]
-        more = {"NextToken": page[-1].name} if page and page[-1] is not wanted[-1] else {}
+        page, more = listing.page(things, self._given())
         return ActionResult({member: [thing.described() for thing in page], **more})

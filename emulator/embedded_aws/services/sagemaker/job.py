@@ -94,6 +94,11 @@ class TrainingJob:
         container.stop()
 
     @property
+    def machine(self) -> str:
+        """The type of its instance."""
+        return self.request["ResourceConfig"]["InstanceType"]
+
+    @property
     def training_job_name(self) -> str:
         """The name, under the name by which moto's Search filters."""
         return self.name

@@ -13,10 +13,12 @@ from embedded_aws.jobs import contract
 
 CHECKPOINTS = "/opt/ml/checkpoints"
 # The image whose work this Python does: script mode, with SageMaker's training toolkit.
-IMAGE = re.compile(
-    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[a-z0-9.]+/(?P<repository>sagemaker-scikit-learn)"
-    r"(:[\w.-]+|@sha256:[0-9a-f]{64})",
-    re.ASCII,
+_REGISTRY = r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[a-z0-9.]+"
+_VERSION = r"(:[\w.-]+|@sha256:[0-9a-f]{64})"
+IMAGE = re.compile(rf"{_REGISTRY}/(?P<repository>sagemaker-scikit-learn){_VERSION}", re.ASCII)
+# Processing jobs have another image besides: Spark, which this machine has or has not.
+ANY_IMAGE = re.compile(
+    rf"{_REGISTRY}/(?P<repository>sagemaker-scikit-learn|sagemaker-spark-processing){_VERSION}", re.ASCII
 )
 # What is acted on. One machine is like another here, and a job alone has nobody to encrypt its traffic to.
 _MEMBERS = door.read(

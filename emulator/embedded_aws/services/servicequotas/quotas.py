@@ -66,6 +66,11 @@ def transform(instance_type: str) -> str:
     return _USES["TransformInstanceType"].format(instance_type)
 
 
+def processing(instance_type: str) -> str:
+    """Name the quota of processing jobs on a type of instance."""
+    return _USES["ProcessingInstanceType"].format(instance_type)
+
+
 def endpoint(instance_type: str) -> str:
     """Name the quota of endpoints on a type of instance."""
     return _USES["ProductionVariantInstanceType"].format(instance_type)
