@@ -182,7 +182,7 @@ def roles_are_passed_one_by_one_and_to_sagemaker(template: Template) -> Iterator
         if "iam:PassRole" in _listed(statement["Action"]):
             if _condition(statement, "StringEquals", "iam:PassedToService") != "sagemaker.amazonaws.com":
                 yield f"{where} passes to any service"
-            if set(statement["Resource"]) != {"Ref"}:
+            if set(statement["Resource"]) not in ({"Ref"}, {"Fn::GetAtt"}):
                 yield f"{where} passes any role"
 
 
@@ -209,6 +209,46 @@ def jobs_have_a_name_and_stand_in_the_network(template: Template) -> Iterator[st
             yield f"{where} allows jobs without end"
         if not _condition(statement, "StringEquals", "sagemaker:OutputKmsKey"):
             yield f"{where} allows output with any key"
+
+
+@rule
+def models_have_a_name_and_no_network(template: Template) -> Iterator[str]:
+    """Who has tables scored touches no other model, and makes none that calls somebody; money is bound."""
+    for where, statement in template.grants():
+        actions = set(_listed(statement["Action"]))
+        if not any(re.search(r":\w+(Model|Endpoint|EndpointConfig|TransformJob)$", action) for action in actions):
+            continue
+        if not all("/fl-*" in str(one) for one in _listed(statement["Resource"])):
+            yield f"{where} covers what is not the workshop's"
+        if "sagemaker:CreateModel" in actions and _condition(statement, "Bool", "sagemaker:NetworkIsolation") != "true":
+            yield f"{where} allows models with a network"
+        if actions & {"sagemaker:CreateEndpointConfig", "sagemaker:CreateTransformJob"}:
+            bound = _condition(statement, "ForAllValues:StringEquals", "sagemaker:InstanceTypes")
+            if not bound or _condition(statement, "Null", "sagemaker:InstanceTypes") != "false":
+                yield f"{where} allows any machine"
+
+
+@rule
+def images_come_from_one_registry(template: Template) -> Iterator[str]:
+    """A container's role pulls AWS's scikit-learn image, or nodes their own account's."""
+    for where, statement in template.grants():
+        pulls = "ecr:BatchGetImage" in _listed(statement["Action"])
+        if pulls and "sagemaker-scikit-learn" in str(statement["Resource"]) and "${Registry}" not in str(statement):
+            yield f"{where} pulls from any registry"
+
+
+@rule
+def a_tracker_registers_nothing_by_itself(template: Template) -> Iterator[str]:
+    """Its permission is for one app."""
+    for name, app in template.resources("AWS::SageMaker::MlflowApp"):
+        if app.get("ModelRegistrationMode") != "AutoModelRegistrationDisabled":
+            yield f"{name} registers models with SageMaker"
+    for where, statement in template.grants():
+        one = statement["Resource"] == {"Fn::GetAtt": ["App", "Arn"]} or statement["Resource"] == {
+            "Fn::GetAtt": "App.Arn"
+        }
+        if "sagemaker:CallMlflowAppApi" in _listed(statement["Action"]) and not one:
+            yield f"{where} covers other trackers"
 
 
 FOLLOWED = {"sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"}
@@ -327,7 +367,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-BY_PREFIX = ("client-job", "agent-access", "run-access")
+BY_PREFIX = ("client-job", "agent-access", "run-access", "serving", "tracker")
 
 
 @rule

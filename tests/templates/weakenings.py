@@ -433,6 +433,8 @@ WEAKENINGS = [
             ("agent's role", "agent-access", "${NamePrefix}agent"),
             ("run's role", "run-access", "${NamePrefix}run"),
             ("launcher's role", "run-access", "${NamePrefix}launcher"),
+            ("served model's role", "serving", "${NamePrefix}served-model"),
+            ("tracker's role", "tracker", "${NamePrefix}tracker"),
         )
     ),
     Weakening(
@@ -610,6 +612,87 @@ WEAKENINGS = [
     Weakening(
         "launcher's sessions of twelve hours", "run-access", "MaxSessionDuration: 3600", "MaxSessionDuration: 43200"
     ),
+    *(
+        Weakening(f"{who} for {name}", template, old, new)
+        for who, template in (("served model's role", "serving"), ("tracker's role", "tracker"))
+        for name, old, new in (
+            (
+                "any account's SageMaker",
+                '              StringEquals: {"aws:SourceAccount": !Ref AWS::AccountId}\n',
+                "",
+            ),
+            ("every service", "{Service: sagemaker.amazonaws.com}", '"*"'),
+        )
+    ),
+    Weakening(
+        "served model reads the whole bucket",
+        "serving",
+        '- Sid: ReadArchiveAndTables\n                Effect: Allow\n                Action: s3:GetObject\n                Resource: !Sub "arn:${AWS::Partition}:s3:::${BucketName}/model/serving/*"',
+        '- Sid: ReadArchiveAndTables\n                Effect: Allow\n                Action: s3:GetObject\n                Resource: !Sub "arn:${AWS::Partition}:s3:::${BucketName}/*"',
+    ),
+    Weakening("served model does anything in S3", "serving", "Action: s3:PutObject", 'Action: "s3:*"'),
+    Weakening(
+        "served model lists the whole bucket",
+        "serving",
+        '                Condition:\n                  StringLike: {"s3:prefix": ["model/serving/*"]}\n',
+        "",
+    ),
+    Weakening(
+        "served model uses every key",
+        "serving",
+        "                Resource: !Ref KeyArn",
+        '                Resource: "*"',
+    ),
+    Weakening("served model's image from any registry", "serving", "${Registry}", "*"),
+    Weakening(
+        "caller makes models with a network",
+        "serving",
+        '            Condition:\n              Bool: {"sagemaker:NetworkIsolation": "true"}\n',
+        "",
+    ),
+    Weakening("caller asks every endpoint", "serving", ":endpoint/fl-*", ":endpoint/*"),
+    Weakening(
+        "caller serves on any machine",
+        "serving",
+        '              ForAllValues:StringEquals: {"sagemaker:InstanceTypes": [!Ref ServingInstanceType]}\n',
+        "",
+    ),
+    Weakening(
+        "caller serves on a machine that is not named",
+        "serving",
+        '              "Null": {"sagemaker:InstanceTypes": "false"}\n',
+        "",
+    ),
+    Weakening("caller hands over any role", "serving", "Resource: !GetAtt ModelRole.Arn", 'Resource: "*"'),
+    Weakening(
+        "caller hands the role to any service",
+        "serving",
+        '              StringEquals: {"iam:PassedToService": sagemaker.amazonaws.com}\n',
+        '              StringLike: {"iam:PassedToService": "*"}\n',
+    ),
+    Weakening(
+        "caller deletes the whole bucket",
+        "serving",
+        'Action: [s3:DeleteObject, s3:GetObject, s3:PutObject]\n            Resource: !Sub "arn:${AWS::Partition}:s3:::${BucketName}/model/serving/*"',
+        'Action: [s3:DeleteObject, s3:GetObject, s3:PutObject]\n            Resource: !Sub "arn:${AWS::Partition}:s3:::${BucketName}/*"',
+    ),
+    Weakening(
+        "tracker keeps files anywhere in the bucket", "tracker", "${BucketName}/model/tracking/*", "${BucketName}/*"
+    ),
+    Weakening(
+        "tracker lists the whole bucket",
+        "tracker",
+        '                Condition:\n                  StringLike: {"s3:prefix": ["model/tracking", "model/tracking/*"]}\n',
+        "",
+    ),
+    Weakening("tracker uses every key", "tracker", "Resource: !Ref KeyArn", 'Resource: "*"'),
+    Weakening(
+        "caller opens every tracker",
+        "tracker",
+        "Resource: !GetAtt App.Arn",
+        'Resource: !Sub "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:mlflow-app/*"',
+    ),
+    Weakening("tracker registers models", "tracker", "AutoModelRegistrationDisabled", "AutoModelRegistrationEnabled"),
     Weakening(
         "nodes' endpoints for everybody",
         "cluster-endpoints",

@@ -191,6 +191,42 @@ ROLES = (
         },
     ),
 )
+
+
+def _for_caller(template: str, name: str) -> dict[str, Output]:
+    """Take storage, and the role that runs the notebooks, by its name."""
+    return {**_STORAGE, "CallerRole": Output("own", template, name)}
+
+
+def _serving(template: str, name: str) -> Step:
+    """Roles with which models are served; of whoever runs the notebooks."""
+    return Step(
+        "serving",
+        SERVER,
+        _free("role, policy"),
+        {**_for_caller(template, name), "ServingImage": _IMAGE},
+        runs={
+            "(model endpoint)": lambda choices: Cost(
+                "ml.m5.large, for as long as it is up", 5, prices.SERVING_ML_M5_LARGE
+            )
+        },
+        leaves="endpoints, which cost on: take them down first",
+    )
+
+
+def _tracker(template: str, name: str) -> Step:
+    """An MLflow app of SageMaker's; only where it is chosen."""
+    return Step(
+        "tracker",
+        SERVER,
+        lambda choices: Cost("MLflow app of SageMaker's, which AWS lists without a price of its own", 5),
+        _for_caller(template, name),
+        leaves="its files, in the bucket",
+    )
+
+
+_NOTEBOOK, _LAUNCHER = ("server-access", "NotebookRoleName"), ("run-access", "LauncherRoleName")
+SERVED = (_serving(*_NOTEBOOK),)
 PEERING_ASKED = (
     Step(
         "peering-accepter",
@@ -248,7 +284,7 @@ PEERING_ANSWERED = (
         runs={"(notebook, running)": lambda choices: Cost("ml.t3.medium", 0, prices.NOTEBOOK_ML_T3_MEDIUM)},
     ),
 )
-SAGEMAKER = Blueprint((*NETWORKS, *ROLES, *PEERING_ASKED, *PEERING_ANSWERED))
+SAGEMAKER = Blueprint((*NETWORKS, *ROLES, *SERVED, *PEERING_ASKED, *PEERING_ANSWERED))
 
 # Whose steps come with those of the fraud track: a cluster in every account in the place of jobs and a notebook.
 _CLUSTER = _own("cluster", "ClusterName", "ClusterArn")
@@ -294,6 +330,7 @@ CLUSTERS = (
         {**_STORAGE, **_CLUSTER, "OperatorArn": _REQUESTER, "OperatorId": _REQUESTER_ID},
         runs={"(load balancer)": lambda choices: Cost("a Service of the server's cluster", 3, prices.LOAD_BALANCER)},
     ),
+    _serving(*_LAUNCHER),
 )
 _BOTH = Blueprint((*NETWORKS, *PEERING_ASKED, *PEERING_ANSWERED))
 KUBERNETES = Blueprint(
@@ -303,13 +340,15 @@ KUBERNETES = Blueprint(
         *_BOTH.only(["peering-accepter", "peering", "peering-routes"]),
     )
 )
+TRACKERS = {"sagemaker": _tracker(*_NOTEBOOK), "kubernetes": _tracker(*_LAUNCHER)}
 # Every template once; who tidies up looks for all of them.
-ALL = Blueprint((*NETWORKS, *ROLES, *PEERING_ASKED, *PEERING_ANSWERED, *CLUSTERS))
+ALL = Blueprint((*NETWORKS, *ROLES, *PEERING_ASKED, *PEERING_ANSWERED, *CLUSTERS, TRACKERS["sagemaker"]))
 
 
 def of(choices: Choices) -> Blueprint:
-    """Return the blueprint of the platform on which clients run."""
-    return {"sagemaker": SAGEMAKER, "kubernetes": KUBERNETES}[choices.platform]
+    """Return the blueprint of the platform on which clients run, with a tracker where one is chosen."""
+    blueprint = {"sagemaker": SAGEMAKER, "kubernetes": KUBERNETES}[choices.platform]
+    return Blueprint((*blueprint, TRACKERS[choices.platform])) if choices.tracker == "app" else blueprint
 
 
 def settable() -> set[str]:
@@ -323,8 +362,12 @@ def check(choices: Choices) -> None:
     Raises
     ------
     AgreementError
-        Names it, and those that there are.
+        Names it, and those that there are; or what this AWS does not have.
     """
+    if choices.tracker == "app" and accounts.target() != "aws":
+        raise AgreementError(
+            "the embedded AWS has no MLflow app: its runs go to MLflow on this machine (TRACKER = 'here')"
+        )
     if unknown := sorted(choices.parameters.keys() - settable()):
         raise AgreementError(f"{unknown[0]} is nothing to choose; there are {', '.join(sorted(settable()))}")
 

@@ -14,6 +14,7 @@ INSTANCE_TYPES = ("ml.t3.medium", "ml.t3.large", "ml.m5.large", "ml.m5.xlarge") 
 ENDPOINTS = ("needed", "all")
 KICK_OFFS = ("owner", "published")
 PLATFORMS = ("sagemaker", "kubernetes")
+TRACKERS = ("here", "app")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Choices:
         Minutes without work after which the server's notebook instance stops; 0 never.
     platform : str
         ``sagemaker``: a training job per client and run. ``kubernetes``: an agent that stays in each client's cluster.
+    tracker : str
+        ``here``: none in the account, runs are tracked on the machine that starts them. ``app``: an MLflow app of
+        SageMaker's in the server's account, which others see too.
     parameters : mapping
         Parameters of templates that keep their defaults otherwise, by name; each holds for every template that has it.
     tags : mapping
@@ -46,6 +50,7 @@ class Choices:
     idle_minutes: int = 120
     kick_off: str = "owner"
     platform: str = "sagemaker"
+    tracker: str = "here"
     parameters: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -58,6 +63,8 @@ class Choices:
             raise AgreementError(f"kick-off {self.kick_off!r}: choose {' or '.join(KICK_OFFS)}")
         if self.platform not in PLATFORMS:
             raise AgreementError(f"platform {self.platform!r}: choose {' or '.join(PLATFORMS)}")
+        if self.tracker not in TRACKERS:
+            raise AgreementError(f"tracker {self.tracker!r}: choose {' or '.join(TRACKERS)}")
         if self.idle_minutes != 0 and not 15 <= self.idle_minutes <= 1440:
             raise AgreementError(f"idle minutes {self.idle_minutes}: choose 15 to 1440, or 0 for never")
 

@@ -23,6 +23,8 @@ def connection_data(federation: Members, *, image: str) -> dict:
         "image": image,
         "server_bucket": outputs["server"]["fl-storage"]["Bucket"],
         "server_role": outputs["server"]["fl-server-access"]["NotebookRoleArn"],
+        "serving_caller": outputs["server"]["fl-server-access"]["NotebookRoleArn"],
+        "serving_role": outputs["server"]["fl-serving"]["ModelRoleArn"],
         "server_host": server_host(federation.sessions["server"], outputs["server"]["fl-notebook-instance"]),
         "server_port": federation.agreed.port,
         "instance": accounts.instance(),

@@ -181,6 +181,8 @@ def connection_data(members: Members, *, host: str, image: str, instance: str | 
     return {
         "agents": [vars(agent) for agent in agents(members)],
         "launcher_role": server["fl-run-access"]["LauncherRoleArn"],
+        "serving_caller": server["fl-run-access"]["LauncherRoleArn"],
+        "serving_role": server["fl-serving"]["ModelRoleArn"],
         "server_bucket": server["fl-storage"]["Bucket"],
         "server_host": host,
         "server_port": members.agreed.port,

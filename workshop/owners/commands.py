@@ -92,7 +92,8 @@ def deploy(
     name: str, *, parameters: Sequence[str], tags: Sequence[str], yes: bool = False, **chosen: str | int | None
 ) -> int:
     """Deploy as far as the others' cards allow; a change of a standing stack is shown and asked about first."""
-    blueprint.check(Choices(parameters=(named := _pairs(parameters, "--set"))))
+    named, tracker = _pairs(parameters, "--set"), str(chosen.get("tracker") or "here")
+    blueprint.check(Choices(parameters=named, tracker=tracker))
     choices.choose(parameters=named, tags=_pairs(tags, "--tag"), **chosen)
 
     def progress(place: Placement, status: str, done: int, of: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import boto3
 import pandas as pd
 
 from workshop.tracking import page as pages
@@ -49,8 +50,11 @@ def lead(run: str) -> int:
     return runner.lead(run)
 
 
-def page(port: int) -> int:
-    """Serve the tracker's page until it is interrupted."""
+def page(port: int, app: str | None = None) -> int:
+    """Serve the tracker's page until it is interrupted; of an MLflow app, print where its page is."""
+    if app:
+        print(pages.of_app(boto3.Session(), app))
+        return 0
     with pages.server(port) as address:
         pages.serve(address, "MLflow shows this machine's runs")
     return 0

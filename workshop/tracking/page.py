@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,7 +14,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from workshop.errors import MissingStep, WorkshopError
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from workshop.errors import AccountError, MissingStep, WorkshopError
 from workshop.tracking.sending import CALM, artifacts, database, store
 
 PATIENCE = 120.0  # seconds until the server must answer
@@ -57,6 +61,26 @@ def server(port: int = 0) -> Iterator[str]:
     log = database().parent / "page.log"
     with running(command, environ, log=log, answers=lambda: _answers(address), what="MLflow's server"):
         yield address
+
+
+def of_app(session: boto3.Session, arn: str) -> str:
+    """Return an address of an MLflow app's page: who has it is let in, once, within five minutes.
+
+    Raises
+    ------
+    WorkshopError
+        If ``arn`` is no MLflow app's.
+    AccountError
+        If the app's account refuses.
+    """
+    app = re.fullmatch(r"arn:aws[\w-]*:sagemaker:(?P<region>[\w-]+):\d{12}:mlflow-app/.+", arn)
+    if not app:
+        raise WorkshopError(f"{arn!r} is no ARN of an MLflow app; it is the output TrackerArn of the stack fl-tracker")
+    sagemaker = session.client("sagemaker", region_name=app["region"])
+    try:
+        return sagemaker.create_presigned_mlflow_app_url(Arn=arn, ExpiresInSeconds=300)["AuthorizedUrl"]
+    except (BotoCoreError, ClientError) as error:
+        raise AccountError(f"the page of {arn} cannot be opened: {error}") from error
 
 
 @contextlib.contextmanager
