@@ -108,13 +108,14 @@ deployment.resources(sessions[SHOW], "fl-network")
 
 # %% [markdown]
 # ## Server and clients: roles
-# The server's account gets one role, for its notebooks. In each client's account `FL-client-job-execution` is the role
-# with which the job runs, and `FL-kickoff-client-job` trusts the server's role and nobody else. What that one may start
-# is a *state machine* (AWS Step Functions), `FL-kickoff`: it holds the whole request of a job as its owner has written
-# it. The server fills in where it can be reached and how to train, and the machine checks each of these values.
+# The server's account gets a role for its notebooks, and one for models that it serves (06). In each client's account
+# `FL-client-job-execution` is the role with which the job runs, and `FL-kickoff-client-job` trusts the server's role and
+# nobody else. What that one may start is a *state machine* (AWS Step Functions), `FL-kickoff`: it holds the whole request
+# of a job as its owner has written it. The server fills in where it can be reached and how to train, and the machine
+# checks each of these values.
 
 # %%
-roles = deployment.deploy(federation, blueprint.ROLES)
+roles = deployment.deploy(federation, [*blueprint.ROLES, *blueprint.SERVED])
 kickoff_name = federation.outputs[SHOW]["fl-client-access"]["KickoffRoleArn"].split("/")[-1]
 access.statements(sessions[SHOW], kickoff_name)[["allows", "conditions"]]
 

@@ -29,7 +29,7 @@ ROUND_DEADLINE = 120  # seconds until a client must have answered
 DEADLINE = 3600  # seconds for all of it
 KICKOFF = "owner"  # owner | published: how the accounts were connected in 02
 RESUME = ""  # the id of a run whose folder was lost; else a run that was cut off is found by itself
-TRACKER = "here"  # here: MLflow on this machine | none | an MLflow server's address | the ARN of an MLflow app
+TRACKER = "here"  # here: MLflow on this machine | none | an MLflow server's address | an MLflow app's ARN | experiments
 
 # %% [markdown]
 # | needs | makes |

@@ -91,11 +91,12 @@ pd.Series(shown, name=SHOW).to_frame()
 # %% [markdown]
 # ## Endpoints, nodes, roles
 # A node of a network without internet joins its cluster only if it reaches what it needs inside the VPC: EC2, EKS and the
-# image registry. Then each hospital makes a role for its agent's pod, and the server two: one for a run's pod, one for
-# whoever starts runs. A pod gets its role by *Pod Identity*: this cluster, this namespace, this service account.
+# image registry. Then each hospital makes a role for its agent's pod, and the server three: for a run's pod, for whoever
+# starts runs, for models that it serves (06). A pod gets its role by *Pod Identity*: this cluster, this namespace, this
+# service account.
 
 # %%
-steps = ("cluster-endpoints", "nodes", "agent-access", "run-access")
+steps = ("cluster-endpoints", "nodes", "agent-access", "run-access", "serving")
 own = deployment.deploy(federation, blueprint.KUBERNETES.only(steps))
 association = sessions[SHOW].client("eks").list_pod_identity_associations
 pairs = association(clusterName="federation")["associations"]

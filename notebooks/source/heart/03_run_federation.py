@@ -26,7 +26,7 @@ PENALTY = "l2"  # l2 | l1 | none
 STRATEGY = "FedAvg"  # FedAvg | FedProx | FedAvgM | FedAdam | FedYogi | FedMedian | FedTrimmedAvg | Krum | MultiKrum
 QUORUM = 0  # usable answers that a round needs; 0: more than half
 DEADLINE = 3600  # seconds for all of it
-TRACKER = "here"  # here: MLflow on this machine | none | an MLflow server's address | the ARN of an MLflow app
+TRACKER = "here"  # here: MLflow on this machine | none | an MLflow server's address | an MLflow app's ARN | experiments
 
 # %% [markdown]
 # | needs | makes |
