@@ -12,7 +12,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help install workshop lab console tracker test test-kubernetes check check-style check-types check-templates check-rules notebooks bench results rooms first-run reliability wheelhouse bundle lock clean
+.PHONY: help install workshop lab console tracker test test-kubernetes check check-style check-types check-templates check-rules notebooks bench table results rooms first-run reliability wheelhouse bundle lock clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
@@ -70,6 +70,9 @@ reliability: .venv/ready-dev  ## run the tests that promise something, write doc
 
 bench: .venv/ready  ## measure the federation against the plain loop, in one run
 	@$(BIN)/python -m embedded_aws --home build/bench $(ACCOUNTS) run -- $(BIN)/python -m workshop bench
+
+table: .venv/ready  ## the provider table from CMS's files: CMS=folder LEIE=UPDATED.csv, into build/cms
+	@$(BIN)/python -m workshop cms build "$(CMS)" --leie "$(LEIE)"
 
 results: .venv/ready  ## render docs/results.md from DATA=PATH, the curated table, and HEART=FOLDER, UCI's files
 	@$(BIN)/python -m workshop results "$(DATA)" $(HEART)

@@ -74,7 +74,8 @@ def prepare(table: Table, *, n_clients: int, how: str, balance: str, seed: int, 
     for old in folder.glob("client-*"):  # of an earlier run, with more clients
         if old.name not in names:
             shutil.rmtree(old)
-    owners.write_owner(folder / "server", {"test.csv": test}, problem, owner="server", **about)
+    tested = test[[name for name in test.columns if name not in problem.left_out or name == problem.owner]]
+    owners.write_owner(folder / "server", {"test.csv": tested}, problem, owner="server", **about)
     for name in names:
         owners.write_owner(folder / name, _files(tables[name]), problem, owner=name, **about)
     counts = {name: _counts(tables[name], problem) for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from data_prep.errors import DataError
 
 HOW = ("iid", "similar_providers", "label_skew")
 GIVEN = "given"  # by the problem's owner column
+GROUPED = ("npi", "state", "specialty")  # by who or where a provider is, where a table says so
 VALIDATION_SHARE = 0.2
 _REMEDY = "Add such rows to its table (duplicates count once), or leave out a client that has no more"
 DIRICHLET_ALPHA = 0.5  # the lower, the more the clients' shares of a class differ
@@ -134,10 +136,11 @@ def assign(frame: pd.DataFrame, problem: Problem, n_clients: int, *, how: str, s
         Rows with their label, shape ``(n_rows, 1 + n_features)``.
     n_clients : int
         At least 1.
-    how : {"iid", "similar_providers", "label_skew", "given"}
+    how : {"iid", "similar_providers", "label_skew", "given", "npi", "state", "specialty"}
         Dealt like cards, class by class; by k-means clusters of similar rows; each class shared out by a Dirichlet
         draw, so that shares of label 1 differ; or to whom they belong, by the problem's owner column, in the order of
-        the table. Of what is dealt every client first gets the least that it needs of each class.
+        the table. Of what is dealt every client first gets the least that it needs of each class. Or by a column of
+        the table: a state, a specialty, a provider is one client's, whole.
 
     Returns
     -------
@@ -151,7 +154,7 @@ def assign(frame: pd.DataFrame, problem: Problem, n_clients: int, *, how: str, s
 
     Source: the label skew is that of Hsu, Qi and Brown 2019, Measuring the effects of non-identical data distribution.
     """
-    known = (*HOW, GIVEN) if problem.owner else HOW
+    known = (*HOW, *([GIVEN] if problem.owner else []), *(name for name in GROUPED if name in frame.columns))
     if how not in known:
         raise SplitError(f"PARTITION {how!r} is unknown; choose one of {', '.join(known)}")
     if n_clients < 1:
@@ -164,6 +167,8 @@ def assign(frame: pd.DataFrame, problem: Problem, n_clients: int, *, how: str, s
                 f"CLIENTS={len(parts)} gives each its own, another PARTITION deals the rows"
             )
         return parts
+    if how in GROUPED:
+        return _grouped(frame, how, n_clients)
     counts = np.bincount(frame[problem.label.name], minlength=2)
     rare = int(np.argmin(counts))
     floors = [problem.floors.rare] * 2
@@ -181,6 +186,23 @@ def assign(frame: pd.DataFrame, problem: Problem, n_clients: int, *, how: str, s
         inputs = problem.filled(inputs, task.moments(inputs)[2])
     rows = _Rows(labels, inputs, n_clients, floors)
     owners = draw(rows, streams.generator(seed, streams.DEAL))
+    return [frame[owners == client].reset_index(drop=True) for client in range(n_clients)]
+
+
+def _grouped(frame: pd.DataFrame, column: str, n_clients: int) -> list[pd.DataFrame]:
+    """Give whole groups to clients, the largest first, each to whom has the fewest rows; of numbers by their hash."""
+    words = frame[column].fillna("").astype(str)
+    if column == "npi":  # too many groups to weigh
+        owners = words.map(lambda npi: int(hashlib.sha256(npi.encode()).hexdigest(), 16) % n_clients)
+    else:
+        sizes = words.value_counts()
+        if len(sizes) < n_clients:
+            raise SplitError(f"CLIENTS is {n_clients}, and there are {len(sizes)} kinds of {column}; lower CLIENTS")
+        rows, whose = [0] * n_clients, {}
+        for word in sorted(sizes.index, key=lambda word: (-sizes[word], word)):
+            whose[word] = min(range(n_clients), key=lambda client: (rows[client], client))
+            rows[whose[word]] += sizes[word]
+        owners = words.map(whose)
     return [frame[owners == client].reset_index(drop=True) for client in range(n_clients)]
 
 

@@ -15,7 +15,7 @@ from types import ModuleType
 
 from data_prep.errors import DataError
 from workshop.errors import WorkshopError
-from workshop.files import IS_CLONE
+from workshop.files import CMS_TABLE, IS_CLONE
 
 OWNERS = "owners.commands"
 # These read or write notebooks, pages or the whole kit, which an installed wheel does not hold.
@@ -113,12 +113,14 @@ def _for_owners(command: Add) -> None:
         "deploy", OWNERS,
         lambda m, o: m.deploy(
             o.name, yes=o.yes, instance_type=o.instance_type, endpoints=o.endpoints, idle_minutes=o.idle_minutes,
+            tracker=o.tracker,
             kick_off=o.kick_off, platform=o.platform, parameters=o.set, tags=o.tag,
         ),
         "deploy your account's stacks",
     )  # fmt: skip
     deploy.add_argument("name", help="your account's name")
     deploy.add_argument("--instance-type", help=machine)
+    deploy.add_argument("--tracker", help="server: here (the default), or app: an MLflow app of SageMaker's as well")
     deploy.add_argument("--endpoints", help="needed (the default), or all: every service, two zones, $0.14 an hour")
     deploy.add_argument("--kick-off", help="who writes a job's request: owner (the default), or published: the server")
     deploy.add_argument("--platform", help="sagemaker (the default): jobs; or kubernetes: an agent in a cluster")
@@ -207,6 +209,35 @@ def _for_tables(command: Add) -> None:
         added.add_argument("problem", type=Path, help="a problem file, such as my.toml")
         added.add_argument("table", type=Path, help="a CSV file")
     statistics.add_argument("--output", type=Path, help="the file to write; else my.statistics.json beside my.toml")
+    cms = command(
+        "cms", "owners.provider_table", lambda m, o: o.does(m, o), "the provider table, from the files of CMS"
+    )
+    actions = cms.add_subparsers(required=True, metavar="build | generate")
+    build = action(
+        "build",
+        lambda m, o: m.build(o.folder, o.leie, o.output, chosen=o.choose),
+        "build the table from published files",
+    )
+    build.add_argument("folder", type=Path, help="with the files, unpacked or not: docs/cms-files.md says which")
+    build.add_argument("--leie", type=Path, required=True, metavar="UPDATED.csv", help="the OIG's list of exclusions")
+    build.add_argument("--output", type=Path, default=CMS_TABLE, help="folder; build/cms unless you say so")
+    build.add_argument(
+        "--choose",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="such as fill=0, years=2018,2019; may be repeated",
+    )
+    generate = action(
+        "generate",
+        lambda m, o: m.generate(o.folder, providers=o.providers, years=o.years, rate=o.rate, seed=o.seed),
+        "write files in the layout of CMS and the OIG, of nobody",
+    )
+    generate.add_argument("folder", type=Path)
+    generate.add_argument("--providers", type=int, default=12_000)
+    generate.add_argument("--years", type=int, nargs="+", default=[2018, 2019])
+    generate.add_argument("--rate", type=float, default=0.0006, help="excluded for fraud after the last year")
+    generate.add_argument("--seed", type=int, default=0)
 
 
 def _for_runs(command: Add) -> None:
@@ -237,8 +268,11 @@ def _for_runs(command: Add) -> None:
     send.add_argument(
         "--wait", action="store_true", help="stay until the run is over, and send every round as it comes"
     )
-    page = action("page", lambda m, o: m.page(o.port), "open MLflow's page on this machine's runs")
+    page = action("page", lambda m, o: m.page(o.port, o.app), "open MLflow's page on this machine's runs")
     page.add_argument("--port", type=int, default=0, help="0 (the default): a free one")
+    page.add_argument(
+        "--app", help="ARN of an MLflow app: print an address of its page, good once and for five minutes"
+    )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]  # of an installed wheel: the f
 IS_CLONE = (REPOSITORY / "pyproject.toml").is_file()
 # What is kept and built lies in the clone, or where the command of an installed wheel was started.
 WORKPLACE = REPOSITORY if IS_CLONE else Path.cwd()
+CMS_TABLE = WORKPLACE / "build" / "cms"  # where `make table` puts what it builds
 TEMPLATES = REPOSITORY / "cloudformation"
 NOTEBOOKS = REPOSITORY / "notebooks"
 # In a wheel, ``kubernetes`` is the client library.

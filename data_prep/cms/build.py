@@ -49,12 +49,15 @@ class Plan:
         Of the claims.
     choices : Choices
         How the table is made of them.
+    generated : bool
+        Whether the files say that they are nobody's.
     """
 
     sources: tuple[Source, ...]
     exclusions: Source
     years: tuple[int, ...]
     choices: Choices
+    generated: bool = False
 
     @property
     def sql(self) -> str:
@@ -78,7 +81,13 @@ class Plan:
             for source, sha256 in zip((*self.sources, self.exclusions), inputs, strict=True)
         ]  # fmt: skip
         counts = {name: number(sql) for name, sql in recipe.counts(self.choices).items()}
-        made = {"sha256": table, "years": list(self.years), "engine": engine, "choices": self.choices.told()}
+        made = {
+            "sha256": table,
+            "generated": self.generated,
+            "years": list(self.years),
+            "engine": engine,
+            "choices": self.choices.told(),
+        }
         return counts | made | {"inputs": read}
 
 
@@ -97,7 +106,7 @@ def plan(folder: Path, leie: Path, choices: Choices | None = None) -> Plan:
     exclusions = files.one(leie)
     if exclusions.kind != "leie":
         raise FilesError(f"{leie.name} is {layouts.kinds()[exclusions.kind].title}, and no list of exclusions")
-    return Plan(tuple(sources), exclusions, tuple(years), choices)
+    return Plan(tuple(sources), exclusions, tuple(years), choices, (folder / files.STAMP).is_file())
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from data_prep.cms import layouts
 from data_prep.cms.layouts import YEARLY, Layout
 from data_prep.errors import DataError
 
+STAMP = "SYNTHETIC.md"  # beside generated files: a table that is built from them says so
 ENDINGS = (".csv", ".txt", ".tsv")
 BLOCK = 1 << 20  # bytes
 

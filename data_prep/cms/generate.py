@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_prep.cms import layouts
+from data_prep.cms import files, layouts
 from data_prep.cms.recipe import codes
 
 BLOCK = 2000  # providers at a time
@@ -70,6 +70,9 @@ def generate(
     A file is in its place only when it is whole.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / files.STAMP).write_text(
+        "These files are generated: no provider, no patient and no exclusion is anybody's.\n"
+    )
     written = []
     for year in made.years:
         for kind in layouts.YEARLY:

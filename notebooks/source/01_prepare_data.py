@@ -20,9 +20,9 @@
 
 # %% tags=["parameters"]
 PROBLEM = "fraud"  # fraud | heart | path of a .toml file that describes your own table
-DATA = "synthetic"  # synthetic | curated (fraud) | uci (heart) | path of a CSV file with these columns
+DATA = "synthetic"  # synthetic | curated, cms (fraud) | uci (heart) | path of a CSV file with these columns
 SEED = 0  # any whole number: every draw in the workshop follows from it
-PARTITION = "iid"  # iid | similar_providers | label_skew | given (by its owner column)
+PARTITION = "iid"  # iid | similar_providers | label_skew | given (by its owner column) | of cms: state, specialty, npi
 BALANCE = "smote"  # smote | smote_undersample | none
 
 # %% [markdown]
@@ -32,22 +32,23 @@ BALANCE = "smote"  # smote | smote_undersample | none
 #
 # ## Read the table
 # `synthetic` rows are drawn from a generator that knows a table's shape, and nobody's row; they are stamped as
-# synthetic wherever they go. `curated` is the published table of the fraud problem, a path your own. Either way the
-# ${n_columns} columns are checked against the problem's file (${name}): a table that breaks it is refused with file,
-# column, rule and row count.
+# synthetic wherever they go. `curated` is the published table of the fraud problem, `cms` the one that `make table` has
+# built from CMS's own files (or from generated ones, where it has not), a path your own. Either way the ${n_columns}
+# columns are checked against the problem's file (${name}): a table that breaks it is refused with file, column, rule
+# and row count.
 
 # %%
 import pandas as pd
 
 from client_code import schema
 from data_prep import prepare, sources
-from workshop import problems, state
+from workshop import files, problems, state
 from workshop.science import plots
 
 (target,) = state.load("target")
 problem = problems.choose(PROBLEM)
 known = {"cache": state.home() / "cache", "statistics": problems.statistics()}
-table = sources.load(DATA, problem, seed=SEED, **known)
+table = sources.load(DATA, problem, seed=SEED, built=files.CMS_TABLE, **known)
 rare = table.frame[problem.label.name].sum()
 print(
     f"{table.source} rows: {len(table.frame):,}, of them {problem.words.positive}: {rare:,}"

@@ -79,7 +79,8 @@ def options_from(environment: dict[str, str]) -> dict[str, object]:
     described = problems.load(word) if (word := chosen.get("PROBLEM")) else None
     if word and word.endswith(".toml"):
         chosen["PROBLEM"] = str(Path(word).expanduser().resolve())
-    known = ("synthetic", described.published if described else "curated")
+    fraud = described is None or described.name == problems.FRAUD
+    known = ("synthetic", described.published if described else "curated", *(["cms"] if fraud else []))
     if (data := chosen.get("DATA")) and data not in known:
         path = Path(str(data)).expanduser().resolve()
         if not path.exists():

@@ -296,7 +296,7 @@ def test_every_release_can_be_generated_and_read(tmp_path):
         generate.generate(generate.Made(providers=120, years=(year,), rate=0.1), folder)
         made = build.build(folder, folder / "UPDATED.csv", tmp_path / f"out{year}")
         assert made.about["rows"] >= 110
-    assert {path.suffix for path in (tmp_path / "2013").iterdir()} == {".txt", ".csv"}
+    assert {path.suffix for path in (tmp_path / "2013").iterdir()} == {".txt", ".csv", ".md"}
 
 
 def test_generated_counts_are_hidden_about_as_often_as_published(generated):

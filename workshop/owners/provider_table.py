@@ -1,0 +1,81 @@
+"""Commands on CMS's files: build the provider table from them, or generate files in their layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from data_prep.cms import build as building
+from data_prep.cms import generate as generating
+from data_prep.cms import recipe
+
+
+def build(folder: Path, leie: Path, output: Path, *, chosen: Sequence[str]) -> int:
+    """Build the table from a folder of published files; a file at a time, with what is left of it."""
+    choices = recipe.Choices.of(dict(map(_pair, chosen)))
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bars: dict[str, Any] = {}
+
+        def tell(name: str, done: int, of: int) -> None:
+            if name not in bars:
+                bars[name] = progress.add_task(name, total=of)
+            progress.update(bars[name], completed=done)
+
+        made = building.build(folder, leie, output, choices, tell=tell)
+    about = made.about
+    rate = about["positive"] / about["rows"] if about["rows"] else 0
+    print(f"{about['rows']:,} providers of {', '.join(map(str, about['years']))}")
+    print(f"{about['positive']:,} of them excluded later for {', '.join(choices.codes)}: {rate:.3%}")
+    print(
+        f"of {about['exclusions_of_these_codes']:,} such exclusions {about['of_them_without_npi']:,} name no NPI: lost"
+    )
+    for name in (building.TABLE, building.WIDE, building.MANIFEST, "table.sql"):
+        print(f"  {output / name}")
+    return 0
+
+
+def generate(folder: Path, *, providers: int, years: Sequence[int], rate: float, seed: int) -> int:
+    """Write files in the layout of CMS and the OIG, of nobody."""
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), console=Console(stderr=True), transient=True
+    ) as progress:
+        bars: dict[str, Any] = {}
+
+        def tell(name: str, done: int, of: int) -> None:
+            if name not in bars:
+                bars[name] = progress.add_task(name, total=of)
+            progress.update(bars[name], completed=done)
+
+        made = generating.Made(providers, tuple(years), rate, seed)
+        for path in generating.generate(made, folder, tell):
+            print(f"{path}: {path.stat().st_size:,} bytes")
+    return 0
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    """Read NAME=VALUE, of a list with commas.
+
+    >>> _pair("years=2018,2019"), _pair("fill=left out"), _pair("within=3")
+    (('years', [2018, 2019]), ('fill', 'left out'), ('within', 3))
+
+    Raises
+    ------
+    RecipeError
+        If it is none.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise recipe.RecipeError(f"{text}: write NAME=VALUE, such as fill=0")
+    if name == "codes":
+        return name, value.split(",")
+    try:
+        return name, [int(year) for year in value.split(",")] if name == "years" else int(
+            value
+        ) if name == "within" else value
+    except ValueError as error:
+        raise recipe.RecipeError(f"{text}: a whole number is needed") from error
