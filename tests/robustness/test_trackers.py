@@ -118,7 +118,7 @@ def test_a_tracker_that_is_killed_in_round_2(three, home):
     with page.server() as uri:
         sender = subprocess.Popen(
             [sys.executable, "-c", f"from workshop.tracking.sending import send\n"
-             f"print(send('abcd1234', {uri!r}, wait=True, live_after=0))"],
+             f"print(send('abcd1234', {uri!r}, wait=True))"],
             cwd=REPOSITORY, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 

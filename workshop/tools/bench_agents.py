@@ -38,7 +38,8 @@ class Measured:
     loop: float  # the same federation as a plain loop in one process
     difference: float  # of its parameters and the run's, the largest
     tracked: float  # a warm run of TRACKED_ROUNDS that is recorded and sent to a tracker, over one that is neither
-    sender: float  # megabytes of the process that sends it, at its peak, after the run
+    beside: float  # megabytes of the process that will send it, while the run goes on
+    sender: float  # and at its peak, when the run is over
     standing: float  # megabytes of everything that waits, this process included
     megabytes: float  # of everything at its peak, a run's pod included
 
@@ -52,7 +53,8 @@ WORDS = {
     "loop": "the plain loop in one process, s",
     "difference": "difference of parameters",
     "tracked": f"a run of {TRACKED_ROUNDS} rounds with record and tracker over one without, median of {PAIRS}",
-    "sender": "peak memory of the process that sends it, MB",
+    "beside": "memory of the process that will send it, beside the run, MB",
+    "sender": "its peak when the run is over, MB",
     "standing": "memory of everything that waits, MB",
     "megabytes": "peak memory of everything, MB",
 }
@@ -88,7 +90,7 @@ def measure(n_clients: int) -> Measured:
         launch.roll_call(stage.api, stage.spec(), image=stage.connection["image"])
         called = time.perf_counter() - began
         peak = meter.peak
-        tracked, sender = _tracked(stage)
+        tracked, beside, sender = _tracked(stage)
     rows = [baselines.ClientRows.read(state.home() / "data" / name, problem) for name in stage.members.clients]
     began = time.perf_counter()
     plain = baselines.federated_by_hand(rows, problem, rounds=ROUNDS, max_iter=10, penalty="l2", seed=0)
@@ -99,7 +101,7 @@ def measure(n_clients: int) -> Measured:
         connected=connected, first=runs[0][0], warm=median(seconds for seconds, _, _ in runs[1:]),
         round=median(second for _, seconds, _ in runs[1:] for second in seconds), called=called, loop=loop,
         difference=max(float(np.abs(a - b).max()) for a, b in pairs), standing=standing, megabytes=peak / 2**20,
-        tracked=tracked, sender=sender,
+        tracked=tracked, beside=beside, sender=sender,
     )  # fmt: skip
 
 
@@ -110,9 +112,9 @@ def _run(stage: hospitals.Hospitals, *, patience: float) -> tuple[float, list[fl
     return time.perf_counter() - began, [record.seconds for record in result.history], result
 
 
-def _tracked(stage: hospitals.Hospitals) -> tuple[float, float]:
-    """Return how much longer a run takes that is recorded and sent, in pairs, and the sender's memory in megabytes."""
-    ratios, most = [], 0
+def _tracked(stage: hospitals.Hospitals) -> tuple[float, float, float]:
+    """Return how much longer a run takes that is recorded and sent; the sender's megabytes beside it, and after."""
+    ratios, beside, most = [], 0, 0
     for _ in range(PAIRS):
         seconds = []
         for with_tracker in (False, True):
@@ -121,10 +123,11 @@ def _tracked(stage: hospitals.Hospitals) -> tuple[float, float]:
             stage.run(run=run, rounds=TRACKED_ROUNDS, sinks=sinks)
             seconds.append(time.perf_counter() - began)
             for record in sinks:
+                beside = max(beside, *(_resident(child) for child in _senders(run)), 0)
                 record.close()
                 most = max(most, _memory_of_sender(run))
         ratios.append(seconds[1] / seconds[0])
-    return median(ratios), most / 2**20
+    return median(ratios), beside / 2**20, most / 2**20
 
 
 def _record(stage: hospitals.Hospitals, run: str) -> tracking.Record:
@@ -139,12 +142,23 @@ def _record(stage: hospitals.Hospitals, run: str) -> tracking.Record:
 def _memory_of_sender(run: str) -> int:
     """Return the bytes that the process which sends a run has at its peak; wait until it has ended."""
     most = 0
-    while senders := [child for child in psutil.Process().children() if run in _command(child)]:
+    while senders := _senders(run):
         for sender in senders:
+            most = max(most, _resident(sender))
             with contextlib.suppress(psutil.Error):
-                most = max(most, sender.memory_info().rss)
                 sender.wait(0.02)
     return most
+
+
+def _senders(run: str) -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if run in _command(child)]
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -27,6 +27,7 @@ LOG, SENT = "sending.log", "sent.txt"  # beside the record: what the process say
 LOOK = 0.5  # seconds between two looks at a record
 # A run of seconds is sent when it is over: importing MLflow beside it would take the processor that it trains on.
 LIVE_AFTER = 20.0  # seconds
+WATCHER = Path(__file__).with_name("watcher.py")
 _ADDRESS = re.compile(r"https?://|sqlite:///|arn:aws[\w-]*:sagemaker:.*:mlflow-(app|tracking-server)/")
 
 
@@ -99,7 +100,7 @@ def tracker(where: str) -> Tracker:
     return MlflowTracker(uri, artifacts=artifacts() if uri.startswith("sqlite:") else None)
 
 
-def send(run: str, where: str = HERE, *, wait: bool = False, live_after: float = LIVE_AFTER) -> str:
+def send(run: str, where: str = HERE, *, wait: bool = False) -> str:
     """Write a recorded run into a tracker; return in a line what is there now.
 
     Parameters
@@ -113,13 +114,13 @@ def send(run: str, where: str = HERE, *, wait: bool = False, live_after: float =
         If there is no such record, or the tracker does not take it.
     """
     check(where)
-    path, to, live, began = folder() / run, None, True, time.monotonic()
+    path, to, live = folder() / run, None, True
     while True:
         size = _size(path / EVENTS)
         recorded = records.read(run)
         if not (wait and _goes_on(recorded)):
             break
-        if live and recorded.history and time.monotonic() - began > live_after:
+        if live and recorded.history:
             try:
                 to = to or tracker(where)
                 to.write(recorded, sheets(recorded), [])
@@ -143,7 +144,9 @@ def _goes_on(recorded: records.Recorded) -> bool:
 
 
 def follow(run: str, where: str = HERE) -> None:
-    """Start a process that sends a run while it goes on, and ends soon after it; it has the lowest priority.
+    """Start a process that sends a run, from :data:`LIVE_AFTER` on while it goes on, and ends soon after it.
+
+    It has the lowest priority, and ten megabytes until there is something to send.
 
     Raises
     ------
@@ -155,7 +158,8 @@ def follow(run: str, where: str = HERE) -> None:
         return
     path = folder() / run
     (path / SENT).unlink(missing_ok=True)
-    command = [sys.executable, "-m", "workshop", "track", "send", run, "--to", where, "--wait"]
+    sends = [sys.executable, "-m", "workshop", "track", "send", run, "--to", where, "--wait"]
+    command = [sys.executable, "-S", str(WATCHER), str(path / EVENTS), str(LIVE_AFTER), *sends]
     environ = os.environ | {"WORKSHOP_HOME": str(state.home())}
     try:
         with (path / LOG).open("w") as log:
