@@ -242,9 +242,13 @@ def _for_tables(command: Add) -> None:
 
 def _for_runs(command: Add) -> None:
     console = command(
-        "console", "console.page", lambda m, o: m.main(o.port), "serve the console: start runs, watch them"
+        "console",
+        "console.page",
+        lambda m, o: m.main(o.port, proxied=o.proxied),
+        "serve the console: start runs, watch them",
     )
     console.add_argument("--port", type=int, default=0, help="0 (the default): a free one")
+    console.add_argument("--proxied", action="store_true", help="on a notebook instance: for jupyter-server-proxy")
     text = "runs that were recorded here: list, show, send to a tracker, open the tracker's page"
     track = command("track", "tracking.commands", lambda m, o: o.does(m, o), text)
     actions = track.add_subparsers(required=True, metavar="runs | show | send | page")

@@ -85,3 +85,22 @@ def test_a_notebook_shows_the_console_and_a_round_as_it_comes(lab, home, figure)
         writing.close()
         browser.close()
     figure(f"a round is shown after {max(waited):.2f} s")
+
+
+def test_a_jupyter_server_s_proxy_brings_the_page(lab, home):
+    """As on a notebook instance, whose only way to a browser is its Jupyter server."""
+    pytest.importorskip("jupyter_server_proxy")
+    from playwright.sync_api import sync_playwright
+
+    made_up(home, "beef5678", finished(1), events.Finished(1))
+    with pages.server(proxied=True) as path, sync_playwright() as playwright:
+        assert path.startswith("/proxy/absolute/")
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.goto(lab)  # whoever is let in there
+        page.locator(".jp-CodeCell").first.wait_for(timeout=SOON)
+        page.goto(lab.partition("/lab/")[0] + path)
+        page.get_by_text("beef5678").first.wait_for(timeout=SOON)
+        page.get_by_role("tab", name="Models").click()
+        page.get_by_text("version").first.wait_for(timeout=SOON)
+        browser.close()

@@ -31,8 +31,14 @@ SETTINGS = (
 
 
 @contextmanager
-def server(port: int = 0) -> Iterator[str]:
+def server(port: int = 0, *, proxied: bool = False) -> Iterator[str]:
     """Yield the page's address, with its token, while the block runs.
+
+    Parameters
+    ----------
+    proxied : bool
+        Whether a Jupyter server brings the page to a browser elsewhere, by jupyter-server-proxy; the address is then
+        that below the Jupyter server's.
 
     Raises
     ------
@@ -46,12 +52,15 @@ def server(port: int = 0) -> Iterator[str]:
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), place / "console.ipynb")
     port, token = port or free_port(), secrets.token_urlsafe(24)
     voila = Path(sys.executable).with_name("voila")
-    # A command line is for everybody on this machine to read.
-    write_text(place / "voila.json", json.dumps({"Voila": {"token": token}}), private=True)
+    # A command line is for everybody on this machine to read. A Jupyter server in front has a login cookie of its own.
+    told = {"Voila": {"token": token}, "IdentityProvider": {"cookie_name": f"federation-console-{port}"}}
+    write_text(place / "voila.json", json.dumps(told), private=True)
+    base = f"/proxy/absolute/{port}/" if proxied else "/"
     command = [
         str(voila),
         str(place / "console.ipynb"),
         f"--port={port}",
+        f"--Voila.base_url={base}",
         f"--Voila.config_file_paths={place}",
         *SETTINGS,
     ]
@@ -59,14 +68,14 @@ def server(port: int = 0) -> Iterator[str]:
         "JUPYTER_PATH": os.pathsep.join(filter(None, [str(TEMPLATE), os.environ.get("JUPYTER_PATH", "")])),
         "WORKSHOP_HOME": str(state.home()),
     }
-    answers, log = lambda: _answers(port, token), place / "page.log"
+    answers, log = lambda: _answers(f"http://127.0.0.1:{port}{base}", token), place / "page.log"
     with running(command, environ, log=log, answers=answers, what="the console's page"):
-        yield f"http://127.0.0.1:{port}/?token={token}"
+        yield f"{base}?token={token}" if proxied else f"http://127.0.0.1:{port}/?token={token}"
 
 
-def _answers(port: int, token: str) -> bool:
+def _answers(address: str, token: str) -> bool:
     """Ask for a file: a page would start a kernel."""
-    file = f"http://127.0.0.1:{port}/voila/static/voila.js?token={token}"
+    file = f"{address}voila/static/voila.js?token={token}"
     try:
         with urllib.request.urlopen(file, timeout=2) as answer:
             return answer.status == 200
@@ -74,8 +83,8 @@ def _answers(port: int, token: str) -> bool:
         return False
 
 
-def main(port: int) -> int:
+def main(port: int, *, proxied: bool = False) -> int:
     """Serve the console until it is interrupted."""
-    with server(port) as address:
-        serve(address, "the federation's console is")
+    with server(port, proxied=proxied) as address:
+        serve(address, f"the federation's console is{' below your Jupyter server' if proxied else ''}")
     return 0
