@@ -70,7 +70,7 @@ class DuckDB:
             name = f"{kind}_years" if kind in YEARLY else "exclusions"
             self._view(name, recipe.union((f"from read_parquet('{_quoted(path)}')", year) for year, path in files))
         try:
-            self._copy(f"{sql}\norder by everybody.npi", out)
+            self._copy(f"{sql}\norder by npi", out)
         except duckdb.Error as error:
             raise FilesError(f"the table cannot be built: {_first(error)}") from error
         self._view("made", f"from read_parquet('{_quoted(out)}')")

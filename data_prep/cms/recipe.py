@@ -203,8 +203,6 @@ def table(choices: Choices, years: Sequence[int], *, dual: bool = False) -> str:
     ``year``), ``exclusions``, and ``part_b_provider_years`` if ``dual``.
     """
     parts = [f"{kind} as (\n{_indented(_together(kind))}\n)" for kind in BILLED]
-    together = "\n  intersect\n" if choices.join == "inner" else "\n  union\n"
-    parts.append(f"everybody as (\n{together.join(_text('  select', ['npi'], f'from {kind}') for kind in BILLED)}\n)")
     parts.append(f"excluded as (\n{_indented(_label(choices, max(years)))}\n)")
     if dual:
         share = f"{_float('sum(dual)')} / nullif({_float('sum(dual) + sum(not_dual)')}, 0) as dual_share"
@@ -221,13 +219,13 @@ def table(choices: Choices, years: Sequence[int], *, dual: bool = False) -> str:
                 f"coalesce({_float(f'{of}_s')}, 0.0e0) as {name}_sum",
             ]
     columns += _wider(dual=dual)
-    joined = "".join(f"\nleft join {kind} on {kind}.npi = everybody.npi" for kind in BILLED)
-    joined += "\nleft join excluded on excluded.npi = everybody.npi"
-    joined += "\nleft join duals on duals.npi = everybody.npi" if dual else ""
+    joined, npi = _joined(choices.join)
+    for name in ("excluded", *(["duals"] if dual else [])):
+        joined += f"\nleft join {name} on {name}.npi = {npi}"
     where = ["coalesce(excluded.left_out, 0) = 0"]
     if choices.providers == "people":
         where.append("coalesce(part_b.entity, dmepos.entity, 'I') <> 'O'")
-    body = _text("select everybody.npi as npi,", columns, f"from everybody{joined}\nwhere " + "\n  and ".join(where))
+    body = _text(f"select {npi} as npi,", columns, f"from {joined}\nwhere " + "\n  and ".join(where))
     return "with " + ",\n".join(parts) + "\n" + body
 
 
@@ -256,6 +254,16 @@ def read(source: Source) -> str:
     named = {ours: there.get(theirs.lower()) for ours, theirs in source.layout.reads.items()}
     wanted = (*source.layout.reads, *(word for word in WORDS if source.kind in QUANTITIES and word not in named))
     return ", ".join(f"{named.get(name) or 'cast(null as string)'} as {name}" for name in wanted)
+
+
+def _joined(how: str) -> tuple[str, str]:
+    """Return the three files joined by NPI, and the expression that is a row's; no file is read twice for it."""
+    if how == "inner":
+        on = "".join(f"\njoin {kind} on {kind}.npi = part_b.npi" for kind in ("part_d", "dmepos"))
+        return f"part_b{on}", "part_b.npi"
+    first = "part_b\nfull outer join part_d on part_d.npi = part_b.npi"
+    second = f"{first}\nfull outer join dmepos on dmepos.npi = coalesce(part_b.npi, part_d.npi)"
+    return second, "coalesce(part_b.npi, part_d.npi, dmepos.npi)"
 
 
 def _spread(of: str, scale: int) -> str:

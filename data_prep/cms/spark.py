@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data_prep.cms import build, files, recipe
-from data_prep.cms.build import FIFTY, TABLE, Built, Plan, Tell
+from data_prep.cms import files, recipe
+from data_prep.cms import plan as planning
 from data_prep.cms.files import FilesError, Source
 from data_prep.cms.layouts import YEARLY
+from data_prep.cms.plan import FIFTY, TABLE, Built, Plan, Tell
 
 DataFrame = SparkSession = Any  # of pyspark.sql, which only a cluster has
 WIDE = "wide.csv"
@@ -37,7 +38,7 @@ def build_on(
     FilesError, LayoutError
         As :func:`data_prep.cms.build.build` does.
     """
-    planned = build.plan(folder, leie, choices)
+    planned = planning.plan(folder, leie, choices)
     out.mkdir(parents=True, exist_ok=True)
     made = table(session, planned, out, tell)
     try:
@@ -56,7 +57,7 @@ def build_on(
     finally:
         made.unpersist()
         shutil.rmtree(out / "unpacked", ignore_errors=True)
-    build.write_manifest(out, about)
+    planning.write_manifest(out, about)
     return Built(out, about)
 
 
