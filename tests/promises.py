@@ -35,6 +35,7 @@ KINDS = {
     "P": "Rows stay at home",
     "K": "No foreign code beside the rows",
     "G": "Agents that stay",
+    "B": "The table from published files",
 }
 
 

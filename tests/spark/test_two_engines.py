@@ -49,7 +49,7 @@ def on_spark(program, *arguments):
     return run.stdout
 
 
-@pytest.mark.promise("I-1", "DuckDB and Spark make the same table of the same files, to the last of ten digits")
+@pytest.mark.promise("B-01", "DuckDB and Spark make the same table of the same files, to the last of ten digits")
 def test_both_engines_make_the_same_table(files, tmp_path):
     choices = {"join": "outer", "fill": "0", "other_codes": "left out"}
     here = build.build(files, files / "UPDATED.csv", tmp_path / "duckdb", recipe.Choices.of(choices))
@@ -82,6 +82,7 @@ session.stop()
 """
 
 
+@pytest.mark.promise("B-02", "Spark reads each file once and shuffles it once; the joins need no other shuffle")
 def test_a_file_is_read_once_and_its_lines_are_shuffled_once(files, tmp_path):
     """By the provider's number; the joins stand on the same shuffles, and nothing is shuffled for them."""
     plan = on_spark(["-c", PLAN], files, tmp_path)

@@ -48,6 +48,7 @@ def test_a_blank_that_is_no_count_of_patients_stops_the_build_and_names_the_file
         one(tmp_path, part_d=[{"total_drug_cost": ""}])
 
 
+@pytest.mark.promise("B-07", "No cell is guessed a type: what is no number stops the build and names the file")
 @pytest.mark.parametrize("cell", ["3008F", "nan", "inf", "12a", "$5"])
 def test_what_is_no_number_stops_the_build(tmp_path, cell):
     with pytest.raises(FilesError, match=r"Prov_Svc.csv: .*" + cell.replace("$", r"\$")):

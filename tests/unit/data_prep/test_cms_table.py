@@ -38,6 +38,7 @@ def test_an_exclusion_after_the_claims_makes_a_provider_positive(tmp_path):
     assert labels(tmp_path, exclusion(ONE, excluded="20200101")) == {ONE: 1, TWO: 0, THREE: 0}
 
 
+@pytest.mark.promise("B-05", "No label is from the past: who was excluded before the end of the claims has no row")
 @pytest.mark.parametrize("day", ["20191231", "20190101", "20050505"])
 def test_who_was_excluded_before_the_end_of_the_claims_has_no_row(tmp_path, day):
     """Its claims end with its exclusion: the label would be from the past."""
@@ -201,6 +202,7 @@ def by_hand(folder, years):
     return table.assign(fraudulent_provider=table.index.isin(set(listed["NPI"][counts])).astype(int))
 
 
+@pytest.mark.promise("B-06", "The table is what pandas makes of the same files, to 1e-9, labels exactly")
 @pytest.mark.parametrize("years", [(2019,), (2018, 2019)])
 def test_the_table_is_what_pandas_makes_of_the_same_files(generated, tmp_path, years):
     made = build.build(generated, generated / "UPDATED.csv", tmp_path / "out", Choices(years=years))
@@ -221,6 +223,7 @@ def test_the_fifty_columns_are_the_fraud_problem_s(generated, tmp_path):
     assert json.loads((made.folder / build.MANIFEST).read_text()) == json.loads(json.dumps(made.about))
 
 
+@pytest.mark.promise("B-03", "Sums are exact: neither threads nor a limit of memory change a digit of the table")
 def test_threads_and_memory_do_not_change_a_digit(generated, tmp_path):
     sums = set()
     for threads, memory in ((1, "700MB"), (2, "700MB"), (3, "120MB")):
@@ -246,6 +249,7 @@ build.build(folder, folder / "UPDATED.csv", out, tell=tell)
 """
 
 
+@pytest.mark.promise("B-04", "A build that is killed goes on with the files that are done, to the same table")
 @pytest.mark.parametrize("ends_at", [1, 4, 9])
 def test_a_build_that_is_killed_goes_on_with_the_files_that_are_done(generated, tmp_path, ends_at):
     whole = build.build(generated, generated / "UPDATED.csv", tmp_path / "whole")
