@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
 
 from data_prep.cms import recipe
-from data_prep.cms.files import Feed, FilesError, Source
+from data_prep.cms.files import Feed, FilesError, Hashed, Source
 from data_prep.cms.layouts import YEARLY
 from data_prep.cms.recipe import COUNTED
 
@@ -49,14 +50,18 @@ class DuckDB:
         FilesError
             If the file is damaged, or a cell is not what it should be; names the line.
         """
-        with Feed(source, self.folder / f"{source.kind}-{source.year}.pipe", tell) as feed:
+        with contextlib.ExitStack() as stack:
+            if source.member:  # out of an archive, through a pipe
+                feed = stack.enter_context(Feed(source, self.folder / f"{source.kind}-{source.year}.pipe", tell))
+                path, checked = feed.pipe, feed.checked
+            else:
+                path, checked = source.path, stack.enter_context(Hashed(source, tell)).checked
             try:
-                self._view("lines", f"select {recipe.read(source)} from {_reader(source, feed.pipe)}")
+                self._view("lines", f"select {recipe.read(source)} from {_reader(source, path)}")
                 self._copy(sql, out)
             except duckdb.Error as error:
                 raise FilesError(explained(source, error)) from error
-        feed.check()
-        return feed.sha256
+        return checked()
 
     def table(self, parts: Mapping[str, Sequence[tuple[int, Path]]], sql: str, out: Path) -> None:
         """Run the second step on what the first one has written, by kind and year; write Parquet, ordered by NPI.
@@ -83,10 +88,13 @@ class DuckDB:
         FilesError
             If the folder is full.
         """
-        text = ", ".join(name if name in COUNTED else f"format('{{:.10g}}', {name}) as {name}" for name in columns)
+        text = ", ".join(name if name in COUNTED else f"format('{{:.10g}}', {name})" for name in columns)
         try:
-            run = f"copy (select {text} from made order by npi) to '{_quoted(out)}' (format csv, header, quote '')"
-            self.connection.execute(run)
+            # The table lies there in its order, which stays; a line as one text is written by all threads.
+            self.connection.execute("set preserve_insertion_order = true")
+            lines = f"select concat_ws(',', {text}) as \"{','.join(columns)}\" from made"
+            how = "format csv, header, quote '', escape '', delim '\t'"
+            self.connection.execute(f"copy ({lines}) to '{_quoted(out)}' ({how})")
         except duckdb.Error as error:
             raise FilesError(f"the table cannot be written: {_first(error)}") from error
 

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from data_prep.cms import layouts
 from data_prep.cms.layouts import YEARLY, Layout
@@ -152,41 +152,33 @@ def _source(path: Path, member: str, stream: IO[bytes], size: int) -> Source:
     return Source(path, member, layout, year, tuple(header), size)
 
 
-class Feed:
-    """A pipe that an engine reads a file from: once, hashed on the way, its end looked at.
+class Hashed:
+    """A file that an engine reads by itself, and that is hashed meanwhile: the disk is read once.
 
     Parameters
     ----------
-    pipe : Path
-        Made for as long as the block runs.
     tell : callable
         Called with bytes done and bytes in all, a few times a second.
     """
 
-    def __init__(self, source: Source, pipe: Path, tell: Callable[[int, int], None] = lambda done, of: None) -> None:
-        self.source, self.pipe, self.tell = source, pipe, tell
+    def __init__(self, source: Source, tell: Callable[[int, int], None] = lambda done, of: None) -> None:
+        self.source, self.tell = source, tell
         self.sha256 = ""
         self.error: BaseException | None = None
-        self.ends_with_a_line = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Feed:
-        self.pipe.unlink(missing_ok=True)
-        os.mkfifo(self.pipe, 0o600)
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            self._stop.set()  # nobody reads it any more
-            with contextlib.suppress(OSError):  # whoever writes wakes up and finds nobody
-                os.close(os.open(self.pipe, os.O_RDONLY | os.O_NONBLOCK))
+            self._stop.set()
         self._thread.join()
-        self.pipe.unlink(missing_ok=True)
 
-    def check(self) -> None:
-        """Raise what went wrong while the file was read; an engine only sees that it ends.
+    def checked(self) -> str:
+        """Return the checksum, or raise what went wrong while the file was read.
 
         Raises
         ------
@@ -199,22 +191,62 @@ class Feed:
             ) from self.error
         if self.error is not None:
             raise self.error
+        return self.sha256
 
     def _run(self) -> None:
         try:
-            digest, done, last, told = hashlib.sha256(), 0, b"", time.monotonic()
+            with self.source.open() as stream:
+                self._read(stream, lambda block: None)
+        except BaseException as error:  # raised by whoever waits for the engine
+            self.error = error
+
+    def _read(self, stream: IO[bytes], use: Callable[[bytes], object]) -> None:
+        digest, done, told = hashlib.sha256(), 0, time.monotonic()
+        while (block := stream.read(BLOCK)) and not self._stop.is_set():
+            digest.update(block)
+            use(block)
+            done += len(block)
+            if time.monotonic() - told > 0.2:
+                self.tell(done, self.source.size)
+                told = time.monotonic()
+        if done != self.source.size and not self._stop.is_set():
+            raise FilesError(f"{self.source.name} ended after {done:,} of {self.source.size:,} bytes")
+        self.sha256 = digest.hexdigest()
+        self.tell(done, self.source.size)
+
+
+class Feed(Hashed):
+    """A pipe that an engine reads a file from, which it cannot read by itself: once, hashed on the way.
+
+    Parameters
+    ----------
+    pipe : Path
+        Made for as long as the block runs.
+    tell : callable
+        Called with bytes done and bytes in all, a few times a second.
+    """
+
+    def __init__(self, source: Source, pipe: Path, tell: Callable[[int, int], None] = lambda done, of: None) -> None:
+        super().__init__(source, tell)
+        self.pipe = pipe
+
+    def __enter__(self) -> Self:
+        self.pipe.unlink(missing_ok=True)
+        os.mkfifo(self.pipe, 0o600)
+        return super().__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._stop.set()  # nobody reads it any more
+            with contextlib.suppress(OSError):  # whoever writes wakes up and finds nobody
+                os.close(os.open(self.pipe, os.O_RDONLY | os.O_NONBLOCK))
+        super().__exit__(kind)
+        self.pipe.unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        try:
             with self.source.open() as stream, self._opened() as out:
-                while block := stream.read(BLOCK):
-                    digest.update(block)
-                    out.write(block)
-                    done, last = done + len(block), block[-1:]
-                    if time.monotonic() - told > 0.2:
-                        self.tell(done, self.source.size)
-                        told = time.monotonic()
-            if done != self.source.size:
-                raise FilesError(f"{self.source.name} ended after {done:,} of {self.source.size:,} bytes")
-            self.sha256, self.ends_with_a_line = digest.hexdigest(), last in (b"\n", b"\r")
-            self.tell(done, self.source.size)
+                self._read(stream, out.write)
         except BrokenPipeError:
             pass  # the engine has stopped, and says why
         except BaseException as error:  # raised by whoever waits for the engine

@@ -51,7 +51,8 @@ class Made:
     years : tuple of int
         Of the claims; 2012 and 2013 in the layout of that time.
     rate : float
-        Share of providers excluded for fraud after the last year. Among all who bill Medicare it is 0.0003 to 0.0006.
+        Share of providers excluded for fraud, from the second year on until three years after the last; they bill no
+        more then. Among all who bill Medicare it is 0.0003 to 0.0006.
     seed : int
         Of everything.
     """
@@ -161,6 +162,7 @@ def _people(made: Made, block: int) -> pd.DataFrame:
     people["state"] = draw.choice(STATES, count)
     people["specialty"] = draw.choice(SPECIALTIES, count, p=_falling(len(SPECIALTIES)))
     people["fraud"] = draw.random(count) < made.rate
+    people["excluded"] = np.where(people["fraud"], draw.integers(min(made.years) + 1, max(made.years) + 4, count), 9999)
     people["volume"] = np.exp(draw.normal(0, 0.7, count) + 0.45 * people["fraud"])
     people["price"] = np.exp(draw.normal(0, 0.3, count) + 0.25 * people["fraud"])
     people["drugs"] = np.exp(draw.normal(0, 0.6, count) + 0.5 * people["fraud"])
@@ -177,7 +179,7 @@ def _falling(count: int) -> np.ndarray:
 def _blocks(made: Made, kind: str, year: int, layout: layouts.Layout) -> Iterator[pd.DataFrame]:
     for block in range(-(-made.providers // BLOCK)):
         draw = _stream(made, 1, STREAMS[kind], year, block)
-        people = _people(made, block)
+        people = _people(made, block).query("excluded >= @year").reset_index(drop=True)
         lines = _by_provider(people, draw) if kind == "part_b_provider" else _LINES[kind](people, draw)
         named = {theirs: lines[ours] for ours, theirs in layout.reads.items() if ours in lines}
         named |= {name: lines[ours] for name, ours in _more(layout).items() if ours in lines}
@@ -289,26 +291,26 @@ def _excluded(made: Made) -> Iterator[pd.DataFrame]:
     last = max(made.years)
     draw = _stream(made, 2)
     other = 40 + made.providers // 50
-    yield _exclusions(draw, ["0000000000"] * other, list(codes()), range(1995, last + 4), business=True)
+    years = draw.integers(1995, last + 4, other)
+    yield _exclusions(draw, ["0000000000"] * other, list(codes()), years, business=True)
     for block in range(-(-made.providers // BLOCK)):
         people, draw = _people(made, block), _stream(made, 3, block)
-        positive = people.loc[people["fraud"], "npi"].tolist()
-        if positive:
-            yield _exclusions(draw, positive, counting, range(last + 1, last + 4), business=False)
-            yield _exclusions(
-                draw, positive[::9], counting, range(last + 1, last + 4), business=False
-            )  # twice in the list
+        positive = people[people["fraud"]]
+        for part in (positive, positive[::9]):  # some stand in the list twice
+            if len(part):
+                yield _exclusions(draw, part["npi"].tolist(), counting, part["excluded"].to_numpy(), business=False)
         before = people.loc[(draw.random(len(people)) < 0.0004) & ~people["fraud"], "npi"].tolist()
         if before:
-            yield _exclusions(draw, before, list(codes()), range(last - 4, last + 1), business=False)
+            years = draw.integers(last - 4, last + 1, len(before))
+            yield _exclusions(draw, before, list(codes()), years, business=False)
 
 
 def _exclusions(
-    draw: np.random.Generator, numbers: Sequence[str], among: Sequence[str], years: range, *, business: bool
+    draw: np.random.Generator, numbers: Sequence[str], among: Sequence[str], years: np.ndarray, *, business: bool
 ) -> pd.DataFrame:
     size = len(numbers)
     days = [f"{year}{month:02d}{day:02d}" for year, month, day in zip(
-        draw.choice(list(years), size), draw.integers(1, 13, size), draw.integers(1, 29, size), strict=True
+        years, draw.integers(1, 13, size), draw.integers(1, 29, size), strict=True
     )]  # fmt: skip
     reinstated = np.where(draw.random(size) < 0.01, "20260120", "00000000")
     person = {"LASTNAME": "" if business else "SYNTHETIC", "FIRSTNAME": "" if business else "NOBODY", "MIDNAME": ""}

@@ -161,14 +161,13 @@ def per_provider(kind: str, choices: Choices, *, copyright_npi: str = "") -> str
         share = [f"{_patients(name, unknown)} as {name}" for name in ("dual", "not_dual")]
         return _text("select trim(npi) as npi,", share, "from lines")
     values = [f"{_value(name, choices.fill)} as {name}" for name in QUANTITIES[kind]]
-    words = [f"trim({name}) as {name}" for name in WORDS]
-    kept = [f"max({name}) as {name}" for name in WORDS]
+    kept = [f"trim(max({name})) as {name}" for name in WORDS]
     for name in QUANTITIES[kind]:
         wide = f"cast({name} as decimal(19, {_scale(name)}))"  # a product of two narrow ones would not fit in DuckDB
         kept += [f"count({name}) as {name}_n", f"sum({name}) as {name}_s", f"sum({wide} * {name}) as {name}_q"]
     if kind == "part_b":
         kept.append("sum(cast(line_svc_cnt as decimal(19, 4)) * average_medicare_payment_amt) as paid")
-    inner = _text("select trim(npi) as npi,", [*words, *values], "from lines")
+    inner = _text("select trim(npi) as npi,", [*WORDS, *values], "from lines")
     where = f"where npi is not null and npi not in ('', '0000000000'{_also(copyright_npi)})"
     head = "select npi, count(*) as lines,"
     return _text(head, kept, f"from (\n{_indented(inner)}\n) as cast_lines\n{where}\ngroup by npi")
@@ -202,7 +201,8 @@ def table(choices: Choices, years: Sequence[int], *, dual: bool = False) -> str:
     It reads the views ``part_b_years``, ``part_d_years``, ``dmepos_years`` (what the first step made, with a column
     ``year``), ``exclusions``, and ``part_b_provider_years`` if ``dual``.
     """
-    parts = [f"{kind} as (\n{_indented(_together(kind))}\n)" for kind in BILLED]
+    together = _together if len(years) > 1 else _alone
+    parts = [f"{kind} as (\n{_indented(together(kind))}\n)" for kind in BILLED]
     parts.append(f"excluded as (\n{_indented(_label(choices, max(years)))}\n)")
     if dual:
         share = f"{_float('sum(dual)')} / nullif({_float('sum(dual) + sum(not_dual)')}, 0) as dual_share"
@@ -287,6 +287,12 @@ def _together(kind: str) -> str:
         for which, when in (("paid_last", "last_year"), ("paid_before", "last_year - 1")):
             kept.append(f"max(case when year = {when} then {_float('paid')} end) as {which}")
     return _text("select npi,", kept, f"from (\n{_indented(inner)}\n) as with_last\ngroup by npi")
+
+
+def _alone(kind: str) -> str:
+    """Take a single year as it is."""
+    more = [f"{_float('paid')} as paid_last", f"{_float('null')} as paid_before"] if kind == "part_b" else []
+    return _text("select *,", [*more, "1 as years"], f"from {kind}_years")
 
 
 def _label(choices: Choices, last: int) -> str:
