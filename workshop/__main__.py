@@ -212,7 +212,7 @@ def _for_tables(command: Add) -> None:
     cms = command(
         "cms", "owners.provider_table", lambda m, o: o.does(m, o), "the provider table, from the files of CMS"
     )
-    actions = cms.add_subparsers(required=True, metavar="build | generate")
+    actions = cms.add_subparsers(required=True, metavar="build | generate | columns")
     build = action(
         "build",
         lambda m, o: m.build(o.folder, o.leie, o.output, chosen=o.choose),
@@ -238,6 +238,7 @@ def _for_tables(command: Add) -> None:
     generate.add_argument("--years", type=int, nargs="+", default=[2018, 2019])
     generate.add_argument("--rate", type=float, default=0.0006, help="excluded for fraud after the last year")
     generate.add_argument("--seed", type=int, default=0)
+    action("columns", lambda m, o: m.write_columns(), "write docs/cms-columns.md: what each column means")
 
 
 def _for_runs(command: Add) -> None:

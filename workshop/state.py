@@ -17,6 +17,7 @@ MAKERS = {
     "cluster": "02_connect_accounts",  # of `fl cluster server`: what the server's card tells
     "federation": "03_run_federation",
     "evaluation": "04_evaluate_global_model",
+    "cms": "data/01_build_the_table",
 }
 
 

@@ -163,6 +163,10 @@ def _people(made: Made, block: int) -> pd.DataFrame:
     people["specialty"] = draw.choice(SPECIALTIES, count, p=_falling(len(SPECIALTIES)))
     people["fraud"] = draw.random(count) < made.rate
     people["excluded"] = np.where(people["fraud"], draw.integers(min(made.years) + 1, max(made.years) + 4, count), 9999)
+    people["part_d"], people["dmepos"] = (
+        draw.random(count) < 0.93,
+        draw.random(count) < 0.85,
+    )  # who has lines there at all
     people["volume"] = np.exp(draw.normal(0, 0.7, count) + 0.45 * people["fraud"])
     people["price"] = np.exp(draw.normal(0, 0.3, count) + 0.25 * people["fraud"])
     people["drugs"] = np.exp(draw.normal(0, 0.6, count) + 0.5 * people["fraud"])
@@ -179,7 +183,10 @@ def _falling(count: int) -> np.ndarray:
 def _blocks(made: Made, kind: str, year: int, layout: layouts.Layout) -> Iterator[pd.DataFrame]:
     for block in range(-(-made.providers // BLOCK)):
         draw = _stream(made, 1, STREAMS[kind], year, block)
-        people = _people(made, block).query("excluded >= @year").reset_index(drop=True)
+        people = _people(made, block).query("excluded >= @year")
+        if kind in people:
+            people = people[people[kind]]
+        people = people.reset_index(drop=True)
         lines = _by_provider(people, draw) if kind == "part_b_provider" else _LINES[kind](people, draw)
         named = {theirs: lines[ours] for ours, theirs in layout.reads.items() if ours in lines}
         named |= {name: lines[ours] for name, ours in _more(layout).items() if ours in lines}

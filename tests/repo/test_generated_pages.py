@@ -7,12 +7,17 @@ import pytest
 
 from workshop.aws import blueprint
 from workshop.files import TEMPLATES
+from workshop.owners import provider_table
 from workshop.tools import rooms
 
 
 def test_the_table_of_templates_is_the_blueprint():
     page = (TEMPLATES / "README.md").read_text()
     assert f"{blueprint.BEGIN}\n{blueprint.table()}\n{blueprint.END}" in page, "run `python -m workshop blueprint`"
+
+
+def test_the_page_of_columns_is_the_problem_s_and_the_recipe_s():
+    assert provider_table.COLUMNS.read_text() == provider_table.columns(), "run `python -m workshop cms columns`"
 
 
 def test_every_template_is_in_the_blueprint():

@@ -124,14 +124,14 @@ def track_from(environment: dict[str, str]) -> tuple[str, dict[str, object]]:
     track = environment.get("TRACK") or "fraud"
     tracks.check(track)
     problem = environment.get("PROBLEM")
-    if track != "fraud" and problem not in (None, "", track):
+    if track != "fraud" and problem not in (None, "", tracks.of(track)):
         raise WorkshopError(f"TRACK={track} has a problem of its own: leave out TRACK, or PROBLEM={problem}")
-    own = {"PROBLEM": track} if track != "fraud" else {}
+    own = {"PROBLEM": tracks.of(track)} if track != "fraud" else {}
     return track, tracks.SETTINGS[track] | options_from(environment | own)
 
 
 def tracks_from(environment: dict[str, str]) -> list[tuple[str, dict[str, object]]]:
-    """Read which tracks are to run, each with its options: both where nothing is chosen that concerns one alone.
+    """Read which tracks are to run, each with its options: all that train where nothing is chosen that concerns one.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def tracks_from(environment: dict[str, str]) -> list[tuple[str, dict[str, object
         if lacking := tracks.missing(track):
             raise WorkshopError(lacking)
         return [(track, options)]
-    return [track_from(environment | {"TRACK": track}) for track in tracks.FOLDERS]
+    return [track_from(environment | {"TRACK": track}) for track in tracks.FOLDERS if track not in tracks.ALONE]
 
 
 def write_page(notebook: Path) -> None:
@@ -280,8 +280,12 @@ def run_all(output: Path, parameters: dict[str, object], track: str) -> dict:
         for written in pages:
             written.result()
         show(f"{len(notebooks)} notebooks", "all done", len(notebooks))
-    shutil.copytree(state.home() / "model", output / MODEL)  # the next track begins with an empty home
-    summary = summarise(executed, time.monotonic() - started, output)
+    seconds = time.monotonic() - started
+    if track in tracks.ALONE:
+        summary = {"seconds": {"total": round(seconds, 1)}, "notebooks": [vars(entry) for entry in executed]}
+    else:
+        shutil.copytree(state.home() / "model", output / MODEL)  # the next track begins with an empty home
+        summary = summarise(executed, seconds, output)
     write_text(output.parent / "summary.json", json.dumps(summary, indent=1))
     return summary
 
@@ -364,9 +368,15 @@ def main(output: Path) -> int:
 
 def _close(console: Console, summary: dict, output: Path) -> None:
     """Print a track's closing table, and where to look."""
-    console.print(closing_table(summary))
     here = os.path.relpath(output)
     seconds = summary["seconds"]
+    if "model" not in summary:
+        first, last = (summary["notebooks"][number]["name"] for number in (0, -1))
+        console.print(
+            f"finished in {seconds['total']:.0f} s\nread:  {here}/{first}.html ... {last}.html", highlight=False
+        )
+        return
+    console.print(closing_table(summary))
     console.print(
         f"finished in {seconds['total']:.0f} s, of which the federation {seconds['federation']:.0f} s\n"
         f"read:  {here}/00_start_here.html ... 99_clean_up.html\n"

@@ -5,6 +5,7 @@ All of it needs rows of several owners in one process, which only a workshop has
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from client_code.problem import Problem
 from data_prep import split
 from data_prep.cms import build, files, layouts
 from data_prep.cms.recipe import Choices
+from data_prep.errors import DataError
 from workshop.science import baselines, evaluation
 
 TEST = 0.3  # share of providers that a model is scored on
@@ -35,10 +37,35 @@ def contents(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns).set_index("file")
 
 
-def head(path: Path, lines: int = 3) -> str:
-    """Return the first lines of a file as they stand there."""
-    with path.open() as stream:
-        return "".join(stream.readline() for _ in range(lines))
+def head(folder: Path, kind: str, lines: int = 2) -> str:
+    """Return the first lines of the newest file of a kind, as they stand there."""
+    source = [source for source in files.find(folder) if source.kind == kind][-1]
+    with source.open() as stream:
+        return b"".join(stream.readline() for _ in range(lines)).decode()
+
+
+def with_another_header(folder: Path, out: Path, name: str, other: str) -> Path:
+    """Copy a folder of files, with one column of one file renamed; return where."""
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(folder, out)
+    path = next(source.path for source in files.find(out) if name in source.header)
+    path.write_text(path.read_text().replace(name, other, 1))
+    return out
+
+
+def complaint(folder: Path, out: Path) -> str:
+    """Build a table that cannot be built; return what is said.
+
+    Raises
+    ------
+    DataError
+        If it can be built after all.
+    """
+    try:
+        build.build(folder, folder / "UPDATED.csv", out)
+    except DataError as error:
+        return str(error)
+    raise DataError(f"{folder} was built, and should not have been")
 
 
 def effects(
@@ -125,7 +152,7 @@ def thinned(frame: pd.DataFrame, problem: Problem, rate: float, *, seed: int) ->
 def years_apart(
     folder: Path, problem: Problem, out: Path, choices: Choices, *, train: int, test: int, seed: int
 ) -> pd.DataFrame:
-    """Score a model that knows one year's claims on the next: on providers it never saw, of its own year and of the later.
+    """Score a model that knows one year's claims on another's: on providers that it never saw, of either year.
 
     The label of the first year is an exclusion that was known by the end of the second; nothing from later reaches the
     model.
@@ -140,7 +167,7 @@ def years_apart(
         chosen = replace(choices, years=(year,), within=within)
         made = build.build(folder, folder / "UPDATED.csv", out / f"year-{year}", chosen)
         tables[year] = pd.read_parquet(made.folder / build.WIDE, columns=["npi", *problem.names])
-    names = sorted(set(tables[train]["npi"]) & set(tables[test]["npi"]))
+    names = sorted(set(tables[train]["npi"]) | set(tables[test]["npi"]))
     unseen = set(np.random.default_rng(seed).choice(names, int(len(names) * TEST), replace=False))
     known = tables[train][~tables[train]["npi"].isin(unseen)]
     model = trained(known[list(problem.names)].reset_index(drop=True), problem, seed=seed)

@@ -19,9 +19,10 @@ from workshop.files import NOTEBOOKS, sha256
 SOURCES = NOTEBOOKS / "source"
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 # By track, the folder of its own notebooks below ``notebooks``, and what it asks of shared ones. A track has the name
-# of its problem.
-FOLDERS = {"fraud": "", "heart": "heart"}
-SETTINGS: dict[str, dict[str, object]] = {"fraud": {}, "heart": {"CLIENTS": 4}}
+# of its problem, but for those that stand alone: they share no notebook, and train no federation.
+FOLDERS = {"fraud": "", "heart": "heart", "data": "data"}
+ALONE = {"data": "fraud"}  # whose problem it speaks of
+SETTINGS: dict[str, dict[str, object]] = {"fraud": {}, "heart": {"CLIENTS": 4}, "data": {}}
 # Programs that a track's notebooks run.
 PROGRAMS: dict[str, tuple[str, ...]] = {"heart": ("kubectl",)}
 # Modules that only a track's lessons import, and take long.
@@ -44,7 +45,8 @@ def missing(track: str) -> str:
 
 def sources(track: str) -> list[Path]:
     """Return what a track's notebooks are written from, in their order."""
-    by_name = {source.name: source for folder in (SOURCES, SOURCES / FOLDERS[track]) for source in folder.glob("*.py")}
+    folders = (SOURCES / FOLDERS[track],) if track in ALONE else (SOURCES, SOURCES / FOLDERS[track])
+    by_name = {source.name: source for folder in folders for source in folder.glob("*.py")}
     return [by_name[name] for name in sorted(by_name)]
 
 
@@ -61,7 +63,12 @@ def notebook_of(source: Path) -> Path:
 def problem_of(source: Path) -> Problem:
     """Return the problem of which the committed notebook speaks."""
     folder = source.relative_to(SOURCES).parent.name
-    return problems.load(next(track for track, own in FOLDERS.items() if own == folder))
+    return problems.load(of(next(track for track, own in FOLDERS.items() if own == folder)))
+
+
+def of(track: str) -> str:
+    """Return the name of a track's problem."""
+    return ALONE.get(track, track)
 
 
 def told(prose: str, problem: Problem) -> str:

@@ -12,6 +12,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from data_prep.cms import build as building
 from data_prep.cms import generate as generating
 from data_prep.cms import recipe
+from workshop import problems
+from workshop.files import REPOSITORY, write_text
+
+COLUMNS = REPOSITORY / "docs" / "cms-columns.md"
 
 
 def build(folder: Path, leie: Path, output: Path, *, chosen: Sequence[str]) -> int:
@@ -54,6 +58,36 @@ def generate(folder: Path, *, providers: int, years: Sequence[int], rate: float,
         made = generating.Made(providers, tuple(years), rate, seed)
         for path in generating.generate(made, folder, tell):
             print(f"{path}: {path.stat().st_size:,} bytes")
+    return 0
+
+
+def columns() -> str:
+    """Return ``docs/cms-columns.md``: what each column of the table means."""
+    fifty = problems.load(problems.FRAUD)
+    lines = [
+        "# Columns of the provider table",
+        "Written by `python -m workshop cms columns` from the fraud problem and the recipe. How the table is made:",
+        "[cms-files](cms-files.md).",
+        "",
+        "## The fifty of the fraud track",
+        "| column | unit | meaning |",
+        "|---|---|---|",
+        *(f"| `{column.name}` | {column.unit} | {column.meaning} |" for column in (fifty.label, *fifty.features)),
+        "",
+        "## The wider set, in `table.parquet` and Spark's `wide.csv`",
+        "| column | meaning |",
+        "|---|---|",
+        "| `npi` | the provider's number, ten digits, a text |",
+        *(f"| `{name}` | {meaning} |" for name, meaning in recipe.WIDER.items()),
+        "",
+        "A ratio is missing where its denominator is zero.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write_columns() -> int:
+    """Write that page."""
+    write_text(COLUMNS, columns())
     return 0
 
 

@@ -38,7 +38,14 @@ def test_a_track_has_settings_and_what_is_set_by_hand_stays():
 
 
 def test_a_track_that_there_is_not_and_another_problem_are_refused():
-    with pytest.raises(WorkshopError, match="TRACK=hart is unknown; choose one of fraud, heart"):
+    with pytest.raises(WorkshopError, match="TRACK=hart is unknown; choose one of fraud, heart, data"):
         execute.track_from({"TRACK": "hart"})
     with pytest.raises(WorkshopError, match="TRACK=heart has a problem of its own: leave out TRACK, or PROBLEM=fraud"):
         execute.track_from({"TRACK": "heart", "PROBLEM": "fraud"})
+
+
+def test_a_track_that_stands_alone_has_its_own_notebooks_and_another_s_problem():
+    assert [source.stem for source in tracks.sources("data")] == ["01_build_the_table", "02_choices_and_labels"]
+    assert tracks.problem_of(tracks.sources("data")[0]).name == "fraud"
+    assert execute.track_from({"TRACK": "data"}) == ("data", {"PROBLEM": "fraud"})
+    assert [track for track, _ in execute.tracks_from({})] == ["fraud", "heart"]
