@@ -98,6 +98,8 @@ def _from_cms(built: Path | None, problem: Problem, *, seed: int, cache: Path) -
             generate.generate(replace(GENERATED, seed=seed), files)
             build.build(files, files / "UPDATED.csv", built)
     about = json.loads((built / build.MANIFEST).read_text())
+    if "generated" not in about:
+        raise SourceError(f"{built} was built by another version: build it again (`make table`), or delete it")
     wide = pd.read_parquet(built / build.WIDE, columns=[*problem.names, "npi", "state", "specialty"])
     known = replace(problem, identifiers=("npi",), ignored=("state", "specialty"))
     for finding in schema.findings(wide, known, file=build.WIDE):
