@@ -113,13 +113,14 @@ def _for_owners(command: Add) -> None:
         "deploy", OWNERS,
         lambda m, o: m.deploy(
             o.name, yes=o.yes, instance_type=o.instance_type, endpoints=o.endpoints, idle_minutes=o.idle_minutes,
-            tracker=o.tracker,
+            tracker=o.tracker, tables=o.tables,
             kick_off=o.kick_off, platform=o.platform, parameters=o.set, tags=o.tag,
         ),
         "deploy your account's stacks",
     )  # fmt: skip
     deploy.add_argument("name", help="your account's name")
     deploy.add_argument("--instance-type", help=machine)
+    deploy.add_argument("--tables", help="client: brought (the default), or built: a role for `fl cms job`")
     deploy.add_argument("--tracker", help="server: here (the default), or app: an MLflow app of SageMaker's as well")
     deploy.add_argument("--endpoints", help="needed (the default), or all: every service, two zones, $0.14 an hour")
     deploy.add_argument("--kick-off", help="who writes a job's request: owner (the default), or published: the server")
@@ -212,22 +213,33 @@ def _for_tables(command: Add) -> None:
     cms = command(
         "cms", "owners.provider_table", lambda m, o: o.does(m, o), "the provider table, from the files of CMS"
     )
-    actions = cms.add_subparsers(required=True, metavar="build | generate | columns")
+    actions = cms.add_subparsers(required=True, metavar="build | generate | job | columns")
     build = action(
         "build",
         lambda m, o: m.build(o.folder, o.leie, o.output, chosen=o.choose),
         "build the table from published files",
     )
-    build.add_argument("folder", type=Path, help="with the files, unpacked or not: docs/cms-files.md says which")
-    build.add_argument("--leie", type=Path, required=True, metavar="UPDATED.csv", help="the OIG's list of exclusions")
-    build.add_argument("--output", type=Path, default=CMS_TABLE, help="folder; build/cms unless you say so")
-    build.add_argument(
-        "--choose",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="such as fill=0, years=2018,2019; may be repeated",
+    job = action(
+        "job",
+        lambda m, o: m.job(
+            o.name, o.folder, o.leie, o.output, chosen=o.choose, instance_type=o.instance_type, instances=o.instances
+        ),
+        "build it in your account, by a Spark job on what is in your bucket (`fl deploy NAME --tables built` before)",
     )
+    job.add_argument("name", help="your account's name")
+    job.add_argument(
+        "--instance-type", default="ml.m5.xlarge", help="of the job: ml.m5.xlarge (the default), or another"
+    )
+    job.add_argument("--instances", type=int, default=1, help="machines of the job")
+    for added in (build, job):
+        added.add_argument("folder", type=Path, help="with the files, unpacked or not: docs/cms-files.md says which")
+        added.add_argument(
+            "--leie", type=Path, required=True, metavar="UPDATED.csv", help="the OIG's list of exclusions"
+        )
+        added.add_argument("--output", type=Path, default=CMS_TABLE, help="folder; build/cms unless you say so")
+        added.add_argument(
+            "--choose", action="append", default=[], metavar="NAME=VALUE", help="such as fill=0; may be given again"
+        )
     generate = action(
         "generate",
         lambda m, o: m.generate(o.folder, providers=o.providers, years=o.years, rate=o.rate, seed=o.seed),

@@ -235,7 +235,9 @@ def test_it_may_do_what_cloudformation_says_that_it_does_for_each_type():
             schemas[schema["typeName"]] = schema["handlers"]
     types = {
         resource["Type"]
-        for step in blueprint.of(Choices(platform="sagemaker", tracker="app"))  # docs/platform-team.md: clusters
+        for step in blueprint.of(
+            Choices(platform="sagemaker", tracker="app", tables="built")
+        )  # docs/platform-team.md: clusters
         for resource in documents.parse((TEMPLATES / f"{step.template}.yaml").read_text())["Resources"].values()
     }
     assert len(types & schemas.keys()) >= 20

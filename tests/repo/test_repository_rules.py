@@ -27,7 +27,11 @@ MAY_IMPORT = {
 # AWS's own example accounts, and those made of repeated digits.
 EXAMPLE_ACCOUNTS = {"111122223333", "444455556666", "777788889999", "222233334444"}
 # Public facts: the accounts that own SageMaker's scikit-learn image, which a test compares with the SDK's table.
-PUBLIC_ACCOUNTS = {*images.REGISTRIES.values(), "602401143452"}  # SageMaker's images, and those of EKS's add-ons
+PUBLIC_ACCOUNTS = {
+    *images.REGISTRIES.values(),
+    *images.SPARK_REGISTRIES.values(),
+    "602401143452",
+}  # SageMaker's images, and those of EKS's add-ons
 
 
 def python_files(package: str) -> list[Path]:

@@ -233,7 +233,7 @@ def images_come_from_one_registry(template: Template) -> Iterator[str]:
     """A container's role pulls AWS's scikit-learn image, or nodes their own account's."""
     for where, statement in template.grants():
         pulls = "ecr:BatchGetImage" in _listed(statement["Action"])
-        if pulls and "sagemaker-scikit-learn" in str(statement["Resource"]) and "${Registry}" not in str(statement):
+        if pulls and "repository/sagemaker-" in str(statement["Resource"]) and "${Registry}" not in str(statement):
             yield f"{where} pulls from any registry"
 
 
@@ -367,7 +367,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-BY_PREFIX = ("client-job", "agent-access", "run-access", "serving", "tracker")
+BY_PREFIX = ("client-job", "agent-access", "run-access", "serving", "table-job", "tracker")
 
 
 @rule

@@ -435,6 +435,7 @@ WEAKENINGS = [
             ("launcher's role", "run-access", "${NamePrefix}launcher"),
             ("served model's role", "serving", "${NamePrefix}served-model"),
             ("tracker's role", "tracker", "${NamePrefix}tracker"),
+            ("table job's role", "table-job", "${NamePrefix}table-job"),
         )
     ),
     Weakening(
@@ -614,7 +615,11 @@ WEAKENINGS = [
     ),
     *(
         Weakening(f"{who} for {name}", template, old, new)
-        for who, template in (("served model's role", "serving"), ("tracker's role", "tracker"))
+        for who, template in (
+            ("served model's role", "serving"),
+            ("tracker's role", "tracker"),
+            ("table job's role", "table-job"),
+        )
         for name, old, new in (
             (
                 "any account's SageMaker",

@@ -340,15 +340,31 @@ KUBERNETES = Blueprint(
         *_BOTH.only(["peering-accepter", "peering", "peering-routes"]),
     )
 )
+TABLE_JOB = Step(
+    "table-job",
+    CLIENT,
+    _free("role"),
+    {
+        **_STORAGE,
+        "SparkImage": Agreed(
+            "SageMaker's Spark image of the region",
+            lambda members, place: images.spark_image(members.sessions[place.account].region_name),
+        ),
+    },
+    runs={"(Spark job)": lambda choices: Cost("ml.m5.xlarge, by the second", 5, prices.PROCESSING_ML_M5_XLARGE)},
+    leaves="the jobs' entries in SageMaker, which cannot be deleted",
+)
 TRACKERS = {"sagemaker": _tracker(*_NOTEBOOK), "kubernetes": _tracker(*_LAUNCHER)}
 # Every template once; who tidies up looks for all of them.
-ALL = Blueprint((*NETWORKS, *ROLES, *PEERING_ASKED, *PEERING_ANSWERED, *CLUSTERS, TRACKERS["sagemaker"]))
+ALL = Blueprint((*NETWORKS, *ROLES, *PEERING_ASKED, *PEERING_ANSWERED, *CLUSTERS, TABLE_JOB, TRACKERS["sagemaker"]))
 
 
 def of(choices: Choices) -> Blueprint:
-    """Return the blueprint of the platform on which clients run, with a tracker where one is chosen."""
+    """Return the blueprint of the platform on which clients run, with what is chosen besides."""
     blueprint = {"sagemaker": SAGEMAKER, "kubernetes": KUBERNETES}[choices.platform]
-    return Blueprint((*blueprint, TRACKERS[choices.platform])) if choices.tracker == "app" else blueprint
+    job = (TABLE_JOB,) if choices.tables == "built" else ()
+    tracker = (TRACKERS[choices.platform],) if choices.tracker == "app" else ()
+    return Blueprint((*blueprint, *job, *tracker))
 
 
 def settable() -> set[str]:

@@ -15,6 +15,7 @@ ENDPOINTS = ("needed", "all")
 KICK_OFFS = ("owner", "published")
 PLATFORMS = ("sagemaker", "kubernetes")
 TRACKERS = ("here", "app")
+TABLES = ("brought", "built")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Choices:
     tracker : str
         ``here``: none in the account, runs are tracked on the machine that starts them. ``app``: an MLflow app of
         SageMaker's in the server's account, which others see too.
+    tables : str
+        ``brought``: the owner has a table. ``built``: a Spark job of this account makes it of the files of CMS.
     parameters : mapping
         Parameters of templates that keep their defaults otherwise, by name; each holds for every template that has it.
     tags : mapping
@@ -51,6 +54,7 @@ class Choices:
     kick_off: str = "owner"
     platform: str = "sagemaker"
     tracker: str = "here"
+    tables: str = "brought"
     parameters: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -65,6 +69,8 @@ class Choices:
             raise AgreementError(f"platform {self.platform!r}: choose {' or '.join(PLATFORMS)}")
         if self.tracker not in TRACKERS:
             raise AgreementError(f"tracker {self.tracker!r}: choose {' or '.join(TRACKERS)}")
+        if self.tables not in TABLES:
+            raise AgreementError(f"tables {self.tables!r}: choose {' or '.join(TABLES)}")
         if self.idle_minutes != 0 and not 15 <= self.idle_minutes <= 1440:
             raise AgreementError(f"idle minutes {self.idle_minutes}: choose 15 to 1440, or 0 for never")
 

@@ -13,7 +13,10 @@ from data_prep.cms import build as building
 from data_prep.cms import generate as generating
 from data_prep.cms import recipe
 from workshop import problems
+from workshop.aws import accounts, images, stacks
+from workshop.aws.stacks import Stack
 from workshop.files import REPOSITORY, write_text
+from workshop.owners import table_job
 
 COLUMNS = REPOSITORY / "docs" / "cms-columns.md"
 
@@ -58,6 +61,38 @@ def generate(folder: Path, *, providers: int, years: Sequence[int], rate: float,
         made = generating.Made(providers, tuple(years), rate, seed)
         for path in generating.generate(made, folder, tell):
             print(f"{path}: {path.stat().st_size:,} bytes")
+    return 0
+
+
+def job(
+    name: str, folder: Path, leie: Path, output: Path, *, chosen: Sequence[str], instance_type: str, instances: int
+) -> int:
+    """Build the table in an owner's account: upload the files, run the Spark job, fetch what it made."""
+    choices = recipe.Choices.of(dict(map(_pair, chosen)))
+    session = accounts.session(name)
+    storage = stacks.outputs(session, Stack("storage", name))
+    there = table_job.Place(
+        account=name, session=session, bucket=storage["Bucket"], key=storage["KeyArn"],
+        role=stacks.outputs(session, Stack("table-job", name))["TableJobRoleArn"],
+        image=images.spark_image(session.region_name),
+    )  # fmt: skip
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bars: dict[str, Any] = {}
+
+        def tell(file: str, done: int, of: int) -> None:
+            if file not in bars:
+                bars[file] = progress.add_task(file, total=of)
+            progress.update(bars[file], completed=done)
+
+        table_job.upload(there, folder, leie, tell)
+    with Console(stderr=True).status(f"{name}: the job is starting") as status:
+        prefix = table_job.run(
+            there, choices, instance_type=instance_type, instances=instances,
+            tell=lambda word: status.update(f"{name}: the job is {word}"),
+        )  # fmt: skip
+    about = table_job.fetch(there, prefix, output)
+    print(f"{about['rows']:,} providers, {about['positive']:,} of them excluded later; {output}")
     return 0
 
 

@@ -25,9 +25,29 @@ def test_every_region_that_the_sdk_knows_has_the_sdks_address():
         assert images.training_image(region) == expected
 
 
-def test_a_region_without_the_image_is_named():
-    with pytest.raises(AccountError, match=r"region mx-central-1.*choose another region"):
-        images.training_image("mx-central-1")
+@pytest.mark.slow
+def test_every_region_of_spark_s_image_has_the_sdks_address():
+    from sagemaker.core import image_uri_config, image_uris
+
+    table = json.loads((Path(image_uri_config.__path__[0]) / "spark.json").read_text())
+    version, _, python, container = images.SPARK_VERSION.split("-")
+    assert table["processing"]["versions"][version]["registries"] == images.SPARK_REGISTRIES
+    for region in images.SPARK_REGISTRIES:
+        expected = image_uris.retrieve(
+            "spark",
+            region,
+            version=version,
+            py_version=python,
+            container_version=container,
+            instance_type="ml.m5.large",
+        )
+        assert images.spark_image(region) == expected
+
+
+@pytest.mark.parametrize("image", [images.training_image, images.spark_image])
+def test_a_region_without_the_image_is_named(image):
+    with pytest.raises(AccountError, match=r"region xx-central-1.*choose another region"):
+        image("xx-central-1")
 
 
 @pytest.mark.slow
