@@ -156,3 +156,11 @@ def test_a_clean_up_finds_what_is_served_and_takes_it_down(stage, served):
     assert kinds <= set(left["kind"][left["name"] == again.name])
     cleanup.delete_served(owner)
     assert not kinds & set(cleanup.left_over({"server": owner})["kind"])
+    groups = [each["logGroupName"] for each in owner.client("logs").describe_log_groups()["logGroups"]]
+    logs = {name for name in groups if name.startswith(cleanup.ENDPOINT_LOGS)}
+    assert logs  # what endpoints have said; a clean-up lists it, and deletes it
+    assert logs <= set(cleanup.left_over({"server": owner})["name"])
+    cleanup._delete_logs(owner)
+    left = cleanup.left_over({"server": owner})
+    assert not left["kind"].isin(["log stream"]).any()
+    assert not logs & set(left["name"])

@@ -23,6 +23,9 @@ from workshop.errors import AccountError, StackError, WorkshopError
 PREFIX = "fl-"
 CLUSTER = "federation"  # as cluster.yaml calls it
 NOTEBOOK_LOGS = "/aws/sagemaker/NotebookInstances"
+# Groups that AWS makes and others use too: of these only the streams whose names begin as ours do.
+SHARED_LOGS = (LOG_GROUP, NOTEBOOK_LOGS, "/aws/sagemaker/TransformJobs", "/aws/sagemaker/ProcessingJobs")
+ENDPOINT_LOGS = f"/aws/sagemaker/Endpoints/{PREFIX}"  # a group for each endpoint
 # Stacks that SageMaker needs until it has taken its network interfaces back: their roles, and the network itself.
 _NEEDED_BY_INTERFACES = ("fl-client-job", "fl-server-access", "fl-network")
 # Of a cluster's stacks, those that none of the others needs any more.
@@ -276,7 +279,7 @@ def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
         ("role", iam, "list_roles", "RoleName", _names_in_iam()),
         ("policy", iam, "list_policies", "PolicyName", _names_in_iam()),
         ("key alias", session.client("kms"), "list_aliases", "AliasName", "alias/fl-"),
-        ("log group", logs, "describe_log_groups", "logGroupName", ("/fl/", f"/aws/eks/{CLUSTER}/")),
+        ("log group", logs, "describe_log_groups", "logGroupName", ("/fl/", f"/aws/eks/{CLUSTER}/", ENDPOINT_LOGS)),
     ):
         own = {"Scope": "Local"} if operation == "list_policies" else {}
         names = (item[name] for item in all_of(client, operation, **own))
@@ -284,7 +287,7 @@ def _resources(session: boto3.Session) -> Iterator[tuple[str, str]]:
     clusters = all_of(session.client("eks"), "list_clusters")
     yield from (("cluster", name) for name in clusters if name == CLUSTER)
     yield from _network(session.client("ec2"))
-    yield from (("log stream", stream) for group in (LOG_GROUP, NOTEBOOK_LOGS) for stream in log_streams(logs, group))
+    yield from (("log stream", stream) for group in SHARED_LOGS for stream in log_streams(logs, group))
 
 
 def _names_in_iam() -> tuple[str, ...]:
@@ -355,6 +358,8 @@ def log_streams(logs: BaseClient, group: str) -> list[str]:
 
 def _delete_logs(session: boto3.Session) -> None:
     logs = session.client("logs")
-    for group in (LOG_GROUP, NOTEBOOK_LOGS):
+    for group in SHARED_LOGS:
         for stream in log_streams(logs, group):
             logs.delete_log_stream(logGroupName=group, logStreamName=stream)
+    for group in list(all_of(logs, "describe_log_groups", logGroupNamePrefix=ENDPOINT_LOGS)):
+        logs.delete_log_group(logGroupName=group["logGroupName"])

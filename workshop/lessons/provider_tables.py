@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import boto3
 import numpy as np
 import pandas as pd
 
@@ -19,6 +21,9 @@ from data_prep import split
 from data_prep.cms import build, files, layouts
 from data_prep.cms.recipe import Choices
 from data_prep.errors import DataError
+from workshop.aws import images
+from workshop.errors import JobError
+from workshop.owners import table_job
 from workshop.science import baselines, evaluation
 
 TEST = 0.3  # share of providers that a model is scored on
@@ -66,6 +71,40 @@ def complaint(folder: Path, out: Path) -> str:
     except DataError as error:
         return str(error)
     raise DataError(f"{folder} was built, and should not have been")
+
+
+@dataclass(frozen=True)
+class BuiltThere:
+    """What a job in an account has made.
+
+    Attributes
+    ----------
+    told : str
+        One line: how many rows, or why the job failed.
+    about : mapping
+        The table's manifest; empty if it failed.
+    """
+
+    told: str
+    about: Mapping[str, Any]
+
+
+def place(name: str, session: boto3.Session, outputs: Mapping[str, Mapping[str, str]]) -> table_job.Place:
+    """Return where an account builds its table, from what its stacks told."""
+    storage = outputs["fl-storage"]
+    return table_job.Place(
+        account=name, session=session, bucket=storage["Bucket"], key=storage["KeyArn"],
+        role=outputs["fl-table-job"]["TableJobRoleArn"], image=images.spark_image(session.region_name),
+    )  # fmt: skip
+
+
+def built_there(where: table_job.Place, out: Path) -> BuiltThere:
+    """Build a table in an account, and fetch it; the job says so where this machine has no Spark to run."""
+    try:
+        about = table_job.fetch(where, table_job.run(where, Choices()), out)
+    except JobError as error:
+        return BuiltThere(str(error), {})
+    return BuiltThere(f"{about['rows']:,} providers, {about['positive']:,} of them excluded later", about)
 
 
 def effects(

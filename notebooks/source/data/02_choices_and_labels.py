@@ -164,5 +164,4 @@ print(f"{len(effect)} tables built, {len(effect)} models scored")
 # would see it in the sums. The manifest of each table names its choices: compare these, not the rows.
 # </details>
 #
-# **Next:** `make workshop DATA=cms PARTITION=state` trains the [fraud track](../01_prepare_data.ipynb) on this table, a state being
-# one client's.
+# **Next:** [03_in_your_account](03_in_your_account.ipynb) builds the same table where the claims are.

@@ -45,7 +45,9 @@ def test_a_track_that_there_is_not_and_another_problem_are_refused():
 
 
 def test_a_track_that_stands_alone_has_its_own_notebooks_and_another_s_problem():
-    assert [source.stem for source in tracks.sources("data")] == ["01_build_the_table", "02_choices_and_labels"]
+    assert [source.stem for source in tracks.sources("data")] == [
+        "01_build_the_table", "02_choices_and_labels", "03_in_your_account",
+    ]  # fmt: skip
     assert tracks.problem_of(tracks.sources("data")[0]).name == "fraud"
     assert execute.track_from({"TRACK": "data"}) == ("data", {"PROBLEM": "fraud"})
     assert [track for track, _ in execute.tracks_from({})] == ["fraud", "heart"]
