@@ -146,8 +146,9 @@ class MlflowTracker:
                 tags[MLFLOW_PARENT_RUN_ID] = self.known[SERVER]
             made = found[0] if found else self.client.create_run(experiment, _ms(recorded.began), tags)
             self.known[sheet.who] = made.info.run_id
-            params = [Param(key, value) for key, value in sheet.parameters.items()]
-            self.client.log_batch(made.info.run_id, params=[] if found else params)
+            there = made.data.params  # of a run that was cut off in the middle, not all
+            params = [Param(key, value) for key, value in sheet.parameters.items() if key not in there]
+            self.client.log_batch(made.info.run_id, params=params)
         run = self.known[sheet.who]
         self.client.log_batch(run, tags=[RunTag(key, value[:4000]) for key, value in sheet.tags.items()])
         return run
