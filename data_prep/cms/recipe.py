@@ -43,7 +43,6 @@ FILLS, JOINS, PROVIDERS, TREATED = (
     ("all", "people"),
     ("positive", "left out"),
 )
-BY = ("npi", "state", "specialty")
 
 
 class RecipeError(DataError):

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from data_prep.cms import build, generate, recipe
 from workshop import state
-from workshop.aws import accounts, blueprint, deployment, images
+from workshop.aws import accounts, blueprint, deployment
 from workshop.aws.choices import Choices
 from workshop.errors import AccountError, JobError
 from workshop.owners import table_job
@@ -32,12 +32,7 @@ def place(own_accounts):
     chosen = Choices(tables="built")
     members = deployment.meet(sessions, network="10.80.0.0/16", choices=chosen)
     deployment.deploy(members, blueprint.of(chosen).only(["storage", "table-job"]))
-    outputs = members.outputs["client-1"]
-    return table_job.Place(
-        account="client-1", session=sessions["client-1"], bucket=outputs["fl-storage"]["Bucket"],
-        key=outputs["fl-storage"]["KeyArn"], role=outputs["fl-table-job"]["TableJobRoleArn"],
-        image=images.spark_image("us-east-1"),
-    )  # fmt: skip
+    return table_job.place("client-1", sessions["client-1"], members.outputs["client-1"])
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from data_prep.cms import plan, recipe, spark
 session = SparkSession.builder.config("spark.sql.adaptive.enabled", "false").getOrCreate()
+session.conf.set("spark.sql.maxMetadataStringLength", "10000")  # whole paths
 session.conf.set("spark.sql.autoBroadcastJoinThreshold", "-1")
 folder = Path(sys.argv[1])
 planned = plan.plan(folder, folder / "UPDATED.csv", recipe.Choices(years=(2019,)))

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import numpy as np
 import pandas as pd
 
@@ -21,7 +20,6 @@ from data_prep import split
 from data_prep.cms import build, files, layouts
 from data_prep.cms.recipe import Choices
 from data_prep.errors import DataError
-from workshop.aws import images
 from workshop.errors import JobError
 from workshop.owners import table_job
 from workshop.science import baselines, evaluation
@@ -87,15 +85,6 @@ class BuiltThere:
 
     told: str
     about: Mapping[str, Any]
-
-
-def place(name: str, session: boto3.Session, outputs: Mapping[str, Mapping[str, str]]) -> table_job.Place:
-    """Return where an account builds its table, from what its stacks told."""
-    storage = outputs["fl-storage"]
-    return table_job.Place(
-        account=name, session=session, bucket=storage["Bucket"], key=storage["KeyArn"],
-        role=outputs["fl-table-job"]["TableJobRoleArn"], image=images.spark_image(session.region_name),
-    )  # fmt: skip
 
 
 def built_there(where: table_job.Place, out: Path) -> BuiltThere:

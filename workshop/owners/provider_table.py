@@ -1,19 +1,28 @@
-"""Commands on CMS's files: build the provider table from them, or generate files in their layout."""
+"""Commands on CMS's files: build the provider table from them, here or in an account; generate files like them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from data_prep.cms import build as building
 from data_prep.cms import generate as generating
 from data_prep.cms import recipe
 from workshop import problems
-from workshop.aws import accounts, images, stacks
+from workshop.aws import accounts, stacks
 from workshop.aws.stacks import Stack
 from workshop.files import REPOSITORY, write_text
 from workshop.owners import table_job
@@ -21,26 +30,31 @@ from workshop.owners import table_job
 COLUMNS = REPOSITORY / "docs" / "cms-columns.md"
 
 
-def build(folder: Path, leie: Path, output: Path, *, chosen: Sequence[str]) -> int:
-    """Build the table from a folder of published files; a file at a time, with what is left of it."""
-    choices = recipe.Choices.of(dict(map(_pair, chosen)))
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+@contextlib.contextmanager
+def _bars(*more: ProgressColumn) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function that is told how far something is, and shows a bar for each."""
+    columns = TextColumn("{task.description}"), BarColumn(), *more
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bars: dict[str, Any] = {}
+        bars: dict[str, TaskID] = {}
 
         def tell(name: str, done: int, of: int) -> None:
             if name not in bars:
                 bars[name] = progress.add_task(name, total=of)
             progress.update(bars[name], completed=done)
 
-        made = building.build(folder, leie, output, choices, tell=tell)
-    about = made.about
+        yield tell
+
+
+def build(folder: Path, leie: Path, output: Path, *, chosen: Sequence[str]) -> int:
+    """Build the table from a folder of published files; a file at a time, with what is left of it."""
+    choices = recipe.Choices.of(dict(map(_pair, chosen)))
+    with _bars(DownloadColumn(), TimeRemainingColumn()) as tell:
+        about = building.build(folder, leie, output, choices, tell=tell).about
     rate = about["positive"] / about["rows"] if about["rows"] else 0
+    of_these, lost = about["exclusions_of_these_codes"], about["of_them_without_npi"]
     print(f"{about['rows']:,} providers of {', '.join(map(str, about['years']))}")
     print(f"{about['positive']:,} of them excluded later for {', '.join(choices.codes)}: {rate:.3%}")
-    print(
-        f"of {about['exclusions_of_these_codes']:,} such exclusions {about['of_them_without_npi']:,} name no NPI: lost"
-    )
+    print(f"of {of_these:,} such exclusions {lost:,} name no NPI: lost")
     for name in (building.TABLE, building.WIDE, building.MANIFEST, "table.sql"):
         print(f"  {output / name}")
     return 0
@@ -48,19 +62,10 @@ def build(folder: Path, leie: Path, output: Path, *, chosen: Sequence[str]) -> i
 
 def generate(folder: Path, *, providers: int, years: Sequence[int], rate: float, seed: int) -> int:
     """Write files in the layout of CMS and the OIG, of nobody."""
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), console=Console(stderr=True), transient=True
-    ) as progress:
-        bars: dict[str, Any] = {}
-
-        def tell(name: str, done: int, of: int) -> None:
-            if name not in bars:
-                bars[name] = progress.add_task(name, total=of)
-            progress.update(bars[name], completed=done)
-
-        made = generating.Made(providers, tuple(years), rate, seed)
-        for path in generating.generate(made, folder, tell):
-            print(f"{path}: {path.stat().st_size:,} bytes")
+    with _bars() as tell:
+        written = generating.generate(generating.Made(providers, tuple(years), rate, seed), folder, tell)
+    for path in written:
+        print(f"{path}: {path.stat().st_size:,} bytes")
     return 0
 
 
@@ -70,28 +75,16 @@ def job(
     """Build the table in an owner's account: upload the files, run the Spark job, fetch what it made."""
     choices = recipe.Choices.of(dict(map(_pair, chosen)))
     session = accounts.session(name)
-    storage = stacks.outputs(session, Stack("storage", name))
-    there = table_job.Place(
-        account=name, session=session, bucket=storage["Bucket"], key=storage["KeyArn"],
-        role=stacks.outputs(session, Stack("table-job", name))["TableJobRoleArn"],
-        image=images.spark_image(session.region_name),
-    )  # fmt: skip
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bars: dict[str, Any] = {}
-
-        def tell(file: str, done: int, of: int) -> None:
-            if file not in bars:
-                bars[file] = progress.add_task(file, total=of)
-            progress.update(bars[file], completed=done)
-
-        table_job.upload(there, folder, leie, tell)
+    outputs = {f"fl-{each}": stacks.outputs(session, Stack(each, name)) for each in ("storage", "table-job")}
+    place = table_job.place(name, session, outputs)
+    with _bars(DownloadColumn(), TimeRemainingColumn()) as tell:
+        table_job.upload(place, folder, leie, tell)
     with Console(stderr=True).status(f"{name}: the job is starting") as status:
         prefix = table_job.run(
-            there, choices, instance_type=instance_type, instances=instances,
+            place, choices, instance_type=instance_type, instances=instances,
             tell=lambda word: status.update(f"{name}: the job is {word}"),
         )  # fmt: skip
-    about = table_job.fetch(there, prefix, output)
+    about = table_job.fetch(place, prefix, output)
     print(f"{about['rows']:,} providers, {about['positive']:,} of them excluded later; {output}")
     return 0
 

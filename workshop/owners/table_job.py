@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from data_prep import cms
 from data_prep.cms import files, plan
 from data_prep.cms.recipe import Choices
+from workshop.aws import images
 from workshop.errors import AccountError, JobError
 
 PREFIX = "cms"  # in the owner's bucket
@@ -27,6 +28,7 @@ LOCAL = "/opt/ml/processing"  # of the job
 PROGRAM = "build_table.py"
 START = "import sys\n\nfrom data_prep.cms.spark_job import main\n\nsys.exit(main())\n"
 TRAVELS = (
+    "__init__.py",
     "plan.py",
     "files.py",
     "layouts.py",
@@ -66,11 +68,25 @@ class Place:
     image: str
 
 
+def place(account: str, session: boto3.Session, outputs: Mapping[str, Mapping[str, str]]) -> Place:
+    """Return where an account builds its table, from what its stacks have told.
+
+    Parameters
+    ----------
+    outputs : mapping
+        Those of ``fl-storage`` and ``fl-table-job``, by stack.
+    """
+    storage = outputs["fl-storage"]
+    return Place(
+        account, session, bucket=storage["Bucket"], key=storage["KeyArn"],
+        role=outputs["fl-table-job"]["TableJobRoleArn"], image=images.spark_image(session.region_name),
+    )  # fmt: skip
+
+
 def program() -> dict[str, bytes]:
     """Return the files that travel: the recipe and its Spark engine, no more."""
     package = Path(cms.__file__).parent
     travels = {f"data_prep/cms/{name}": (package / name).read_bytes() for name in TRAVELS}
-    travels |= {f"data_prep/cms/{name}": (package / name).read_bytes() for name in ("__init__.py",)}
     travels |= {f"data_prep/{name}": (package.parent / name).read_bytes() for name in ("__init__.py", "errors.py")}
     return travels | {PROGRAM: START.encode()}
 

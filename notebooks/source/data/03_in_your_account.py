@@ -66,7 +66,7 @@ access.statements(sessions["client-1"], role)[["allows", "conditions"]]
 # What travels is the recipe, a few files of Python and two tables; Spark's image brings the rest.
 
 # %%
-place = provider_tables.place("client-1", sessions["client-1"], own)
+place = table_job.place("client-1", sessions["client-1"], own)
 table_job.upload(place, Path(cms["files"]), Path(cms["files"]) / "UPDATED.csv")
 pd.Series(
     {name: len(body) for name, body in table_job.program().items()}, name="bytes"
