@@ -105,7 +105,7 @@ print(
 provider_tables.budget(model, rare, problem, BUDGETS, seed=SEED).round(3)
 
 # %% [markdown]
-# The same model on the same providers with all positives left in, which is what a table of nine in a hundred shows:
+# The same model on the same providers with all positives left in, which is what a table with many positives shows:
 
 # %%
 many = provider_tables.budget(model, test, problem, BUDGETS, seed=SEED)
