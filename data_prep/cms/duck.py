@@ -60,7 +60,7 @@ class DuckDB:
                 self._view("lines", f"select {recipe.read(source)} from {_reader(source, path)}")
                 self._copy(sql, out)
             except duckdb.Error as error:
-                raise FilesError(explained(source, error)) from error
+                raise FilesError(f"{source.name}: {_first(error)}") from error
         return checked()
 
     def table(self, parts: Mapping[str, Sequence[tuple[int, Path]]], sql: str, out: Path) -> None:
@@ -124,12 +124,8 @@ def _reader(source: Source, pipe: Path) -> str:
     )
 
 
-def explained(source: Source, error: Exception) -> str:
-    """Say what is wrong with a file, without a provider's row in it."""
-    return f"{source.name}: {_first(error)}"
-
-
 def _first(error: Exception) -> str:
+    """Return the first line of what DuckDB says; a provider's whole row would stand in the next."""
     return str(error).strip().splitlines()[0]
 
 

@@ -1,7 +1,4 @@
-"""Lessons on the provider table: what a choice does to it and to a model, what a rare label does to a score.
-
-All of it needs rows of several owners in one process, which only a workshop has.
-"""
+"""Lessons on the provider table: what a choice does to it and to a model, what a rare label does to a score."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ ROUNDS, ITERATIONS = 3, 20
 
 
 def contents(folder: Path) -> pd.DataFrame:
-    """Return what lies in a folder: a line for each file, with its layout and its delimiter."""
+    """Return what lies in a folder: a line for each file, with its layout."""
     found = files.find(folder)
     lines = [
         (source.name, layouts.kinds()[source.kind].rows.split(";")[0], source.layout.name, len(source.header),

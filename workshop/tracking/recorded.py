@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from workshop.errors import MissingStep
 from workshop.federation import events, words
 from workshop.federation.events import Event
 from workshop.federation.rounds import Round
+from workshop.tracking import watcher
 from workshop.tracking.record import EVENTS, HEADER, folder
 
 RUNNING, FINISHED, ENDED, CUT_OFF = "running", "finished", "ended early", "cut off"
@@ -278,14 +278,7 @@ def _header(path: Path) -> dict[str, Any] | None:
 
 def _led(path: Path) -> bool:
     """Tell whether a process holds the record open for writing."""
-    try:
-        with (path / EVENTS).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return watcher.written(str(path / EVENTS))
 
 
 def _lines(path: Path, tail: int) -> list[str]:
