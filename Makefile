@@ -1,7 +1,7 @@
-# Targets are listed by `make`. Options: TRACK=fraud|heart|data PROBLEM=fraud|heart|MY.toml DATA=synthetic|curated|cms|PATH CLIENTS=3 ROUNDS=3 SEED=...
+# Targets are listed by `make`. Options: TRACK=fraud|heart|data PROBLEM=fraud|heart|MY.toml DATA=synthetic|curated|cms|PATH CLIENTS=3 ROUNDS=3 SEED=... SOLUTIONS=1
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
-export TRACK PROBLEM DATA PARTITION BALANCE CLIENTS ROUNDS MAX_ITER SEED
+export TRACK PROBLEM DATA PARTITION BALANCE CLIENTS ROUNDS MAX_ITER SEED SOLUTIONS
 # The embedded AWS has ten client accounts unless more are asked for.
 ACCOUNTS := $(if $(CLIENTS),--clients $(CLIENTS))
 # The kit calls nobody, and every machine computes the same sums.

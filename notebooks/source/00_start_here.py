@@ -63,6 +63,21 @@ identities = [accounts.identity(name, session) for name, session in sessions.ite
 pd.DataFrame(identities).set_index("name")[["account", "region"]]
 
 # %% [markdown]
+# ## Your turn: who is who
+# Every notebook has a place like this one: put your answer where the three dots are, and run the cell; it says what is right,
+# or what to look at. Here: one of these accounts leads and has no rows to train on. Write its twelve digits, in quotes.
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+leads = ...  # the account that leads
+exercises.server_account(leads, identities)
+
+# %% tags=["solution"]
+leads = identities[0].account
+exercises.server_account(leads, identities)
+
+# %% [markdown]
 # ## Check
 
 # %%

@@ -134,6 +134,21 @@ leak = experiments.smote_before_and_after_the_split(prepared.rest, problem, seed
 leak.round(2)
 
 # %% [markdown]
+# ## Your turn: how many rows are nobody's?
+# From the table of counts above: how many rows has SMOTE made, in all accounts together?
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+made = ...  # a whole number
+exercises.rows_made(made, prepared.counts)
+
+# %% tags=["solution"]
+totals = prepared.counts.sum()
+made = totals["balanced_rows"] - totals["train_rows"]
+exercises.rows_made(made, prepared.counts)
+
+# %% [markdown]
 # ## Keep the choices
 
 # %%

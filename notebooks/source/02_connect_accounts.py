@@ -191,6 +191,21 @@ health = doctor.examine(federation, image=image)
 health.groupby("checked", sort=False)["ok"].agg(passed="sum", of="count")
 
 # %% [markdown]
+# ## Your turn: open the wrong port
+# Somebody mistypes the port in one client's security group. Which line of the doctor turns? Choose a port and one of the lines
+# in the table above; the cell opens that port in the place of the agreed one, asks, and puts the agreed one back.
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+mistake = (..., "...")  # a port, and the line that will turn, in quotes
+exercises.wrong_port(mistake, federation, SHOW)
+
+# %% tags=["solution"]
+mistake = (federation.agreed.port - 1, "job may call")
+exercises.wrong_port(mistake, federation, SHOW)
+
+# %% [markdown]
 # ## Six refusals
 # Whoever may start a job must not be able to do more. Each of the next cells tries something forbidden, fails if AWS
 # allows it, and shows the statement that the refusal comes from.
@@ -225,6 +240,25 @@ others = [name for name in sessions if name not in (SHOW, "server")] or ["server
 neighbour = sessions[others[0]].client("sts")
 word = {"ExternalId": clients[SHOW].external_id}
 print(experiments.refused(neighbour.assume_role, **kickoff_role, **word))
+
+# %% [markdown]
+# ## Your turn: let one more account in
+# Write the statement of a trust policy that lets that neighbour in, if it knows the external id `lesson`, and nobody else.
+# `federation.ids` has every account's number. The cell makes a role with it, tries it from all accounts, and deletes it.
+
+# %% tags=["exercise"]
+statement = {
+    "Effect": "Allow",
+    "Principal": {"AWS": ...},  # whom
+    "Action": "sts:AssumeRole",
+    "Condition": ...,  # {operator: {key: value}}
+}
+exercises.lets_in(statement, sessions, owner=SHOW, guest=others[0])
+
+# %% tags=["solution"]
+statement["Principal"] = {"AWS": federation.ids[others[0]]}
+statement["Condition"] = {"StringEquals": {"sts:ExternalId": "lesson"}}
+exercises.lets_in(statement, sessions, owner=SHOW, guest=others[0])
 
 # %% [markdown]
 # **Four: run other code beside the rows.** A job has an image, an entry point, an environment, hyperparameters: who may

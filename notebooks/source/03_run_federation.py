@@ -236,6 +236,21 @@ spent = tracking.read(run.id).timings()
 plots.timings(spent, title="What every client's seconds were spent on")
 
 # %% [markdown]
+# ## Your turn: how much does a client say?
+# How many numbers does a client send as its model in one round? (A logistic regression has a coefficient for each input, and
+# `problem.input_names` names the inputs.)
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+numbers = ...  # a whole number
+exercises.numbers_sent(numbers, result.parameters)
+
+# %% tags=["solution"]
+numbers = len(problem.input_names) + 1
+exercises.numbers_sent(numbers, result.parameters)
+
+# %% [markdown]
 # ## How the jobs ended
 # Every job saves its own copy of the global model as `model.tar.gz` in its own bucket. The server never opens those:
 # a pickle that somebody else made can run any code.

@@ -191,6 +191,22 @@ plots.top_k(
 )
 
 # %% [markdown]
+# ## Your turn: how far down the list?
+# Ten investigators close five cases a week each, and begin with those that rank highest. How many cases must they open until they
+# have found half of all ${positive} ${subjects} of the test table? Try numbers, or work it out from `labels` and `probabilities`.
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+cases = ...  # a whole number
+exercises.investigators(cases, labels, probabilities, words)
+
+# %% tags=["solution"]
+hits = labels[np.argsort(-probabilities, kind="stable")].cumsum()
+cases = int(np.searchsorted(hits, hits[-1] / 2)) + 1
+exercises.investigators(cases, labels, probabilities, words)
+
+# %% [markdown]
 # ## What the corrections are worth
 # The sample that this workshop grew from trains on raw amounts, undersamples, and stops after the same number of
 # iterations. Here amounts become logarithms, all columns get a common scale, and no row is thrown away. What that is

@@ -119,6 +119,22 @@ with ring.tampered(owner, last, "-10 * coef"):
 print("\n".join(scaled.notes))
 
 # %% [markdown]
+# ## Your turn: write your own poison
+# Two rules of the gate you have seen at work. Write an expression with `coef`, an array of one row and a column per input, that
+# a third one catches. If it goes through, you see what it has done to the model.
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+expression = ...  # Python in quotes, such as "-10 * coef"
+seen = [poisoned, scaled]
+exercises.poison(expression, ring, owner, last, seen, **terms)
+
+# %% tags=["solution"]
+expression = "coef[:, 1:]"
+exercises.poison(expression, ring, owner, last, seen, **terms)
+
+# %% [markdown]
 # ## Let a stranger dial in
 # This time the last client is not invited, but its job is started all the same, with the right address and the right
 # authority. It proves who it is, and that is why it is turned away. Round 2 waits until that has happened.

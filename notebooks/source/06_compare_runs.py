@@ -119,6 +119,20 @@ duel = registry.duel(challenger, test, problem, seed=data["seed"], times=TIMES)
 print(f"{duel.verdict}: {duel.gain:+.4f} in ROC AUC ({duel.low:+.4f} to {duel.high:+.4f})")
 
 # %% [markdown]
+# ## Your turn: what could this test table tell at all?
+# How much better would a challenger have to be, in ROC AUC, for this table to say so? About half of the width of the range.
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+least = ...  # a number such as 0.01
+exercises.told_apart(least, duel)
+
+# %% tags=["solution"]
+least = (duel.high - duel.low) / 2
+exercises.told_apart(least, duel)
+
+# %% [markdown]
 # Not told apart is a result, too: then the champion stays, for a change has a price of its own.
 
 # %%

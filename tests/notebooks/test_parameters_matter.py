@@ -32,13 +32,13 @@ def workshop(folder, **options):
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory, request):
-    """Run it with other parameters, and on the published table if that is at hand: one run shows both."""
+    """Run it with other parameters and the exercises solved, on the published table if that is at hand."""
     try:
         data = str(request.getfixturevalue("real_table_path"))
     except pytest.skip.Exception:
         data = "synthetic"
     folder = tmp_path_factory.mktemp("changed")
-    return folder, *workshop(folder, DATA=data, CLIENTS="2", ROUNDS="2", SEED="7")
+    return folder, *workshop(folder, DATA=data, CLIENTS="2", ROUNDS="2", SEED="7", SOLUTIONS="1")
 
 
 @pytest.mark.timeout(600)
@@ -51,6 +51,27 @@ def test_other_parameters_give_another_run(changed):
     committed = (ROOT / "notebooks" / "04_evaluate_global_model.ipynb").read_text()
     assert f"{summary['metrics']['global']['roc_auc']:.3f}" not in committed
     assert "notebook 8 of 8" in run.stdout
+
+
+def verdicts(folder):
+    """Return what came of the solutions in executed notebooks, by notebook."""
+    found = {}
+    for path in sorted((folder / "build" / "workshop").glob("*.ipynb")):
+        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.metadata.get("tags") == ["solution"]]
+        found[path.stem] = [cell.outputs[-1]["data"]["text/plain"] for cell in cells]
+    return found
+
+
+@pytest.mark.timeout(600)
+def test_the_solutions_of_the_exercises_are_right_on_other_rows_too(changed):
+    folder, run, _ = changed
+    assert run.returncode == 0, run.stdout[-4000:]
+    found = verdicts(folder)
+    assert len(found) == 8
+    assert all(said and all(each.startswith("right: ") for each in said) for said in found.values()), found
+    page = (folder / "build" / "workshop" / "04_evaluate_global_model.html").read_text()
+    assert "<summary>Solution</summary>" in page
+    assert page.count("searchsorted") == 1, "a solution that is folded, and stands there open as well"
 
 
 @pytest.mark.timeout(600)

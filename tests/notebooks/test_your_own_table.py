@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from test_parameters_matter import workshop
+from test_parameters_matter import verdicts, workshop
 
 from data_prep import uci_heart
 
@@ -43,7 +43,7 @@ def test_a_table_of_ones_own_goes_from_the_draft_to_the_last_notebook(customers,
 
 @pytest.mark.timeout(600)
 def test_the_hospitals_track_goes_through_its_notebooks_with_other_parameters(tmp_path):
-    run, summary = workshop(tmp_path, TRACK="heart", ROUNDS="10", SEED="7")
+    run, summary = workshop(tmp_path, TRACK="heart", ROUNDS="10", SEED="7", SOLUTIONS="1")
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
     assert [client["owner"] for client in summary["clients"]] == list(uci_heart.HOSPITALS.values())
     assert summary["data"]["source"] == "synthetic"
@@ -51,6 +51,9 @@ def test_the_hospitals_track_goes_through_its_notebooks_with_other_parameters(tm
     assert metrics["global"]["roc_auc"] == pytest.approx(metrics["centralised"]["roc_auc"], abs=0.03)
     assert metrics["global"]["roc_auc"] > max(line["roc_auc"] for line in metrics["local"].values())
     assert (summary["rounds"], summary["seed"]) == (10, 7)
+    found = verdicts(tmp_path)
+    assert len(found) == 8
+    assert all(said and all(each.startswith("right: ") for each in said) for said in found.values()), found
     assert "synthetic rows: 918, 4 hospitals" in shown(tmp_path, "01_prepare_data")
     first = shown(tmp_path, "00_start_here")
     assert "tells ill patients from healthy ones" in first

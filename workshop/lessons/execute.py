@@ -197,14 +197,24 @@ def execute(
     except (CellTimeoutError, DeadKernelError) as error:
         raise NotebookFailed(_message(notebook, output, "", under, str(error).splitlines()[0])) from None
     else:
-        if hidden := kernels.undrawn(nbformat.read(output, as_version=4)):
+        executed = nbformat.read(output, as_version=4)
+        if hidden := kernels.undrawn(executed):
             reason = f"the cell that begins with {hidden[0]!r} draws a figure, and no picture came out"
             raise NotebookFailed(_message(notebook, output, "", under, reason))
+        if wrong := unsolved(executed):
+            raise NotebookFailed(_message(notebook, output, "", "Your turn", f"a solution solves nothing: {wrong[0]}"))
     finally:
         if output.exists():
             show_page(output)
     cells = sum(cell.cell_type == "code" for cell in source.cells)
     return Executed(notebook.stem, round(time.monotonic() - started, 1), cells)
+
+
+def unsolved(notebook: nbformat.NotebookNode) -> list[str]:
+    """Return the verdicts on solutions that are not right."""
+    cells = [cell for cell in notebook.cells if tracks.SOLUTION in cell.metadata.get("tags", ())]
+    verdicts = [output["data"]["text/plain"] for cell in cells for output in cell.outputs if "data" in output]
+    return [verdict for verdict in verdicts if verdict.startswith("not yet")]
 
 
 def _message(notebook: Path, output: Path, cell: str, under: str, what: str) -> str:
@@ -214,7 +224,7 @@ def _message(notebook: Path, output: Path, cell: str, under: str, what: str) -> 
 def page(notebook: nbformat.NotebookNode) -> str:
     """Return a notebook as one HTML file, which fetches nothing from anywhere when it is opened."""
     exporter = HTMLExporter(require_js_url="", jquery_url="", mathjax_url="")
-    text, _ = exporter.from_notebook_node(_linked(notebook))
+    text, _ = exporter.from_notebook_node(_folded(_linked(notebook)))
 
     def inside(match: re.Match[str]) -> str:
         picture = base64.b64encode((NOTEBOOKS / match[1]).read_bytes()).decode()  # all tracks' are there
@@ -223,6 +233,19 @@ def page(notebook: nbformat.NotebookNode) -> str:
 
     # nbconvert's own embedding of pictures unfolds what is folded.
     return re.sub(r'src="(?:\.\./)?(images/\w+\.(?:svg|png))"', inside, text)
+
+
+def _folded(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Put the source of solutions into words that are unfolded by a click."""
+    cells = []
+    for cell in notebook.cells:
+        if tracks.SOLUTION in cell.metadata.get("tags", ()):
+            text = f"<details><summary>Solution</summary>\n\n```python\n{cell.source}\n```\n\n</details>"
+            cells.append(nbformat.v4.new_markdown_cell(text))
+            cell["transient"] = {"remove_source": True}  # nbconvert's own mark
+        cells.append(cell)
+    notebook.cells = cells
+    return notebook
 
 
 def _linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -244,8 +267,11 @@ def headings(notebook: nbformat.NotebookNode) -> dict[str, str]:
     return titles
 
 
-def run_all(output: Path, parameters: dict[str, object], track: str) -> dict:
-    """Run a track's notebooks from a clean start, write copies, pages, model and summary; return the summary."""
+def run_all(output: Path, parameters: dict[str, object], track: str, *, solutions: bool = False) -> dict:
+    """Run a track's notebooks from a clean start, write copies, pages, model and summary; return the summary.
+
+    With ``solutions`` the exercises are solved, for an instructor.
+    """
     output.mkdir(parents=True, exist_ok=True)
     if before := set_aside(output / MODEL):
         print(f"the model of the run before is kept in {os.path.relpath(before)}")
@@ -259,7 +285,8 @@ def run_all(output: Path, parameters: dict[str, object], track: str) -> dict:
         old.unlink(missing_ok=True)
     for folder in ("data", "model"):
         shutil.rmtree(state.home() / folder, ignore_errors=True)
-    notebooks = _in_words(tracks.sources(track), problems.load(str(parameters.get("PROBLEM", track))), output)
+    problem = problems.load(str(parameters.get("PROBLEM", tracks.of(track))))
+    notebooks = _in_words(tracks.sources(track), problem, output, solutions=solutions)
     if parameters.get("CLIENTS") == 1:  # there is nobody who could go on when the only client is disturbed
         notebooks = [pair for pair in notebooks if pair[0].stem != "05_break_it"]
     started, executed = time.monotonic(), []
@@ -290,15 +317,18 @@ def run_all(output: Path, parameters: dict[str, object], track: str) -> dict:
     return summary
 
 
-def _in_words(sources: list[Path], problem: Problem, output: Path) -> list[tuple[Path, Path]]:
-    """Return notebooks to run, each with its folder; of those that speak of another problem, copies in its words."""
+def _in_words(sources: list[Path], problem: Problem, output: Path, *, solutions: bool) -> list[tuple[Path, Path]]:
+    """Return notebooks to run, each with its folder.
+
+    Copies are made of those that speak of another problem, in its words, and of all if they are to have solutions.
+    """
     found = []
     for source in sources:
         notebook = tracks.notebook_of(source)
         found.append((notebook, notebook.parent))
-        if tracks.problem_of(source) != problem:
+        if solutions or tracks.problem_of(source) != problem:
             copy = output / notebook.name
-            nbformat.write(tracks.convert(source, problem), copy)
+            nbformat.write(tracks.convert(source, problem, solutions=solutions), copy)
             found[-1] = copy, notebook.parent
     return found
 
@@ -359,7 +389,8 @@ def main(output: Path) -> int:
             if lacking := tracks.missing(track):
                 console.print(f"\n[bold]The track {track} was not run:[/bold] {lacking}", highlight=False)
                 continue
-            _close(console, run_all(folder, parameters, track), folder)
+            summary = run_all(folder, parameters, track, solutions=bool(os.environ.get("SOLUTIONS")))
+            _close(console, summary, folder)
     except WorkshopError as error:
         console.print(f"\n[bold]The workshop stopped.[/bold] {error}", highlight=False, soft_wrap=True)
         return 1

@@ -44,28 +44,42 @@ def head(folder: Path, kind: str, lines: int = 2) -> str:
         return b"".join(stream.readline() for _ in range(lines)).decode()
 
 
-def with_another_header(folder: Path, out: Path, name: str, other: str) -> Path:
-    """Copy a folder of files, with one column of one file renamed; return where."""
+def with_a_change(folder: Path, out: Path, kind: str, old: str, new: str) -> tuple[Path, bool]:
+    """Copy a folder of files, the first place of a text in the newest file of a kind changed.
+
+    Returns
+    -------
+    Path, bool
+        The file, and whether the text stands in it.
+    """
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(folder, out)
-    path = next(source.path for source in files.find(out) if name in source.header)
-    path.write_text(path.read_text().replace(name, other, 1))
-    return out
+    path = [source.path for source in files.find(out) if source.kind == kind][-1]
+    text = path.read_text()
+    path.write_text(text.replace(old, new, 1))
+    return path, bool(old) and old in text
 
 
-def complaint(folder: Path, out: Path) -> str:
+def complaint(folder: Path, out: Path, *, otherwise: str | None = None) -> str:
     """Build a table that cannot be built; return what is said.
+
+    Parameters
+    ----------
+    otherwise : str, optional
+        What to return if it can be built after all.
 
     Raises
     ------
     DataError
-        If it can be built after all.
+        If it can, and nothing is to be returned then.
     """
     try:
         build.build(folder, folder / "UPDATED.csv", out)
     except DataError as error:
         return str(error)
-    raise DataError(f"{folder} was built, and should not have been")
+    if otherwise is None:
+        raise DataError(f"{folder} was built, and should not have been")
+    return otherwise
 
 
 @dataclass(frozen=True)

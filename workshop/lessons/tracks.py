@@ -17,6 +17,7 @@ from workshop.errors import WorkshopError
 from workshop.files import NOTEBOOKS, sha256
 
 SOURCES = NOTEBOOKS / "source"
+SOLUTION = "solution"  # tag of a cell that solves the exercise above it
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 # By track, the folder of its own notebooks below ``notebooks``, and what it asks of shared ones. A track has the name
 # of its problem, but for those that stand alone: they share no notebook, and train no federation.
@@ -83,19 +84,23 @@ def told(prose: str, problem: Problem) -> str:
     return Template(prose).safe_substitute(vars(problem.words) | {"about": about} | counts)
 
 
-def convert(source: Path, problem: Problem) -> nbformat.NotebookNode:
+def convert(source: Path, problem: Problem, *, solutions: bool = False) -> nbformat.NotebookNode:
     """Turn a percent file into a notebook without outputs: a problem's words, fixed cell ids, tags, the stamp.
 
-    The stamp, the SHA-256 of the source, ties a rendered notebook to it.
+    The stamp, the SHA-256 of the source, ties a rendered notebook to it. Solutions of exercises are left out; or they
+    are there, folded, for an instructor.
     """
     import jupytext  # takes a quarter of a second, and a run needs it for the words of another table only
 
     notebook = jupytext.read(source)
     notebook.metadata = {"kernelspec": KERNEL, "workshop": {"source": source.name, "sha256": sha256(source)}}
+    notebook.cells = [cell for cell in notebook.cells if solutions or SOLUTION not in cell.metadata.get("tags", ())]
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{source.stem[:2]}-{number:02d}"
         tags = cell.metadata.get("tags")
         cell.metadata = {"tags": tags} if tags else {}
+        if tags and SOLUTION in tags:
+            cell.metadata["jupyter"] = {"source_hidden": True}
         if cell.cell_type == "markdown":
             cell.source = told(cell.source, problem)
     return notebook

@@ -98,14 +98,28 @@ pd.Series(lost, name="entries of the list").to_frame()
 
 # %% [markdown]
 # ## Break a file
-# Rename a column, as a new release might, and look who notices. Then try it yourself: delete the last hundred bytes of a file,
-# put the same year there twice, write a word where a number should be.
+# Rename a column, as a new release might, and look who notices.
 
 # %%
-other = provider_tables.with_another_header(
-    folder, home / "broken", "Tot_Drug_Cst", "Drug_Cost"
-)
-print(provider_tables.complaint(other, home / "none"))
+broken = home / "broken"
+provider_tables.with_a_change(folder, broken, "part_d", "Tot_Drug_Cst", "Drug_Cost")
+print(provider_tables.complaint(broken, home / "none"))
+
+# %% [markdown]
+# ## Your turn: break it otherwise
+# Choose a text that stands in the second line of the Part D file shown above, and what is to stand there in its place, so that the
+# build stops for another reason than its header. Then find one that it does not notice, and say whether it should have.
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+change = ("...", ...)  # the old text and the new one, in quotes
+exercises.broken_file(change, folder, broken)
+
+# %% tags=["solution"]
+cost = provider_tables.head(folder, "part_d").splitlines()[1].split(",")[-9]
+change = (f",{cost},", ",many,")
+exercises.broken_file(change, folder, broken)
 
 # %% [markdown]
 # ## Check

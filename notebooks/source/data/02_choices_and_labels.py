@@ -77,6 +77,22 @@ effect.round(3)
 # positives, and a score on few positives moves by chance alone. Compare *average precision* with the base rate beside it, and
 # never across lines.
 #
+# ## Your turn: halve the positives
+# Write choices by which the table keeps nearly all its rows and has less than half of the positives. The reasons are in the first
+# table, the names of all choices in `help(Choices)`.
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+mine = ...  # Choices(...)
+as_it_was = effect.loc["as published", ["rows", "positive"]].astype(int).to_dict()
+exercises.fewer_positives(mine, folder, home / "mine", **as_it_was)
+
+# %% tags=["solution"]
+mine = Choices(codes=("1128a3",))
+exercises.fewer_positives(mine, folder, home / "mine", **as_it_was)
+
+# %% [markdown]
 # ## Years held out
 # A random split lets a model know the year it is scored on. In use it knows the past. Train on 2018, with the exclusions that
 # were known by the end of 2019, and score other providers by their claims of 2018 and of 2019.

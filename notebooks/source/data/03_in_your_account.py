@@ -90,6 +90,21 @@ engines = {
 pd.Series(engines, name="SHA-256 of table.csv").to_frame()
 
 # %% [markdown]
+# ## Your turn: read the manifests
+# Two tables are the same, byte for byte. Which entry of their manifests says that they were made in two ways? The entries are
+# `list(here.index)`.
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+entry = ...  # its name, in quotes
+exercises.manifests_differ(entry, here.to_dict(), built.about)
+
+# %% tags=["solution"]
+entry = "engine"
+exercises.manifests_differ(entry, here.to_dict(), built.about)
+
+# %% [markdown]
 # ## Check
 # And nothing stays: bucket, key, role and table go.
 

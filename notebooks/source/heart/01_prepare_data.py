@@ -66,6 +66,20 @@ shares = hospitals[problem.label.name].agg(patients="size", ill="sum", share="me
 shares.round(2)
 
 # %% [markdown]
+# ## Your turn: where is accuracy worth least?
+# In which hospital would the same answer for every patient be right most often?
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+hospital = ...  # its name, in quotes
+exercises.one_sided(hospital, shares["share"])
+
+# %% tags=["solution"]
+hospital = np.maximum(shares["share"], 1 - shares["share"]).idxmax()
+exercises.one_sided(hospital, shares["share"])
+
+# %% [markdown]
 # ## Look at the gaps
 # What is asked for is not what was measured. The published files write `?` where nothing was, and a *cholesterol of 0*,
 # which no living patient has: both are gaps here. Dark is where a column is mostly empty.

@@ -229,6 +229,21 @@ print(in_clusters.refused(launcher, clusters[SHOW], "pods"))
 print(in_clusters.refused(launcher, clusters["server"], "secrets"))
 
 # %% [markdown]
+# ## Your turn: what does starting a run take?
+# The launcher has few rights in the server's cluster. Name the one that starts a run: a verb (`get`, `create`, `delete`, ...) and
+# a kind of objects (`pods`, `secrets`, `jobs`, ...). The cell asks the cluster, as `kubectl auth can-i` does.
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+right = ("...", ...)  # verb and kind, in quotes
+exercises.may(right, access.api(launcher, clusters["server"]), access.NAMESPACE)
+
+# %% tags=["solution"]
+right = ("create", "jobs")
+exercises.may(right, access.api(launcher, clusters["server"]), access.NAMESPACE)
+
+# %% [markdown]
 # **Four: a pod that could be more than it needs to be.** Even the owner's own pod, if it asks for a privileged container:
 # the namespace is `restricted`.
 

@@ -146,6 +146,20 @@ spent = tracking.read(record.run).timings().rename(hospitals)
 plots.timings(spent, title="What every hospital's seconds were spent on")
 
 # %% [markdown]
+# ## Your turn: how much does a hospital say?
+# How many numbers does a hospital send as its model in one round? (`problem.input_names` names the inputs.)
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+numbers = ...  # a whole number
+exercises.numbers_sent(numbers, result.parameters)
+
+# %% tags=["solution"]
+numbers = len(problem.input_names) + 1
+exercises.numbers_sent(numbers, result.parameters)
+
+# %% [markdown]
 # ## Save the global model
 # Every hospital has it already: its agent stored the model of this run in the hospital's own bucket. The server's copy gets
 # a manifest that says how it came about, and becomes a version in the registry of models; which one is in use is decided

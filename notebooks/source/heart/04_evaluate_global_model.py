@@ -106,6 +106,21 @@ precision.round(2)
 # Average precision has a floor of its own in every line, the share of ill patients there: 0.95 is nothing where nineteen
 # of twenty are ill.
 #
+# ## Your turn: which cell would you not believe?
+# At which hospital does a single patient move the ROC AUC most? The counts are in `sites`: `rows`, and `positives` among them.
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+hospital = ...  # its name, in quotes
+exercises.fewest(hospital, sites)
+
+# %% tags=["solution"]
+rarer = np.minimum(sites["positives"], sites["rows"] - sites["positives"])
+hospital = rarer[rarer > 0].idxmin()
+exercises.fewest(hospital, sites)
+
+# %% [markdown]
 # ## How a model cheats
 # The model is told where a value is missing. That helps, and it also says which hospital a patient is from, for each
 # leaves out other things. Train once more without these inputs, and look at both kinds of score.

@@ -110,6 +110,21 @@ with runs.without_policy(first, connect.folder(first)):
 print("\n".join(closed.notes))
 
 # %% [markdown]
+# ## Your turn: end it rather than go on without
+# The run went on without a hospital. Sometimes that is wrong: a model for four must not come from three. With which `quorum`, the
+# usable answers that a round needs, would it have ended? The cell takes the policy away once more and tries.
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+needed = ...  # a whole number
+exercises.quorum(needed, runs, first, connect.folder(first), rounds=ROUNDS_EACH)
+
+# %% tags=["solution"]
+needed = len(runs.agents)
+exercises.quorum(needed, runs, first, connect.folder(first), rounds=ROUNDS_EACH)
+
+# %% [markdown]
 # With the policy back, everything is as it was.
 
 # %%

@@ -69,6 +69,21 @@ left = cleanup.left_over(sessions)
 left
 
 # %% [markdown]
+# ## Your turn: what would the list not see?
+# Somebody made a role by hand, for a quick test, and forgot it. Give it a name under which the list finds it, then one under
+# which it does not; the cell makes the role in `client-1`'s account, asks, and deletes it.
+
+# %% tags=["exercise"]
+from workshop.lessons import exercises
+
+name = ...  # the role's name, in quotes
+exercises.forgotten(name, sessions["client-1"])
+
+# %% tags=["solution"]
+name = "FL-quick-test"
+exercises.forgotten(name, sessions["client-1"])
+
+# %% [markdown]
 # ## Forget
 # The connection data of deleted stacks would only mislead. The model and the rows are yours; `KEEP_MODEL = False`
 # removes them too.
