@@ -242,7 +242,7 @@ def _folded(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if tracks.SOLUTION in cell.metadata.get("tags", ()):
             text = f"<details><summary>Solution</summary>\n\n```python\n{cell.source}\n```\n\n</details>"
             cells.append(nbformat.v4.new_markdown_cell(text))
-            cell["transient"] = {"remove_source": True}  # nbconvert's own mark
+            cell.metadata["transient"] = {"remove_source": True}  # nbconvert's own mark
         cells.append(cell)
     notebook.cells = cells
     return notebook
