@@ -6,9 +6,10 @@ standard library is needed there.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from data_prep.cms.plan import FIFTY, TABLE, Built, Plan, Tell
 
 DataFrame = SparkSession = Any  # of pyspark.sql, which only a cluster has
 WIDE = "wide.csv"
+SHUFFLED = 32 << 20  # bytes of the files for each partition of a shuffle, which is some megabytes
 
 
 def build_on(
@@ -43,8 +45,7 @@ def build_on(
     made = table(session, planned, out, tell)
     try:
         made.persist().createOrReplaceTempView("made")
-        _write(made, FIFTY, out / TABLE)
-        _write(made, made.columns, out / WIDE)
+        _write(made, {out / TABLE: FIFTY, out / WIDE: made.columns})
         checksums = [files.sha256(_place(source, out)) for source in (*planned.sources, planned.exclusions)]
         about = planned.about(
             lambda sql: int(session.sql(sql).first()[0]),
@@ -64,6 +65,11 @@ def build_on(
 def table(session: SparkSession, planned: Plan, out: Path, tell: Tell = lambda what, done, of: None) -> DataFrame:
     """Return the table before anything is computed: one shuffle per file, by NPI, on which the joins stand too."""
     session.conf.set("spark.sql.ansi.enabled", "true")
+    read = sum(source.size for source in planned.sources)
+    # The engine's own 200 are as many tasks, whatever there is to do.
+    session.conf.set(
+        "spark.sql.shuffle.partitions", str(max(session.sparkContext.defaultParallelism, read // SHUFFLED))
+    )
     by_kind: dict[str, list[Source]] = {}
     for source in (*planned.sources, planned.exclusions):
         by_kind.setdefault(source.kind, []).append(source)
@@ -99,19 +105,25 @@ def _place(source: Source, out: Path) -> Path:
     return path
 
 
-def _write(made: DataFrame, columns: tuple[str, ...] | list[str], out: Path) -> None:
-    """Write columns by NPI, fractions with ten digits; a partition at a time is on the driver."""
-    printed: list[Callable[[object], str]] = [
-        _digits if kind in ("double", "float") else _word for _, kind in made.select(*columns).dtypes
-    ]
-    rows = made.orderBy("npi").select(*columns).toLocalIterator()
-    part = out.with_name(f"{out.name}.part")
-    with part.open("w") as stream:
-        stream.write(f"{','.join(columns)}\n")
-        stream.writelines(
-            f"{','.join(as_text(cell) for as_text, cell in zip(printed, row, strict=True))}\n" for row in rows
-        )
-    part.replace(out)
+def _write(made: DataFrame, wanted: Mapping[Path, Sequence[str]]) -> None:
+    """Write columns by NPI, fractions with ten digits; the driver has a partition at a time, once for all files."""
+    columns: dict[str, tuple[int, Callable[[object], str]]] = {
+        name: (place, _digits if kind in ("double", "float") else _word)
+        for place, (name, kind) in enumerate(made.dtypes)
+    }
+    parts = {out: out.with_name(f"{out.name}.part") for out in wanted}
+    with contextlib.ExitStack() as stack:
+        sinks = [
+            (stack.enter_context(parts[out].open("w")), [columns[name] for name in names])
+            for out, names in wanted.items()
+        ]
+        for (stream, _), names in zip(sinks, wanted.values(), strict=True):
+            stream.write(f"{','.join(names)}\n")
+        for row in made.orderBy("npi").toLocalIterator(prefetchPartitions=True):
+            for stream, cells in sinks:
+                stream.write(f"{','.join([as_text(row[place]) for place, as_text in cells])}\n")
+    for out, part in parts.items():
+        part.replace(out)
 
 
 def _digits(cell: object) -> str:
