@@ -23,8 +23,8 @@ NEED_A_CLONE = {"run", "lab", "render", "results", "blueprint", "rooms", "bundle
 Add = Callable[[str, str, Callable, str], argparse.ArgumentParser]  # name, module, what it calls, help
 
 
-def main() -> int:
-    """Run one command; its module is imported only when it is asked for."""
+def arguments() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="fl" if Path(sys.argv[0]).name == "fl" else "python -m workshop", description=__doc__
     )
@@ -39,7 +39,12 @@ def main() -> int:
     _for_owners(command)
     _for_tables(command)
     _for_runs(command)
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Run one command; its module is imported only when it is asked for."""
+    options = arguments().parse_args()
     try:
         if options.command in NEED_A_CLONE and not IS_CLONE:
             raise WorkshopError(f"`fl {options.command}` works on the repository's files: run it in a clone")
