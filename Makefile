@@ -12,7 +12,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help install workshop lab console tracker test test-kubernetes check check-style check-types check-templates check-rules notebooks bench table results rooms first-run reliability wheelhouse bundle lock clean
+.PHONY: help install workshop lab console tracker test test-kubernetes check check-style check-types check-templates check-rules notebooks bench table results rooms first-run book reliability wheelhouse bundle lock clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
@@ -56,6 +56,9 @@ notebooks: .venv/ready  ## render notebooks/source/*.py to executed notebooks
 first-run: .venv/ready  ## the first run in two accounts, rehearsed on the embedded AWS
 	@mkdir -p build/first-run && echo '{"target": {"name": "embedded", "clients": 1}}' > build/first-run/state.json
 	@WORKSHOP_HOME=build/first-run $(BIN)/python -m embedded_aws --home build/first-run --clients 1 run -- $(BIN)/python -m workshop first-run --yes --report build/first-run/first-run.md
+
+book: .venv/ready-dev  ## notebooks, pages and reference as one site that can be searched, into build/book
+	@$(BIN)/python docs/book/build.py build/book
 
 # Whose runs are the newest: those of `make workshop`, or of `make lab`.
 NEWEST = WORKSHOP_HOME=$(patsubst %/runs,%,$(firstword $(shell ls -td build/workshop/home/runs .workshop/runs 2>/dev/null) .workshop/runs))
