@@ -31,7 +31,7 @@ class DuckDB:
 
     name = NAME
 
-    def __init__(self, folder: Path, *, memory: str = "700MB", threads: int = 0) -> None:
+    def __init__(self, folder: Path, *, memory: str = "450MB", threads: int = 0) -> None:
         self.folder = folder
         self.connection = duckdb.connect()
         run = self.connection.execute
