@@ -55,9 +55,12 @@ print(
 )
 
 # %%
+from workshop.lessons import show
+
 pd.set_option("display.max_colwidth", None)
 described = pd.DataFrame(problem.columns).set_index("name")[["unit", "meaning"]]
-described.iloc[[*range(5), *range(-3, 0)]] if len(described) > 15 else described
+shown = described.iloc[[*range(5), *range(-3, 0)]] if len(described) > 15 else described
+show.prose(shown)
 
 # %% [markdown]
 # ## Look at the numbers

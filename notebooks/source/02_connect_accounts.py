@@ -38,7 +38,7 @@ import pandas as pd
 from workshop.aws import access, accounts, blueprint, choices, connections, costs
 from workshop import state
 from workshop.aws import deployment, images, jobs, peering, quotas, trail, uploads
-from workshop.lessons import experiments
+from workshop.lessons import experiments, show
 from workshop.owners import doctor
 from workshop.lessons.live import LiveStacks
 
@@ -76,7 +76,7 @@ limits
 # no service of AWS's but S3, so a client has no interface endpoint; `ENDPOINTS = "all"` is for rules that want them.
 
 # %%
-costs.table(len(federation.clients), chosen)
+show.prose(costs.table(len(federation.clients), chosen))
 
 # %% [markdown]
 # A week in which everything stands and nobody works, in US dollars: with the notebook instance stopped, as it does by
@@ -117,7 +117,7 @@ deployment.resources(sessions[SHOW], "fl-network")
 # %%
 roles = deployment.deploy(federation, [*blueprint.ROLES, *blueprint.SERVED])
 kickoff_name = federation.outputs[SHOW]["fl-client-access"]["KickoffRoleArn"].split("/")[-1]
-access.statements(sessions[SHOW], kickoff_name)[["allows", "conditions"]]
+show.prose(access.statements(sessions[SHOW], kickoff_name)[["allows", "conditions"]])
 
 # %% [markdown]
 # ## Peering: two networks touch
@@ -307,7 +307,7 @@ with experiments.published_for_a_moment(federation, SHOW) as (lent, nowhere):
 # minutes, without the statement, and without calls on objects, unless the owner records data events.
 
 # %%
-trail.refusals(sessions[SHOW]).tail(6)
+show.prose(trail.refusals(sessions[SHOW]).tail(6))
 
 # %% [markdown]
 # ## Check

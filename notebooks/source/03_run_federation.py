@@ -317,9 +317,10 @@ print(
 
 # %%
 from workshop.federation import crossing
+from workshop.lessons import show
 
 told = crossing.table().loc[["sums", "update", "end"]]
-told[["how often", "could be learnt", "done about it"]]
+show.prose(told[["how often", "could be learnt", "done about it"]])
 
 # %% [markdown]
 # ## What you saw

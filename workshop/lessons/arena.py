@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 import numpy as np
+import pandas as pd
 
 from client_code import task
 from client_code.problem import Problem
@@ -23,7 +24,7 @@ from workshop import federation
 from workshop.aws import accounts, jobs, kickoff, uploads
 from workshop.federation import tls
 from workshop.federation.checkpoints import Checkpoints
-from workshop.federation.events import Event, RoundStarted, Sink
+from workshop.federation.events import Event, RoundStarted, Sink, TurnedAway
 from workshop.federation.participants import Phase
 from workshop.federation.rounds import get_evaluate_fn
 from workshop.packing import bundle
@@ -230,6 +231,38 @@ def plain_average(
         if not np.isfinite(parameters[0]).all():
             return float("nan")  # scikit-learn trains no further from here
     return get_evaluate_fn(test, scaler, problem)(rounds, parameters, {})[1]["roc_auc"]
+
+
+def side_by_side(results: Mapping[str, federation.FederationResult], plain: Mapping[str, object]) -> pd.DataFrame:
+    """Say of federations that something happened to what they did about it, and what the model is worth.
+
+    Parameters
+    ----------
+    results : mapping
+        By what happened.
+    plain : mapping
+        What a plain FedAvg is worth then: ROC AUC, or a word where there is no model.
+    """
+    lines = {
+        name: {
+            "this federation": _done_about(result),
+            "ROC AUC": round(result.history[-1].roc_auc, 3),
+            "plain FedAvg": plain[name],
+        }
+        for name, result in results.items()
+    }
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("what happened")
+
+
+def _done_about(result: federation.FederationResult) -> str:
+    did = [f"carried on after round {result.resumed}"] if result.resumed else []
+    for name in dict.fromkeys(name for entry in result.history for name in entry.left_out):
+        first = next(entry.round for entry in result.history if name in entry.left_out)
+        did.append(f"left {name} out, from round {first}")
+    if any(isinstance(event, TurnedAway) for event in result.events):
+        did.append("turned away who was not invited")
+    everybody = len({entry.clients for entry in result.history}) == 1 and not did[result.resumed > 0 :]
+    return ", ".join([*did, *(["had every answer in every round"] if everybody else [])])
 
 
 def _die(*, connection, test, problem, authority, folder, known, in_round, terms) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from client_code.problem import Problem, Words
@@ -169,19 +168,21 @@ def broken(table: pd.DataFrame, *, title: str) -> None:
     table : DataFrame
         One line per accident and one column per federation: ROC AUC, or a word.
     """
+    marks = zip(table, (BLUE, VERMILION), ("o", "s"), ("bottom", "top"), strict=True)
     with plt.rc_context(STYLE):
-        _, ax = plt.subplots(figsize=(7.5, 0.55 * len(table) + 1), layout="constrained")
-        for column, colour, hatch, shift in zip(table, (BLUE, ORANGE), ("", "//"), (-0.2, 0.2), strict=True):
+        _, ax = plt.subplots(figsize=(7.5, 0.45 * len(table) + 1), layout="constrained")
+        ax.axvline(0.5, color="black", linestyle=":", linewidth=1.2)
+        ax.annotate(" chance", (0.5, -0.6), va="top", color="#666666", fontsize=8)
+        for column, colour, mark, above in marks:
             values = pd.to_numeric(table[column], errors="coerce")
-            places = np.arange(len(table)) + shift
-            ax.barh(places, values.fillna(0), height=0.36, color=colour, hatch=hatch, edgecolor="white", label=column)
-            for place, value, word in zip(places, values, table[column], strict=True):
-                label = f" {word}" if np.isnan(value) else f" {value:.3f}"
-                ax.annotate(label, (np.nan_to_num(value), place), va="center")
+            ax.plot(values, range(len(table)), mark, color=colour, markersize=6, label=column, fillstyle="none")
+            for place, (value, word) in enumerate(zip(values, table[column], strict=True)):
+                text, x = (str(word), 0.0) if np.isnan(value) else (f"{value:.3f}", value)
+                ax.annotate(text, (x, place), (0, 5 if above == "bottom" else -5), textcoords="offset points",
+                            ha="left" if np.isnan(value) else "center", va=above, color=colour, fontsize=8)  # fmt: skip
         ax.set(yticks=range(len(table)), yticklabels=table.index, xlabel="ROC AUC on the test table", title=title)
-        ax.set_xlim(0, 1)
-        ax.grid(axis="y", visible=False)
-        ax.invert_yaxis()
+        ax.set(xlim=(-0.02, 1.02), ylim=(len(table) - 0.4, -0.6))
+        ax.grid(axis="x", visible=False)
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
         plt.show()
 
@@ -205,29 +206,58 @@ def roc_and_precision(labels: np.ndarray, models: Mapping[str, np.ndarray], *, w
 
 
 def calibration(labels: np.ndarray, models: Mapping[str, np.ndarray], *, words: Words, title: str) -> None:
-    """Draw what models promise against what comes true, in ten groups of equal size."""
+    """Draw what models promise against what comes true, in ten groups of equal size, on axes of square roots."""
+    ticks = (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.7, 1)
     with plt.rc_context(STYLE):
-        _, ax = plt.subplots(figsize=(4.8, 3.6), layout="constrained")
-        ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, label="perfectly calibrated")
-        for (name, scores), colour, line in zip(models.items(), (VERMILION, BLUE), LINES, strict=False):
-            true, promised = calibration_curve(labels, scores, n_bins=10, strategy="quantile")
-            ax.plot(promised, true, line, marker="o", markersize=4, color=colour, label=name)
-        ax.set(xlabel=f"predicted probability of {words.outcome}", ylabel=f"share that is {words.outcome}", title=title)
-        ax.legend()
+        _, ax = plt.subplots(figsize=(5.2, 4.2), layout="constrained")
+        ax.plot(line := np.linspace(0, 1, 50), line, color=GREY, linewidth=0.8, label="perfectly calibrated")
+        for (name, scores), colour, mark in zip(models.items(), (VERMILION, BLUE), ("s", "o"), strict=False):
+            groups = np.array_split(np.argsort(scores, kind="stable"), 10)
+            promised = np.array([scores[group].mean() for group in groups])
+            true = np.array([labels[group].mean() for group in groups])
+            low, high = _wilson(true, np.array([len(group) for group in groups]))
+            ax.vlines(promised, low, high, color=colour, linewidth=1.2)
+            ax.plot(promised, true, mark, markersize=4.5, color=colour, label=name)
+        # Most promises are small: on plain axes they would lie on one another.
+        ax.set_xscale("function", functions=(_root, np.square))
+        ax.set_yscale("function", functions=(_root, np.square))
+        ax.set(xticks=ticks, yticks=ticks, xlim=(0, 1), ylim=(0, 1), title=title)
+        ax.set(xlabel=f"predicted probability of {words.outcome}", ylabel=f"share that is {words.outcome}")
+        ax.legend(loc="upper left")
         plt.show()
 
 
+def _root(value: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(value, 0))
+
+
+def _wilson(share: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the interval in which 95 % of such shares' true values lie.
+
+    Source: Wilson 1927, Probable inference, the law of succession, and statistical inference.
+
+    >>> [round(float(end), 3) for end in _wilson(np.array(0.0), np.array(10))]
+    [0.0, 0.278]
+    """
+    z2 = 1.96**2 / n
+    middle, half = (share + z2 / 2) / (1 + z2), np.sqrt(z2 * share * (1 - share) + z2**2 / 4) / (1 + z2)
+    return np.maximum(middle - half, 0), np.minimum(middle + half, 1)
+
+
 def top_k(labels: np.ndarray, probabilities: np.ndarray, *, words: Words, most: int = 200, title: str) -> None:
-    """Draw how many of the k rows that rank highest are of label 1."""
+    """Draw how many of the k rows that rank highest are of label 1, and how far that would move by chance."""
     order = np.argsort(-probabilities, kind="stable")[:most]
     k = np.arange(1, len(order) + 1)
+    share = np.cumsum(labels[order]) / k
     with plt.rc_context(STYLE):
         _, ax = plt.subplots(figsize=(5.6, 2.8), layout="constrained")
-        ax.plot(k, np.cumsum(labels[order]) / k, color=BLUE, label="global model")
-        ax.axhline(labels.mean(), color=GREY, linestyle=":", label=f"picked at random ({labels.mean():.1%})")
+        ax.fill_between(k, *_wilson(share, k), color=SKY, alpha=0.35, linewidth=0, label="95 % interval")
+        ax.plot(k, share, color=BLUE, label="global model")
+        ax.axhline(labels.mean(), color="#666666", linestyle=":", label=f"picked at random ({labels.mean():.1%})")
         ax.set(
             xlabel=f"{words.subjects} looked into, those that rank highest first",
             ylabel=f"share that is {words.outcome}",
+            xlim=(1, max(len(k), 2)),
             ylim=(0, 1.02),
             title=title,
         )

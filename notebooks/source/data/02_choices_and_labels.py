@@ -37,7 +37,7 @@ from data_prep import split
 from data_prep.cms import build
 from data_prep.cms.recipe import Choices, codes
 from workshop import problems, state
-from workshop.lessons import provider_tables
+from workshop.lessons import provider_tables, show
 from workshop.science import plots
 
 (cms,) = state.load("cms")
@@ -52,7 +52,9 @@ folder, home = Path(cms["files"]), state.home() / "cms"
 # %%
 pd.set_option("display.max_colwidth", 110)
 reasons = pd.DataFrame(codes()).T[["meaning", "fraud"]].fillna({"fraud": False})
-reasons.rename(columns={"fraud": "counts in the published table"})
+show.prose(
+    reasons.rename_axis("code").rename(columns={"fraud": "counts in the published table"})
+)
 
 # %% [markdown]
 # ## One choice at a time

@@ -38,7 +38,7 @@ import pandas as pd
 from data_prep.cms import plan
 from workshop import state
 from workshop.aws import access, accounts, blueprint, choices, cleanup, deployment
-from workshop.lessons import provider_tables
+from workshop.lessons import provider_tables, show
 from workshop.owners import table_job
 
 # %%
@@ -59,7 +59,7 @@ deployment.deploy(members, steps)[["did"]]
 pd.set_option("display.max_colwidth", 100)
 own = members.outputs["client-1"]
 role = own["fl-table-job"]["TableJobRoleArn"].rpartition("/")[2]
-access.statements(sessions["client-1"], role)[["allows", "conditions"]]
+show.prose(access.statements(sessions["client-1"], role)[["allows", "conditions"]])
 
 # %% [markdown]
 # ## Upload, run, fetch

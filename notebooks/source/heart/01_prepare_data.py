@@ -42,6 +42,7 @@ import pandas as pd
 from client_code import task
 from data_prep import prepare, sources
 from workshop import problems, state
+from workshop.lessons import show
 from workshop.science import baselines, plots
 
 (target,) = state.load("target")
@@ -54,7 +55,7 @@ print(f"{table.source} rows: {len(table.frame):,}, {len(hospitals)} hospitals")
 # %%
 pd.set_option("display.max_colwidth", None)
 described = pd.DataFrame(problem.columns).set_index("name")
-described[["kind", "unit", "missing", "meaning"]]
+show.prose(described[["kind", "unit", "missing", "meaning"]])
 
 # %% [markdown]
 # ## Look at who is sent there

@@ -35,7 +35,7 @@ import pandas as pd
 from workshop import state
 from workshop.aws import accounts, blueprint, choices, costs, deployment, peering, uploads
 from workshop.clusters import access, connect, launch, manifests, spec
-from workshop.lessons import experiments, in_clusters
+from workshop.lessons import experiments, in_clusters, show
 from workshop.lessons.live import LiveStacks
 
 pd.set_option("display.max_colwidth", 120)
@@ -59,7 +59,7 @@ agreed.assign(owner=pd.Series(hospitals)).fillna({"owner": "the server"})
 # That is the price of an agent that answers at once. List prices of us-east-1, May 2026; end with notebook 99.
 
 # %%
-costs.table(len(federation.clients), chosen)
+show.prose(costs.table(len(federation.clients), chosen))
 
 # %%
 idle = costs.idle_week(len(federation.clients), chosen)
