@@ -29,7 +29,7 @@ FAST_TESTS := tests/unit emulator/tests/gate emulator/tests/kubernetes emulator/
   emulator/tests/network/test_reachability.py \
   emulator/embedded_aws client_code data_prep workshop
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
-test: .venv/ready-dev  ## everything that proves the kit works; FAST=1: what is pure, in a minute
+test: .venv/ready-dev  ## everything that proves the kit works; FAST=1: what is pure, in two minutes
 	@$(PYTEST) $(FAST_TESTS) -m "not slow" $(if $(FAST),,--cov)
 ifndef FAST
 	@echo "coverage is that of the pure part: what jobs, kernels and the embedded AWS run in their processes is not in it"

@@ -14,7 +14,7 @@
 #
 # - **You will** choose a target, look at the installed versions, and see every account answer.
 # - **You will learn** what runs where, and which one parameter takes you from a laptop to AWS.
-# - **You need** two minutes. For the embedded target nothing else; for AWS, one profile per account.
+# - **You need** three minutes. For the embedded target nothing else; for AWS, one profile per account.
 #
 # ![The server account exchanges the numbers of a model per round with a training job in each of three client accounts; rows stay where they are](images/federation.svg)
 

@@ -14,7 +14,7 @@
 # - **You will** read a table, deduplicate it, hold out a test table, give every other row one owner, and balance the
 #   training rows with SMOTE.
 # - **You will learn** why each step stands where it stands.
-# - **You need** two minutes, and notebook 00.
+# - **You need** twelve minutes to read and try, and notebook 00.
 #
 # ![Deduplicate, hold out the server's test table, give every row one owner, split in validation and training, apply SMOTE to training rows only](images/rows.svg)
 
@@ -80,7 +80,8 @@ plots.columns(
 # The steps run in this order, all from one seed:
 #
 # 1. **Deduplicate.** A table may hold a ${subject} twice. A copy in training and its twin in the test table would be an
-#    exam whose questions were handed out before.
+#    exam whose questions were handed out before. (In the fraud table all copies are of fraudulent providers: whoever made it
+#    drew some of them more than once. So that is no mistake of the count below.)
 # 2. **Hold out** the server's test table: rows as they stand, never resampled, seen by no client.
 # 3. **Assign** every other row to one client. `iid` deals them like cards; `similar_providers` gives each client its
 #    own kind of ${subject} (by k-means, whatever the table); `label_skew` gives some clients much more ${outcome} than others.
@@ -190,7 +191,8 @@ print("every row has exactly one owner, and the test table was never resampled")
 # </details>
 # <details><summary>What changes when you set <code>PARTITION = "label_skew"</code>?</summary>
 #
-# Some clients see hardly any ${outcome}. Their local models suffer most, and they gain most from the federation.
+# Some clients see hardly any ${outcome}, and learn little alone: they gain. Others may lose, for the common model is pulled
+# to where there is little ${outcome}. Try it, and read 04's paired differences client by client before you call it worth it.
 # </details>
 #
 # **Next:** [02_connect_accounts](02_connect_accounts.ipynb) brings the files to their owners' buckets.

@@ -15,7 +15,7 @@
 # - **You will** deploy each owner's stacks, watch the peering turn active, borrow a role, and try six forbidden things.
 # - **You will learn** what a cross-account role and an external id are, why the right to start a job is the right to run
 #   code, and how to read a refusal.
-# - **You need** five minutes, and notebook 01. On AWS: twenty minutes, and an administrator's profile per account.
+# - **You need** half an hour to read and try, and notebook 01. On AWS: twenty minutes more, and an administrator's profile per account.
 #
 # ![The server's and a client's VPC, peered at one port; the server's role borrows the kick-off role, which may start a job with the execution role; only that role reads rows](images/accounts.svg)
 
@@ -183,7 +183,8 @@ who[["account", "role"]]
 # %% [markdown]
 # ## Ask the doctor
 # One look at everything that has to be right before a federation can run, in all accounts: how many checks of a kind
-# passed, and how many there are. One that does not pass says what is wrong and what to do. The same look as a command:
+# passed, and how many there are. One that does not pass says what is wrong and what to do. (`packets` is no test: it tells
+# what the flow logs have seen refused so far.) The same look as a command:
 # `python -m workshop doctor`.
 
 # %%
@@ -207,8 +208,8 @@ exercises.wrong_port(mistake, federation, SHOW)
 
 # %% [markdown]
 # ## Six refusals
-# Whoever may start a job must not be able to do more. Each of the next cells tries something forbidden, fails if AWS
-# allows it, and shows the statement that the refusal comes from.
+# Whoever may start a job must not be able to do more. Each of the next cells tries something forbidden, and fails if AWS
+# allows it. Where a statement says who may, it is shown below the refusal; where there is none, that is the reason.
 #
 # **One: read the client's rows.** The kick-off role has no statement on data. The server's own role is of another
 # account, and the bucket's policy shuts out whoever is not of this one.

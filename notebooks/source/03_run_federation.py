@@ -13,7 +13,7 @@
 #
 # - **You will** borrow the kick-off role of every account, start the jobs, watch the rounds, and save `model.joblib`.
 # - **You will learn** what crosses the line between two accounts, and how a wait that cannot last for ever is built.
-# - **You need** two minutes, and notebooks 01 and 02.
+# - **You need** twenty minutes to read and try, and notebooks 01 and 02.
 #
 # ![Join, proof of identity, sums for the scaler, then each round the global model and the trained model, at the end the threshold](images/round.svg)
 
@@ -182,10 +182,11 @@ tracking.follow(run.id, TRACKER)
 
 # %% [markdown]
 # ## Train together
-# No wait is endless: a client that has not answered in time is left out of the round, one that sends what cannot be
-# averaged is left out too, and with fewer usable answers than the quorum the cell ends with an error that names who is
-# missing and why. Every finished round is saved here and in the server's bucket: after an error, or a kernel that
-# died, run the notebook again and it carries on.
+# Before round 1 everybody must be there. Then no wait is endless: a client that has not answered in time is left out of the
+# round, one that sends what cannot be averaged is left out too, and with fewer usable answers than the quorum the cell ends
+# with an error that names who is missing and why. Every finished round is saved here and in the server's bucket: after an error, or a kernel that
+# died, run the notebook again and it carries on. (To train once more, begin at *Start the jobs*: a job that has ended takes part
+# in nothing.)
 #
 # The seconds in this output differ from run to run, so it is not compared; the next cell shows what must not differ.
 
@@ -324,8 +325,9 @@ show.prose(told[["how often", "could be learnt", "done about it"]])
 
 # %% [markdown]
 # ## What you saw
-# Jobs in accounts that are not yours trained on rows you never saw. What came over the line: mean and spread of every column,
-# ${n_numbers} numbers and three scores and a duration per round and client, a row count and a threshold.
+# Jobs in accounts that are not yours trained on rows you never saw. What came over the line: of every column how many values it
+# has, their mean and spread; ${n_numbers} numbers, three scores and a duration per round and client; at the end a loss and a
+# threshold. And with them who sends it: row count, versions of its code and rows.
 #
 # ## Three questions
 # <details><summary>Why is the average weighted by real rows, and not by the rows after SMOTE?</summary>
@@ -340,9 +342,9 @@ show.prose(told[["how often", "could be learnt", "done about it"]])
 # </details>
 # <details><summary>Why does the scaler need a round of its own?</summary>
 #
-# Columns have units of their own: one may reach to millions, another from 0 to 1. Every client must
-# scale them in the same way, and the right way is the mean and spread of everybody's rows, which nobody has. Sums can be added up without showing a row; only the sums of
-# two sets of rows that differ by one row show that one, so a job does not tell the second.
+# Columns have units of their own: one may reach to millions, another from 0 to 1. Every client must scale them in the same way, and
+# the right way is the mean and spread of everybody's rows, which nobody has. Sums can be added up without showing a row. (Two sums,
+# of the same rows but for one, would show that one: so a job does not tell the second.)
 # </details>
 #
 # **Next:** [04_evaluate_global_model](04_evaluate_global_model.ipynb) asks what the model is worth.

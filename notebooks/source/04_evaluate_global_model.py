@@ -13,7 +13,7 @@
 #
 # - **You will** load `model.joblib`, compare, choose nothing on the test table, and look at mistakes and probabilities.
 # - **You will learn** why accuracy misleads, what a base rate is, and what federating was worth.
-# - **You need** two minutes, and notebook 03.
+# - **You need** twenty minutes to read and try, and notebook 03.
 
 # %% tags=["parameters"]
 TOP_K = 50  # rows that somebody has time to look at, 1 or more
@@ -51,7 +51,8 @@ evaluation.comparison(scores).T.round(3)
 
 # %% [markdown]
 # Read every line beside the last one, the base rate: it is what picking at random would score in *average precision*
-# and in *precision at k*. Accuracy is not in the table: calling everybody ${negative} would reach one minus the base rate.
+# and in *precision at k*. (The *Brier score* is about probabilities, not about ranking, and looks bad here: further down you see
+# why, and mend it.) Accuracy is not in the table: calling everybody ${negative} would reach one minus the base rate.
 #
 # ## Train what it must be compared with
 # Only a workshop can do this, since it needs everybody's rows in one place. The same ten-line loop trains all of them:
@@ -258,7 +259,8 @@ print("the federation is what it claims to be, and the global model beats doing 
 # </details>
 # <details><summary>Does SMOTE make the ranking better?</summary>
 #
-# Hardly: set `BALANCE = "none"` in notebook 01 and compare. It moves the probabilities, and with them the threshold.
+# No: set `BALANCE = "none"` in notebook 01 and compare. The ranking is about as good, often a little better without; what SMOTE
+# moves are the probabilities, and with them the threshold.
 # </details>
 # <details><summary>May you choose the threshold that looks best on the test table?</summary>
 #

@@ -14,7 +14,7 @@
 #
 # - **You will** stop a client, poison an update in two ways, invite only some, cut a route, and kill the server.
 # - **You will learn** which one mechanism stands behind all the answers, and where its limits are.
-# - **You need** two minutes, notebooks 01 to 03, and sessions in every account, since you are each owner in turn.
+# - **You need** twenty minutes to read and try, notebooks 01 to 03, and sessions in every account, since you are each owner in turn.
 #
 # ![Every update passes a gate before it is averaged; a client without an answer is asked again until the deadline](images/gate.svg)
 
@@ -211,7 +211,7 @@ outcomes = {
     "the network is cut": cut,
     "the server is killed": revived,
 }
-alone = plain.fillna("is NaN").to_dict() | {
+alone = plain.astype(object).where(plain.notna(), "is NaN").to_dict() | {
     "a client is stopped": "waits for a day",
     "a stranger": "takes part unasked",
     "the network is cut": "goes on",

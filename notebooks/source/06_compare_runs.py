@@ -16,7 +16,7 @@
 #   it for another account.
 # - **You will learn** what an experiment tracker is good for, why two scores are compared row by row, and in which form a
 #   model may travel.
-# - **You need** four minutes, and notebooks 01 to 03. On AWS: half an hour, most of it waiting for machines.
+# - **You need** fifteen minutes to read and try, and notebooks 01 to 03. On AWS: half an hour, most of it waiting for machines.
 #
 # ![Every event of a run goes into its record; tracker, tables and console are made from the record](images/record.svg)
 

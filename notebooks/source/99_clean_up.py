@@ -13,7 +13,7 @@
 #
 # - **You will** delete everything that notebooks 02 and 03 created, in every account.
 # - **You will learn** why the order matters, and why a clean-up is not done before somebody has looked.
-# - **You need** a minute.
+# - **You need** four minutes.
 
 # %% tags=["parameters"]
 KEEP_MODEL = True  # True | False: keep the global model and the rows in the local folder
@@ -62,8 +62,8 @@ left
 
 # %% [markdown]
 # ## Your turn: what would the list not see?
-# Somebody made a role by hand, for a quick test, and forgot it. Give it a name under which the list finds it, then one under
-# which it does not; the cell makes the role in `client-1`'s account, asks, and deletes it.
+# Somebody made a role by hand, for a quick test, and forgot it. Give it a name under which the list finds it. (Any other shows
+# what the list is blind to.) The cell makes the role in `client-1`'s account, asks, and deletes it.
 
 # %% tags=["exercise"]
 from workshop.lessons import exercises

@@ -55,6 +55,12 @@ def test_no_cell_ended_in_an_error(notebook):
         assert "raises-exception" not in tags(cell)
 
 
+def test_no_cell_warns(notebook):
+    """A warning that a learner has not caused makes him doubt what is right; its text names a process, too."""
+    for cell in code_cells(notebook):
+        assert not [output for output in cell.outputs if output.get("name") == "stderr"], cell.source
+
+
 def test_cells_are_small_and_hold_no_functions(notebook):
     for cell in code_cells(notebook):
         assert len(cell.source.splitlines()) <= 15, cell.source

@@ -14,7 +14,7 @@
 #
 # - **You will** look at the files as they come, build the table, read the SQL that made it, and break a file.
 # - **You will learn** why no cell may be guessed a type, what CMS hides and how, and what a build must write down.
-# - **You need** two minutes, and no account.
+# - **You need** fifteen minutes to read and try, and no account.
 #
 # ![Four published files, each read once and added up by provider; joined by the provider's number; labelled by who was excluded later](../images/table.svg)
 

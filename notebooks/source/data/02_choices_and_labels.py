@@ -13,7 +13,7 @@
 #
 # - **You will** build the table seven times, score a model on each, on another year, and at the natural rate of fraud.
 # - **You will learn** which choices matter, why a test set of thousands may hold five positives, and what an investigator gets.
-# - **You need** two minutes, and notebook 01 of this track.
+# - **You need** twenty minutes to read and try, and notebook 01 of this track.
 #
 # ![Four published files, each read once and added up by provider; joined by the provider's number; labelled by who was excluded later](../images/table.svg)
 

@@ -14,7 +14,7 @@
 #
 # - **You will** deploy two stacks, read the job's rights, run it, and compare its table with that of notebook 01.
 # - **You will learn** why two engines agree to the last digit, and what a job needs to be allowed.
-# - **You need** two minutes, and notebook 01 of this track. On AWS: ten minutes, and an administrator's profile.
+# - **You need** ten minutes, and notebook 01 of this track. On AWS: ten more, and an administrator's profile.
 #
 # ![Four published files, each read once and added up by provider; joined by the provider's number; labelled by who was excluded later](../images/table.svg)
 

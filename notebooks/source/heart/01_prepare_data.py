@@ -15,7 +15,7 @@
 # - **You will** read the tables, look at gaps and shares, give every row to its hospital, and add up four sets of sums.
 # - **You will learn** what makes sites unlike, how a mean over everybody's rows is made from sums, and what a gap gives
 #   away.
-# - **You need** two minutes, and notebook 00 with `CLIENTS = 4`.
+# - **You need** fifteen minutes to read and try, and notebook 00 with `CLIENTS = 4`.
 #
 # ![Each hospital counts, averages and sums its own rows; the server adds the sums up and returns one mean and one scale for each input](../images/sums.svg)
 

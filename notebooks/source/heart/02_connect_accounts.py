@@ -14,7 +14,7 @@
 #
 # - **You will** make five clusters, push an image, bring four agents up, call the roll, and try five forbidden things.
 # - **You will learn** what makes a cluster private, how a pod gets a role of its own, and who may do what in a namespace.
-# - **You need** three minutes, notebook 01, and kubectl 1.32 or later. On AWS: forty minutes, and an administrator's
+# - **You need** half an hour to read and try, notebook 01, and kubectl 1.32 or later. On AWS: forty minutes, and an administrator's
 #   profile per account.
 #
 # ![In every hospital's account a cluster runs one agent, which dials the load balancer of the server's cluster through the peering; a run is a Job there](../images/clusters.svg)

@@ -15,7 +15,7 @@
 # - **You will** start a run as a Kubernetes Job, follow twenty rounds, and watch the model through the eyes of every
 #   hospital.
 # - **You will learn** why unlike sites need short rounds, and why one score cannot speak for all of them.
-# - **You need** two minutes, heart/01 and heart/02.
+# - **You need** twenty minutes to read and try, heart/01 and heart/02.
 #
 # ![Join, proof of identity, sums for the scaler, then each round the global model and the trained model, at the end the threshold](../images/round.svg)
 

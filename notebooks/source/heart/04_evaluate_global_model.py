@@ -14,7 +14,7 @@
 # - **You will** compare global, local and centralised models, site by site, with intervals and paired differences.
 # - **You will learn** what one hospital's test rows can say, who gains from the federation, and how a model cheats without
 #   meaning to.
-# - **You need** two minutes, and heart/03.
+# - **You need** twenty minutes to read and try, and heart/03.
 #
 # ![A score over all sites rewards knowing the site; within a site only the patients differ](../images/sites.svg)
 

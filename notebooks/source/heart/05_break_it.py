@@ -14,7 +14,7 @@
 #
 # - **You will** kill an agent's pod and the run's own, drain a node, turn an agent away, and close a hospital's way out.
 # - **You will learn** what Kubernetes heals by itself, what the federation's own checkpoints are for, and what neither can.
-# - **You need** three minutes, heart/01 to heart/03, and sessions in every account, since you are each owner in turn.
+# - **You need** twenty minutes to read and try, heart/01 to heart/03, and sessions in every account, since you are each owner in turn.
 #
 # ![Every update passes a gate before it is averaged; a client without an answer is asked again until the deadline](../images/gate.svg)
 

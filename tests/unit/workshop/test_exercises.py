@@ -74,6 +74,8 @@ def test_rows_that_smote_made():
     assert exercises.rows_made(120, counts).state == RIGHT
     assert "How many of them are new" in exercises.rows_made(270, counts).says
     assert exercises.rows_made(80, counts).state == NOT_YET
+    assert exercises.rows_made("1,20", counts).state == exercises.rows_made("120 ", counts).state == RIGHT
+    assert "cannot be read" in exercises.rows_made("many", counts).says
 
 
 def test_numbers_of_a_model():

@@ -50,12 +50,18 @@ def wrong_port(answer: tuple[int, str], members: Members, name: str) -> Verdict:
         return verdict(False, "that is the agreed port, nothing would change: take another one")
     before = peering.table(members.sessions, members.outputs).loc[name]
     if line not in before.index:
-        return verdict(False, f"the doctor has no line {line!r} on two networks; it has {', '.join(before.index)}")
+        return verdict(
+            False, f"{line!r} is not about the way between two networks; these are: {', '.join(before.index)}"
+        )
     with _another_port(members, name, port):
         after = peering.table(members.sessions, members.outputs).loc[name]
     turned = [what for what in before.index if before[what] != after[what]]
-    did = f"with port {port} open in the place of {agreed}, {' and '.join(map(repr, turned)) or 'no line'} turned"
-    return verdict(turned == [line], f"{did}, of {name} alone. The agreed port is open again")
+    did = f"with port {port} open in the place of {agreed}"
+    if turned != [line]:
+        return verdict(
+            False, f"{did}, {line!r} of {name} stays as it was. Whose group did the cell change? It is put back"
+        )
+    return verdict(True, f"{did}, {line!r} turned, of {name} alone. The agreed port is open again")
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from workshop.lessons.exercises.verdicts import Verdict, exercise, verdict
+from workshop.lessons.exercises.verdicts import Verdict, exercise, number, verdict
 
 if TYPE_CHECKING:
     from client_code.problem import Words
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def rows_made(answer: int, counts: pd.DataFrame) -> Verdict:
     """Judge how many rows SMOTE has made, of the table of counts by client."""
     before, after = int(counts["train_rows"].sum()), int(counts["balanced_rows"].sum())
-    if answer == after:
+    if number(answer) == after:
         return verdict(False, f"{after:,} rows there are after SMOTE. How many of them are new?")
-    if answer != after - before:
+    if number(answer) != after - before:
         return verdict(False, "compare train_rows with balanced_rows, client by client, and add up")
     return verdict(
         True, f"{after - before:,} of {after:,} rows are nobody's. A client's weight is that of its real ones"
@@ -31,17 +31,20 @@ def rows_made(answer: int, counts: pd.DataFrame) -> Verdict:
 @exercise
 def numbers_sent(answer: int, parameters: Sequence[np.ndarray]) -> Verdict:
     """Judge how many numbers a client sends as its model in one round."""
-    number = sum(array.size for array in parameters)
-    if answer == number - 1:
+    said, size = number(answer), sum(array.size for array in parameters)
+    if said == size - 1:
         return verdict(False, "one for each input, and one that belongs to none of them: what is missing?")
-    if answer != number:
-        return verdict(False, "it does not depend on the rows. What is a logistic regression made of?")
-    return verdict(True, f"{number - 1} coefficients and an intercept, whether a client has fifty rows or a million")
+    if said != size:
+        return verdict(
+            False, "count the model's numbers, not bytes and not rows: what is a logistic regression made of?"
+        )
+    return verdict(True, f"{size - 1} coefficients and an intercept, whether a client has fifty rows or a million")
 
 
 @exercise
 def investigators(answer: int, labels: np.ndarray, probabilities: np.ndarray, words: Words) -> Verdict:
     """Judge how far down the list somebody must go to find half of those of label 1."""
+    answer = int(number(answer))
     hits = labels[np.argsort(-probabilities, kind="stable")].cumsum()
     if not 1 <= answer <= len(hits):
         return verdict(False, f"a number from 1 to {len(hits):,}, please")
@@ -59,7 +62,7 @@ def investigators(answer: int, labels: np.ndarray, probabilities: np.ndarray, wo
 def told_apart(answer: float, duel: Duel) -> Verdict:
     """Judge how small a difference of two models a test table can tell: half of the interval's width."""
     half = (duel.high - duel.low) / 2
-    if abs(answer - half) > 0.15 * half:
+    if abs(number(answer) - half) > 0.15 * half:
         return verdict(False, "look at the range in brackets above: how far is it from its middle to an end?")
     return verdict(True, f"about {half:.4f}: two models that differ by less are the same to this table")
 

@@ -41,6 +41,15 @@ def verdict(right: bool, says: str) -> Verdict:
     return Verdict(RIGHT if right else NOT_YET, says)
 
 
+def number(answer: Any) -> float:
+    """Read a number, also one in quotes or with a thousand's comma.
+
+    >>> number("2,903"), number(0.5)
+    (2903.0, 0.5)
+    """
+    return float(str(answer).replace(",", "").strip())
+
+
 def exercise(judge: Callable[..., Verdict]) -> Callable[..., Verdict]:
     """Leave an exercise open whose answer, the first argument, is ``...``; say so of one that cannot be read."""
 
