@@ -285,6 +285,17 @@ def no_sync() -> bool:
 
 
 @report(
+    "states", "Executions that begin at the same time share the list by which definitions are read: one may end "
+    "unseen, and stay `RUNNING`.", "Executions do not touch each other.",
+    f"{SFN}/apireference/API_StartExecution.html", "states/interpreter.py",
+)  # fmt: skip
+def shared_scopes() -> bool:
+    from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
+
+    return Preprocessor()._query_language_per_scope is Preprocessor()._query_language_per_scope
+
+
+@report(
     "states", "An execution that is stopped forgets the error and the cause that were given.", "It tells them.",
     f"{SFN}/apireference/API_StopExecution.html", "states/machines.py",
 )  # fmt: skip

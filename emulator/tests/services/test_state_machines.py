@@ -2,11 +2,16 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.stepfunctions.parser.asl.component.common.query_language import QueryLanguage
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from stack_desk import StackDesk, template
 from training_desk import Desk
+
+from embedded_aws.services.states import interpreter
 
 WHO = {"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:sts:getCallerIdentity", "Parameters": {}, "End": True}
 END = {"Type": "Pass", "End": True}
@@ -364,3 +369,22 @@ def test_a_stack_makes_changes_and_deletes_a_machine(aws):
     assert all(tag["key"] != "of" for tag in api.list_tags_for_resource(resourceArn=arn)["tags"])
     assert desk.delete("machine")["StackStatus"] == "DELETE_COMPLETE", desk.reasons("machine")
     assert api.list_state_machines()["stateMachines"] == []
+
+
+def test_definitions_that_are_read_at_the_same_time_do_not_touch_each_other(monkeypatch):
+    """moto's readers share one list: an execution's thread died unseen, and it stayed RUNNING (moto 5.2.5)."""
+    monkeypatch.setattr(Preprocessor, "__init__", Preprocessor.__init__)  # as it was, afterwards
+    interpreter.install("http://127.0.0.1:1")
+    one, other = Preprocessor(), Preprocessor()
+    one._query_language_per_scope.append(QueryLanguage())
+    assert other._query_language_per_scope == []
+
+
+def test_executions_that_begin_at_the_same_time_all_end(machines):
+    states = {f"S{number}": {"Type": "Pass", "Next": f"S{number + 1}"} for number in range(20)}
+    many = {"StartAt": "S0", "QueryLanguage": "JSONPath", "States": states | {"S20": END}}
+    machine = machines.machine("many", many, machines.role("many"))
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        executions = list(pool.map(lambda _: machines.api.start_execution(stateMachineArn=machine), range(64)))
+    ended = [machines.ended(execution)["status"] for execution in executions]
+    assert ended == ["SUCCEEDED"] * 64

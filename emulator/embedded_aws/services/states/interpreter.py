@@ -33,6 +33,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 )
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.jsonata import jsonata as expressions
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.sts.models import sts_backends
 
 from embedded_aws import models
@@ -64,6 +65,7 @@ def install(endpoint: str) -> None:
         _TrainingTask() if service_name == "sagemaker" else _SdkTask()
     )
     expressions._eval_jsonata = _evaluated
+    Preprocessor.__init__ = _with_scopes_of_its_own
     plain = StringJSONata._eval_body
 
     def evaluate(self: StringJSONata, env: Any) -> None:
@@ -90,6 +92,11 @@ def refusal(role_arn: str) -> str:
         "Neither the global service principal states.amazonaws.com, nor the regional one is authorized to assume the "
         f"provided role ({role_arn})."
     )
+
+
+def _with_scopes_of_its_own(self: Preprocessor) -> None:
+    """Begin to read a definition; moto's readers share a list, and two at a time end each other's executions unseen."""
+    self._query_language_per_scope = []
 
 
 class _Call:
