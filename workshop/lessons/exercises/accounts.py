@@ -126,7 +126,9 @@ def _taken(session: boto3.Session, role: str, word: str | None, *, patience: flo
     while True:
         try:
             sts.assume_role(**about)
-        except ClientError:
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDenied":
+                raise
             if here or time.monotonic() > give_up:
                 return False
             time.sleep(1)
